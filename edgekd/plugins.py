@@ -1,0 +1,264 @@
+"""What each kind of plug-in must be, and how one is found. The folder listing is the registry; this file is the manual.
+
+A plug-in is a module named after itself in the folder of its kind (or in another package's entry-point group
+`edgekd.<kind>`). Every one has, as plain literals that are read without importing it:
+
+    VERSION = 1                   raise it when results change
+    PACKAGES = ("torch",)         distributions whose versions its results depend on
+    EXTRA = "tflite"              the extra of edgekd that installs them (optional)
+    FILES = ("weights",)          settings that are paths of files or folders of the user's (optional)
+    CODE = ("make",)              settings of the form module:function (optional)
+    PRECISIONS = ("float32",)     formats only
+    RESUMES = True                stages only: its workspace survives a kill
+
+and `class Settings(Value)`, what the user may set. `find` imports a plug-in; only workers do that.
+"""
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.errors import MissingExtra, Problem, UsageError
+from edgekd.results import DeviceFacts, Signature, TensorSpec
+from edgekd.spec import Device, Precision, Value
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+KINDS = ("datasets", "teachers", "students", "objectives", "schemes", "metrics", "formats", "runtimes", "devices", "stages")
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Samples in memory (or memory-mapped): arrays by input name, sample first, and labels (-1: unlabelled).
+
+    Images are one input of (N, canvas, canvas, channels) uint8.
+    """
+
+    inputs: Mapping[str, Array]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Source:
+    """All that a dataset plug-in read: training samples, test samples if it has them, classes, and what was skipped."""
+
+    train: Pool
+    test: Pool | None
+    classes: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What images are decoded to: the central square of `size` pixels a side, "gray" or "rgb"."""
+
+    size: int
+    channels: str
+    filter: str
+
+
+class Dataset(Protocol):
+    """datasets/: read samples. `canvas` is None where no network asked for images. Raises UsageError naming bad files."""
+
+    Settings: type[Value]
+
+    def read(self, settings: Any, files: Mapping[str, Path], canvas: Canvas | None, skip_bad: bool) -> Source: ...
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A loaded teacher.
+
+    `outputs(batch, rows, part)` gives (N, classes) float32 logits for prepared inputs by name; `rows` are the samples'
+    numbers in their part, which a teacher of saved outputs needs. `module` is the torch network where there is one, so
+    that it can be exported, else `why_no_module` says why not. `live` is False where only view 0 can be answered.
+    """
+
+    outputs: Callable[[Mapping[str, Array], Array, str], Array]
+    module: "nn.Module | None" = None
+    why_no_module: str = ""
+    live: bool = True
+
+
+class TeacherKind(Protocol):
+    """teachers/: load a teacher from the user's files for a known signature. Raises UsageError for what does not fit."""
+
+    Settings: type[Value]
+
+    def load(self, settings: Any, files: Mapping[str, Path], signature: Signature, trust: bool) -> Oracle: ...
+
+
+class Family(Protocol):
+    """students/: a network family.
+
+    `build` makes one untrained network whose forward takes the inputs in order and returns a dict with "logits" (and,
+    for later objectives, "features"). `space` lists the settings that a search may choose from, given fixed ones.
+    """
+
+    Settings: type[Value]
+
+    def build(self, settings: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> "nn.Module": ...
+
+    def space(self, settings: Any, inputs: tuple[TensorSpec, ...]) -> Sequence[Any]: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an objective sees: labels (N,) int64 with -1 for unlabelled, and the teacher's logits (N, classes) or None."""
+
+    labels: "Tensor"
+    teacher: "Tensor | None"
+
+
+class ObjectiveKind(Protocol):
+    """objectives/: one term of the loss, a scalar. NEEDS_TEACHER says whether batch.teacher must be there."""
+
+    Settings: type[Value]
+    NEEDS_TEACHER: bool
+
+    def loss(self, settings: Any, outputs: "Mapping[str, Tensor]", batch: Batch) -> "Tensor": ...
+
+
+class Scheme(Protocol):
+    """schemes/: the loss of networks that are trained together in one step; `terms` are weighted objectives."""
+
+    Settings: type[Value]
+
+    def loss(
+        self,
+        settings: Any,
+        outputs: "Sequence[Mapping[str, Tensor]]",
+        batch: Batch,
+        terms: "Sequence[Callable[[Mapping[str, Tensor], Batch], Tensor]]",
+    ) -> "Tensor": ...
+
+
+class Metric(Protocol):
+    """metrics/: quality of each sample, so that means, intervals and paired differences are one piece of code."""
+
+    Settings: type[Value]
+
+    def per_sample(self, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a format is given: the .pt2, its signature, the precision, prepared calibration inputs, where to write."""
+
+    program: Path
+    signature: Signature
+    precision: Precision
+    calibration: Mapping[str, NDArray[np.float32]]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a format gives back: the name of its file in the folder, the signature as its runtime sees it, and notes."""
+
+    name: str
+    signature: Signature
+    made_by: str
+    notes: tuple[str, ...] = ()
+
+
+class Format(Protocol):
+    """formats/: convert a program. The file written must run in runtimes/<same name>."""
+
+    Settings: type[Value]
+    PRECISIONS: tuple[Precision, ...]
+
+    def convert(self, conversion: Conversion) -> Converted: ...
+
+
+class Reach(Protocol):
+    """devices/: a way to reach a device. `run` executes one job of edgekd.runtimes in `folder` (request.json and its
+    files are there; result.json and output files are there afterwards). Raises DeviceError."""
+
+    Settings: type[Value]
+
+    def probe(self, settings: Any, device: Device) -> DeviceFacts: ...
+
+    def run(self, settings: Any, device: Device, folder: Path, timeout: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The literals that a plug-in states about itself, read without importing it."""
+
+    file: Path
+    version: int
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+    files: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    resumes: bool = False
+    summary: str = field(default="")
+
+
+@cache
+def _modules(kind: str) -> dict[str, str]:
+    """Module names of a kind's plug-ins, by plug-in name: our own folder first, then other packages' entry points."""
+    folder = Path(__file__).parent / kind
+    own = {p.stem: f"edgekd.{kind}.{p.stem}" for p in sorted(folder.glob("*.py")) if not p.stem.startswith("_")}
+    if kind == "runtimes":
+        own = {name: module for name, module in own.items() if name not in ("clock", "preprocess", "memory", "job")}
+    others = {point.name: point.value for point in entry_points(group=f"edgekd.{kind}")}
+    return others | own
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Names of all plug-ins of a kind, without importing any."""
+    return tuple(sorted(_modules(kind)))
+
+
+def _module(kind: str, name: str) -> str:
+    if name not in _modules(kind):
+        raise UsageError(Problem("", f"there is no {name!r} among {kind}", f"Choose from: {', '.join(names(kind))}"))
+    return _modules(kind)[name]
+
+
+@cache
+def declared(kind: str, name: str) -> Declared:
+    """What a plug-in declares about itself, from its source."""
+    module = _module(kind, name)
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise UsageError(Problem("", f"the plug-in {name!r} of {kind} names the module {module}, which is not there"))
+    file = Path(spec.origin)
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    literals: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper():
+            try:
+                literals[node.targets[0].id.lower()] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    known = {k: literals[k] for k in ("packages", "extra", "files", "code", "precisions", "resumes") if k in literals}
+    summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return Declared(file=file, version=literals.get("version", 0), summary=summary, **known)
+
+
+def find(kind: str, name: str) -> Any:
+    """Import a plug-in. Only workers call this. Raises MissingExtra where its package is not installed."""
+    module = _module(kind, name)
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("edgekd"):
+            raise
+        raise MissingExtra(declared(kind, name).extra or "all", error.name) from error
+
+

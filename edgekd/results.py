@@ -1,0 +1,366 @@
+"""What is so: the results of steps. Each holds digests of files in the store, never live objects."""
+
+from typing import Literal
+
+from edgekd.errors import Problem
+from edgekd.spec import Architecture, Part, Plan, Precision, Value
+
+Basis = Literal["measured", "stand-in", "reference", "emulated", "not measured"]
+
+
+class File(Value):
+    """A file or folder in the store: the key of its entry, its name there, its sha256 and its size in bytes."""
+
+    entry: str
+    name: str
+    sha256: str
+    size: int
+
+
+class Preprocess(Value):
+    """How an encoded image becomes a network's input, in this order and by one implementation (runtimes/preprocess.py).
+
+    decode, apply EXIF orientation, drop alpha on white, convert to `channels`; resize the shorter side to `canvas` and
+    cut the central canvas x canvas (this is what data sets store); resize to `size`; (x / 255 - mean) / std; layout.
+    """
+
+    canvas: int
+    size: int
+    channels: Literal["gray", "rgb", "bgr"]
+    filter: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+
+
+class TensorSpec(Value):
+    """One named input or output. shape[0] is the batch: -1 where any size runs. scale and zero_point are for int8 I/O."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    scale: float | None = None
+    zero_point: int | None = None
+    preprocess: Preprocess | None = None
+
+
+class Signature(Value):
+    """Inputs, outputs and classes of a network; outputs[0] is the one that the metric judges."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    classes: tuple[str, ...] = ()
+
+
+class Mistake(Value):
+    """A Problem as a value, so that it can be stored and sent."""
+
+    where: str
+    message: str
+    hint: str = ""
+
+    def problem(self) -> Problem:
+        return Problem(self.where, self.message, self.hint)
+
+
+class Checked(Value):
+    """The answer of Check: every mistake found (none: the plan can run), and warnings that do not stop it."""
+
+    mistakes: tuple[Mistake, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class PartFiles(Value):
+    """One part of the split: an .npy per named input (sample first), labels as int64 (-1: unlabelled), and a digest.
+
+    Images are stored as (N, canvas, canvas, channels) uint8, in the widest channel order that a network wants.
+    """
+
+    inputs: dict[str, File]
+    labels: File
+    count: int
+    labelled: int
+    digest: str
+
+
+class Splits(Value):
+    """Samples decoded once and split once. `canvas` and `channels` are None where inputs are not images."""
+
+    parts: dict[Part, PartFiles]
+    classes: tuple[str, ...]
+    canvas: int | None = None
+    channels: Literal["gray", "rgb"] | None = None
+    skipped: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+
+class SoftTargets(Value):
+    """Teacher outputs: float16 (views, N, classes) for training images, float32 for the other parts.
+
+    View 0 is the plain image; views 1.. are the augmentations that (seed, sample, view) determine. `seconds_per_view`
+    is what one pass of the teacher over the training images took.
+    """
+
+    train: File
+    parts: dict[Part, File]
+    views: int
+    seed: int
+    seconds_per_view: float
+
+
+class Size(Value):
+    """Exact parameters and multiply-accumulates (of one sample) of a network."""
+
+    params: int
+    macs: int
+
+
+class Option(Value):
+    """One student that a family offers, and its exact size."""
+
+    architecture: Architecture
+    size: Size
+
+
+class Counted(Value):
+    """All students of a family, smallest MACs first, and the teacher's size (None where it is not a torch network)."""
+
+    options: tuple[Option, ...]
+    teacher: Size | None = None
+
+
+class Checkpoint(Value):
+    """Trained (or initial) weights of one network as safetensors, with what it took and what validation said."""
+
+    architecture: Architecture
+    weights: File
+    validation_accuracy: float
+    history: File | None = None
+    epochs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    seed: int = 0
+
+
+class Trained(Value):
+    """One checkpoint for each network that was trained together."""
+
+    checkpoints: tuple[Checkpoint, ...]
+
+
+class Program(Value):
+    """The waist of the hourglass: an exported network (.pt2), its signature, golden vectors and torch's own outputs.
+
+    `golden` is an .npz of a few prepared inputs ("input:<name>") and outputs ("output:<name>"); `reference` is float32
+    (N, classes), torch's first output over the whole validation part. `digest` is of the graph without its weights.
+    """
+
+    file: File
+    signature: Signature
+    golden: File
+    reference: File
+    size: Size
+    digest: str
+    trained: bool
+
+
+class Artifact(Value):
+    """A file that a device's own runtime runs. `made_by` names converter and version; `notes` is what a user must know."""
+
+    file: File
+    format: str
+    precision: Precision
+    signature: Signature
+    golden: File
+    size: int
+    graph: str
+    made_by: str
+    notes: tuple[str, ...] = ()
+
+
+class DeviceFacts(Value):
+    """What a device says of itself; None where it has no such sensor. `fingerprint` identifies it in store keys."""
+
+    name: str
+    fingerprint: str
+    model: str
+    system: str
+    processor: str
+    cores: int
+    memory: int
+    python: str
+    runtimes: dict[str, str]
+    governor: str | None = None
+    temperature: float | None = None
+
+
+class Latency(Value):
+    """Warm latencies in seconds, one inner tuple a session (a fresh process), and what surrounds them.
+
+    `p90_high` is the upper 95 % bound of the p90 (bootstrap over sessions, then over runs).
+    """
+
+    sessions: tuple[tuple[float, ...], ...]
+    warmup_runs: int
+    threads: int
+    load: float
+    first: float
+    p50: float
+    p90: float
+    p90_high: float
+    p99: float
+    quiet: float
+    stable: bool
+    why: str = ""
+
+
+class Measurement(Value):
+    """What one artifact costs on one device. `memory` is peak resident bytes over the empty runtime's."""
+
+    basis: Basis
+    device: DeviceFacts | None = None
+    latency: Latency | None = None
+    memory: int | None = None
+    why: str = ""
+
+
+class Measured(Value):
+    """Measurements in the order of the artifacts; all were timed interleaved in one step."""
+
+    measurements: tuple[Measurement, ...]
+
+
+class Predictions(Value):
+    """First output of an artifact over one part, (N, classes) float32, as its runtime computed it."""
+
+    outputs: File
+    part: Part
+    basis: Basis
+    why: str = ""
+
+
+class Interval(Value):
+    """A number and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Parity(Value):
+    """How far a runtime's outputs are from torch's: top-1 agreement without near-ties, those ties, relative error."""
+
+    agreement: float
+    near_ties: int
+    relative_error: float
+    constant: bool
+    passed: bool
+    why: str = ""
+
+
+class Score(Value):
+    """Quality of predictions on one part: the metric, and against the teacher's predictions where they are known."""
+
+    part: Part
+    metric: str
+    accuracy: Interval
+    count: int
+    drop: Interval | None = None
+    agreement: float | None = None
+    per_class: tuple[float, ...] = ()
+    parity: Parity | None = None
+    basis: Basis = "measured"
+
+
+class Gain(Value):
+    """Accuracy of the distilled student minus that of its control; the bootstrap is over seeds and samples."""
+
+    difference: Interval
+    distilled: tuple[float, ...]
+    control: tuple[float, ...]
+    seeds: int
+
+
+class Compared(Value):
+    """The answer of Compare."""
+
+    gain: Gain
+
+
+class Trial(Value):
+    """One point of a grid, judged on the validation part."""
+
+    kind: Literal["distilled", "control"]
+    settings: dict[str, float]
+    validation_accuracy: float
+    seconds: float
+
+
+class Candidate(Value):
+    """An untrained student that was priced: exact size, quiet latency (seconds) on the target, and whether it fits."""
+
+    architecture: Architecture
+    size: Size
+    latency: dict[str, float] = {}
+    file_size: dict[str, int] = {}
+    memory: dict[str, int] = {}
+    fits: bool = True
+    why: str = ""
+    validation_accuracy: float | None = None
+
+
+Role = Literal["teacher", "teacher-int8", "control", "student"]
+
+
+class Row(Value):
+    """One line of the table: who, on which target, in which precision, how good, how fast, and whether it fits."""
+
+    role: Role
+    target: str
+    precision: Precision
+    size: Size | None = None
+    artifact: Artifact | None = None
+    measurement: Measurement
+    score: Score | None = None
+    fits: bool | None = None
+    missed: tuple[str, ...] = ()
+    ships: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class StepRecord(Value):
+    """What the lock says of one step that a build used."""
+
+    stage: str
+    key: str
+    seconds: float
+    cached: bool
+    versions: dict[str, str]
+    files: dict[str, str]
+
+
+class Report(Value):
+    """The result of a build: what was wanted, every row, what binds, and what to know before believing a number."""
+
+    schema_version: int = 1
+    edgekd: str
+    created: str
+    plan: Plan
+    status: Literal["fits", "missed", "inconclusive"]
+    headline: str
+    binds: str
+    rows: tuple[Row, ...]
+    gain: Gain | None = None
+    trials: tuple[Trial, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    student: Architecture
+    chosen: str = ""
+    teacher_already_fits: bool = False
+    notes: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
+    seconds: float = 0.0
+    steps_run: int = 0
+    steps_cached: int = 0
+    bundles: dict[str, str] = {}
+
+

@@ -1,0 +1,206 @@
+"""What is wanted: budgets, targets, data, teachers, students and the plan that holds them all.
+
+Values here are parsed once (from a recipe page, cards and flags), never change, and contain no live object: only names,
+numbers and digests. A plug-in's own settings stay as written until the Check step validates them in a worker.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    JsonValue,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from edgekd import units
+
+Seconds = Annotated[float, BeforeValidator(units.seconds)]
+Count = Annotated[int, BeforeValidator(units.count)]
+Bytes = Annotated[int, BeforeValidator(units.size)]
+Share = Annotated[float, BeforeValidator(units.share)]
+Settings = dict[str, JsonValue]
+
+Precision = Literal["float32", "float16", "int8"]
+Part = Literal["train", "calibration", "validation", "test"]
+EffortName = Literal["quick", "standard", "thorough"]
+
+
+class Value(BaseModel):
+    """A frozen value that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class UserFile(Value):
+    """A file or folder of the user's, pinned by content. Its path is left out of store keys: moving it costs nothing."""
+
+    path: str
+    sha256: str
+
+    @model_serializer(mode="wrap")
+    def _without_path_in_keys(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if info.context and info.context.get("key"):
+            del fields["path"]
+        return fields
+
+
+class Choice(Value):
+    """A plug-in by name, its settings as written, and the user's own files that those settings name (by setting)."""
+
+    name: str
+    settings: Settings = {}
+    files: dict[str, UserFile] = {}
+
+    @model_serializer(mode="wrap")
+    def _digests_in_keys(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if info.context and info.context.get("key"):
+            fields["settings"] = {k: v for k, v in fields["settings"].items() if k not in self.files}
+        return fields
+
+
+class Image(Value):
+    """How a network wants its images: square side in pixels, channel order, resize filter, then (x / 255 - mean) / std."""
+
+    size: int
+    channels: Literal["gray", "rgb", "bgr"] = "rgb"
+    filter: Literal["bilinear", "bicubic", "lanczos", "box"] = "bilinear"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+class Data(Value):
+    """Where samples come from and how they are split.
+
+    `labels` keeps that many labelled training samples (stratified); the rest become the unlabelled transfer set.
+    `validation` and `calibration` are numbers of samples taken out of the training samples; without `test` samples of
+    the source's own, `test_share` of everything is held out and each accuracy carries a caveat.
+    """
+
+    source: Choice
+    labels: int | None = None
+    validation: int = 1000
+    calibration: int = 256
+    test_share: float = 0.2
+    metric: str = "accuracy"
+
+
+class Teacher(Value):
+    """A teacher plug-in and the preprocessing that its network wants (None where inputs are not images)."""
+
+    source: Choice
+    image: Image | None = None
+    trust: bool = False
+
+
+class Architecture(Value):
+    """One network before training: a student family and its settings; `family.files` holds initial weights if given."""
+
+    family: Choice
+    image: Image | None = None
+
+
+class Student(Value):
+    """The students to choose from: a family; fixed settings in `family.settings`, `search=False` for just that one."""
+
+    family: Choice
+    image: Image | None = None
+    search: bool = True
+
+
+class Budget(Value):
+    """Limits on what ships. Latency is p90 in seconds; sizes in bytes; accuracies and drops are shares of one."""
+
+    max_latency: Seconds | None = None
+    max_params: Count | None = None
+    max_macs: Count | None = None
+    max_size: Bytes | None = None
+    max_memory: Bytes | None = None
+    max_drop: Share | None = None
+    min_accuracy: Share | None = None
+    max_quantization_loss: Share | None = None
+
+
+class Device(Value):
+    """Where artifacts run: a device plug-in and, beyond this computer, an address (never part of a store key)."""
+
+    name: str = "this-computer"
+    reach: Choice = Choice(name="local")
+    address: str = ""
+
+    @model_serializer(mode="wrap")
+    def _without_address_in_keys(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if info.context and info.context.get("key"):
+            del fields["address"]
+        return fields
+
+
+class Target(Value):
+    """One file format on one device within one budget; `name` is what the user wrote, e.g. tflite@raspberry-pi-5."""
+
+    name: str
+    format: str
+    precision: Literal["float32", "float16", "int8", "auto"] = "auto"
+    device: Device = Device()
+    threads: int = 1
+    budget: Budget = Budget()
+
+
+class Objective(Value):
+    """One term of the loss: an objective plug-in and its weight."""
+
+    use: Choice
+    weight: float = 1.0
+
+
+class Schedule(Value):
+    """How long and how fast a student trains. Equal for a distilled student and its control, but for the tuned rates."""
+
+    epochs: int
+    batch: int = 128
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    warmup_share: float = 0.1
+    ema_decay: float = 0.99
+
+
+class Effort(Value):
+    """What --effort buys: seeds, epochs of a trial and of a full run, cached views of an image, points of the grids.
+
+    A grid point of `distill` is (temperature, teacher_weight); of `control` (learning rate, weight decay). Both grids
+    have the same length, so that the control is tuned over as many trials as the distilled student.
+    """
+
+    name: EffortName
+    seeds: int
+    trial_epochs: int
+    epochs: int
+    views: int
+    candidates: int
+    distill: tuple[tuple[float, float], ...]
+    control: tuple[tuple[float, float], ...]
+    train_seconds: float
+
+
+class Plan(Value):
+    """Everything that a build needs to know, resolved and validated as far as can be without torch."""
+
+    name: str
+    data: Data
+    teacher: Teacher
+    student: Student
+    targets: tuple[Target, ...]
+    effort: Effort
+    schedule: Schedule
+    augment: bool = True
+    teacher_share: float = 0.25
+    max_time: Seconds | None = None
+    seed: int = 0
+    accept_stand_in: bool = False
+    skip_bad: bool = False

@@ -1,0 +1,280 @@
+"""What may be asked. A step is a question: a frozen value that names one stage and holds all that its answer depends on.
+
+The store answers a step from what it knows, or has a worker run the stage of the same name. Steps hold results of
+earlier steps (values with digests), so a change re-runs exactly what lies below it.
+"""
+
+from typing import ClassVar, Generic, Literal, TypeVar
+
+from edgekd.results import (
+    Artifact,
+    Checked,
+    Checkpoint,
+    Compared,
+    Counted,
+    DeviceFacts,
+    File,
+    Measured,
+    Predictions,
+    Program,
+    Score,
+    SoftTargets,
+    Splits,
+    Trained,
+)
+from edgekd.spec import (
+    Architecture,
+    Choice,
+    Data,
+    Device,
+    Image,
+    Objective,
+    Part,
+    Plan,
+    Precision,
+    Schedule,
+    Student,
+    Teacher,
+    Value,
+)
+
+PlugIn = tuple[str, str]
+Result = TypeVar("Result", bound=Value)
+
+
+class Step(Value, Generic[Result]):
+    """Base of all steps.
+
+    `stage` names the module in stages/, `answer` the type of its result; `cached` is False where the world may have
+    changed; `warm` modules are imported once in a fork server that then hands out the workers; `cores` is how many
+    processor cores a worker keeps busy, 0 for all of them; `exclusive` keeps everything else off the device meanwhile.
+    """
+
+    stage: ClassVar[str]
+    answer: ClassVar[type[Value]]
+    cached: ClassVar[bool] = True
+    cores: ClassVar[int] = 1
+    exclusive: ClassVar[bool] = False
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        """(kind, name) of every plug-in whose VERSION and packages the answer depends on."""
+        return ()
+
+    def warm(self) -> tuple[str, ...]:
+        """Modules that a fork server imports before it forks the worker; empty: a fresh process."""
+        return ()
+
+
+class Check(Step[Checked]):
+    """Can this plan run? Settings of every plug-in, extras, files, classes, checksums, permissions, disk; all at once."""
+
+    stage: ClassVar[str] = "check"
+    answer: ClassVar[type[Value]] = Checked
+    plan: Plan
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        plan = self.plan
+        return (
+            ("datasets", plan.data.source.name),
+            ("teachers", plan.teacher.source.name),
+            ("students", plan.student.family.name),
+            ("metrics", plan.data.metric),
+        )
+
+
+class Split(Step[Splits]):
+    """Decode every sample once, find duplicates across parts, and write the disjoint parts of the split."""
+
+    stage: ClassVar[str] = "split"
+    answer: ClassVar[type[Value]] = Splits
+    data: Data
+    images: tuple[Image, ...]
+    skip_bad: bool = False
+    seed: int = 0
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("datasets", self.data.source.name),)
+
+
+class Label(Step[SoftTargets]):
+    """Run the teacher once over every view of the training images and once over the other parts."""
+
+    stage: ClassVar[str] = "label"
+    answer: ClassVar[type[Value]] = SoftTargets
+    cores: ClassVar[int] = 0
+    teacher: Teacher
+    splits: Splits
+    views: int
+    augment: bool = True
+    seed: int = 0
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("teachers", self.teacher.source.name),)
+
+
+class Count(Step[Counted]):
+    """List the students of a family with exact parameters and multiply-accumulates, and the teacher's own."""
+
+    stage: ClassVar[str] = "count"
+    answer: ClassVar[type[Value]] = Counted
+    student: Student
+    teacher: Teacher | None
+    splits: Splits
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        teacher = () if self.teacher is None else (("teachers", self.teacher.source.name),)
+        return (("students", self.student.family.name), *teacher)
+
+
+class Train(Step[Trained]):
+    """Train networks together under one scheme. Without soft targets only labelled samples are drawn (the control)."""
+
+    stage: ClassVar[str] = "train"
+    answer: ClassVar[type[Value]] = Trained
+    networks: tuple[Architecture, ...]
+    objectives: tuple[Objective, ...]
+    splits: Splits
+    schedule: Schedule
+    soft_targets: SoftTargets | None = None
+    scheme: Choice = Choice(name="offline")
+    init: tuple[Checkpoint, ...] = ()
+    views: int = 1
+    augment: bool = True
+    metric: str = "accuracy"
+    seed: int = 0
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (
+            *(("students", network.family.name) for network in self.networks),
+            *(("objectives", objective.use.name) for objective in self.objectives),
+            ("schemes", self.scheme.name),
+            ("metrics", self.metric),
+        )
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.train",)
+
+
+class Export(Step[Program]):
+    """Turn a checkpoint, an untrained network (initial weights from `seed`) or a teacher into a program."""
+
+    stage: ClassVar[str] = "export"
+    answer: ClassVar[type[Value]] = Program
+    source: Checkpoint | Architecture | Teacher
+    splits: Splits
+    seed: int = 0
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        match self.source:
+            case Checkpoint(architecture=architecture):
+                return (("students", architecture.family.name),)
+            case Architecture(family=family):
+                return (("students", family.name),)
+            case Teacher(source=source):
+                return (("teachers", source.name),)
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.export",)
+
+
+class Convert(Step[Artifact]):
+    """Convert a program to a target's file format in one precision, calibrated on the calibration part."""
+
+    stage: ClassVar[str] = "convert"
+    answer: ClassVar[type[Value]] = Artifact
+    program: Program
+    format: str
+    precision: Precision
+    splits: Splits
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("formats", self.format),)
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.convert", f"edgekd.formats.{self.format}")
+
+
+class Probe(Step[DeviceFacts]):
+    """Ask a device what it is."""
+
+    stage: ClassVar[str] = "probe"
+    answer: ClassVar[type[Value]] = DeviceFacts
+    cached: ClassVar[bool] = False
+    device: Device
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("devices", self.device.reach.name),)
+
+
+class Measure(Step[Measured]):
+    """Time artifacts of one format on one device, interleaved, each session a fresh process without torch.
+
+    `quick` prices untrained candidates; `full` gives the numbers of the report (at least 1,024 inferences in several
+    sessions, and memory in a process of its own). `fingerprint` and `runtime` tie the answer to device and version.
+    """
+
+    stage: ClassVar[str] = "measure"
+    answer: ClassVar[type[Value]] = Measured
+    exclusive: ClassVar[bool] = True
+    artifacts: tuple[Artifact, ...]
+    splits: Splits
+    device: Device
+    fingerprint: str
+    runtime: str
+    threads: int = 1
+    protocol: Literal["quick", "full"] = "full"
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("devices", self.device.reach.name), ("runtimes", self.artifacts[0].format))
+
+
+class Predict(Step[Predictions]):
+    """Run an artifact over a whole part in its own runtime on the device."""
+
+    stage: ClassVar[str] = "predict"
+    answer: ClassVar[type[Value]] = Predictions
+    artifact: Artifact
+    splits: Splits
+    part: Part
+    device: Device
+    fingerprint: str
+    runtime: str
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("devices", self.device.reach.name), ("runtimes", self.artifact.format))
+
+
+class Evaluate(Step[Score]):
+    """Judge predictions: the metric with its interval, drop and agreement against the teacher, parity with torch."""
+
+    stage: ClassVar[str] = "evaluate"
+    answer: ClassVar[type[Value]] = Score
+    predictions: Predictions
+    splits: Splits
+    teacher: File | None = None
+    reference: File | None = None
+    precision: Precision = "float32"
+    metric: str = "accuracy"
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("metrics", self.metric),)
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.evaluate",)
+
+
+class Compare(Step[Compared]):
+    """Did the teacher help? Distilled seeds against control seeds, paired by sample, on one part."""
+
+    stage: ClassVar[str] = "compare"
+    answer: ClassVar[type[Value]] = Compared
+    distilled: tuple[Predictions, ...]
+    control: tuple[Predictions, ...]
+    splits: Splits
+    metric: str = "accuracy"
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("metrics", self.metric),)
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.compare",)
