@@ -34,7 +34,18 @@ from edgekd.spec import Device, Precision, Value
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-KINDS = ("datasets", "teachers", "students", "objectives", "schemes", "metrics", "formats", "runtimes", "devices", "stages")
+KINDS = (
+    "datasets",
+    "teachers",
+    "students",
+    "objectives",
+    "schemes",
+    "metrics",
+    "formats",
+    "runtimes",
+    "devices",
+    "stages",
+)
 Array = NDArray[Any]
 
 
@@ -69,7 +80,7 @@ class Canvas:
 
 
 class Dataset(Protocol):
-    """datasets/: read samples. `canvas` is None where no network asked for images. Raises UsageError naming bad files."""
+    """datasets/: read samples. `canvas` is None where no network wants images. Raises UsageError naming bad files."""
 
     Settings: type[Value]
 
@@ -92,7 +103,7 @@ class Oracle:
 
 
 class TeacherKind(Protocol):
-    """teachers/: load a teacher from the user's files for a known signature. Raises UsageError for what does not fit."""
+    """teachers/: load a teacher from the user's files for a known signature. Raises UsageError for misfits."""
 
     Settings: type[Value]
 
@@ -115,7 +126,7 @@ class Family(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """What an objective sees: labels (N,) int64 with -1 for unlabelled, and the teacher's logits (N, classes) or None."""
+    """What an objective sees: labels (N,) int64, -1 for unlabelled, and the teacher's logits (N, classes) or None."""
 
     labels: "Tensor"
     teacher: "Tensor | None"
@@ -260,5 +271,3 @@ def find(kind: str, name: str) -> Any:
         if error.name is None or error.name.startswith("edgekd"):
             raise
         raise MissingExtra(declared(kind, name).extra or "all", error.name) from error
-
-

@@ -1,6 +1,6 @@
 """What is so: the results of steps. Each holds digests of files in the store, never live objects."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from edgekd.errors import Problem
 from edgekd.spec import Architecture, Part, Plan, Precision, Value
@@ -34,7 +34,7 @@ class Preprocess(Value):
 
 
 class TensorSpec(Value):
-    """One named input or output. shape[0] is the batch: -1 where any size runs. scale and zero_point are for int8 I/O."""
+    """One named input or output. shape[0] is the batch, -1 where any size runs; scale and zero_point: int8 I/O."""
 
     name: str
     shape: tuple[int, ...]
@@ -101,6 +101,7 @@ class SoftTargets(Value):
     is what one pass of the teacher over the training images took.
     """
 
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"seconds_per_view"})
     train: File
     parts: dict[Part, File]
     views: int
@@ -132,6 +133,7 @@ class Counted(Value):
 class Checkpoint(Value):
     """Trained (or initial) weights of one network as safetensors, with what it took and what validation said."""
 
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"seconds", "history"})
     architecture: Architecture
     weights: File
     validation_accuracy: float
@@ -151,8 +153,9 @@ class Trained(Value):
 class Program(Value):
     """The waist of the hourglass: an exported network (.pt2), its signature, golden vectors and torch's own outputs.
 
-    `golden` is an .npz of a few prepared inputs ("input:<name>") and outputs ("output:<name>"); `reference` is float32
-    (N, classes), torch's first output over the whole validation part. `digest` is of the graph without its weights.
+    `golden` is an .npz of the first 8 validation samples: as stored ("raw:<name>"), prepared ("input:<name>") and
+    torch's outputs ("output:<name>"); `reference` is float32 (N, classes), torch's first output over the whole
+    validation part. `digest` is of the graph without its weights.
     """
 
     file: File
@@ -165,7 +168,7 @@ class Program(Value):
 
 
 class Artifact(Value):
-    """A file that a device's own runtime runs. `made_by` names converter and version; `notes` is what a user must know."""
+    """A file that a device's own runtime runs; `made_by` names the converter, `notes` is what a user must know."""
 
     file: File
     format: str
@@ -237,6 +240,16 @@ class Predictions(Value):
     part: Part
     basis: Basis
     why: str = ""
+
+
+class GoldenSet(Value):
+    """What a bundle replays: `folder` holds golden.npz, golden.json and, where inputs are images, encoded images.
+
+    `tolerance` is the largest absolute difference of an output that another build of the same runtime may show.
+    """
+
+    folder: File
+    tolerance: float
 
 
 class Interval(Value):
@@ -362,5 +375,3 @@ class Report(Value):
     steps_run: int = 0
     steps_cached: int = 0
     bundles: dict[str, str] = {}
-
-

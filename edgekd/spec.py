@@ -4,7 +4,7 @@ Values here are parsed once (from a recipe page, cards and flags), never change,
 numbers and digests. A plug-in's own settings stay as written until the Check step validates them in a worker.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -27,26 +27,33 @@ Settings = dict[str, JsonValue]
 Precision = Literal["float32", "float16", "int8"]
 Part = Literal["train", "calibration", "validation", "test"]
 EffortName = Literal["quick", "standard", "thorough"]
+KEY = {"for": "store key"}
 
 
 class Value(BaseModel):
-    """A frozen value that refuses unknown keys."""
+    """A frozen value that refuses unknown keys. Fields in `not_in_key` do not count in store keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    not_in_key: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if info.context == KEY:
+            return self.question(fields)
+        return fields
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """What of this value's dumped `fields` decides an answer, and so belongs into a store key."""
+        return {name: value for name, value in fields.items() if name not in self.not_in_key}
 
 
 class UserFile(Value):
-    """A file or folder of the user's, pinned by content. Its path is left out of store keys: moving it costs nothing."""
+    """A file or folder of the user's, pinned by content. Its path is in no store key: moving it costs nothing."""
 
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"path"})
     path: str
     sha256: str
-
-    @model_serializer(mode="wrap")
-    def _without_path_in_keys(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        if info.context and info.context.get("key"):
-            del fields["path"]
-        return fields
 
 
 class Choice(Value):
@@ -56,16 +63,13 @@ class Choice(Value):
     settings: Settings = {}
     files: dict[str, UserFile] = {}
 
-    @model_serializer(mode="wrap")
-    def _digests_in_keys(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        if info.context and info.context.get("key"):
-            fields["settings"] = {k: v for k, v in fields["settings"].items() if k not in self.files}
-        return fields
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Settings that name files count by the files' digests alone."""
+        return fields | {"settings": {k: v for k, v in fields["settings"].items() if k not in self.files}}
 
 
 class Image(Value):
-    """How a network wants its images: square side in pixels, channel order, resize filter, then (x / 255 - mean) / std."""
+    """How a network wants images: square side in pixels, channel order, resize filter, (x / 255 - mean) / std."""
 
     size: int
     channels: Literal["gray", "rgb", "bgr"] = "rgb"
@@ -129,16 +133,10 @@ class Budget(Value):
 class Device(Value):
     """Where artifacts run: a device plug-in and, beyond this computer, an address (never part of a store key)."""
 
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"address"})
     name: str = "this-computer"
     reach: Choice = Choice(name="local")
     address: str = ""
-
-    @model_serializer(mode="wrap")
-    def _without_address_in_keys(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        if info.context and info.context.get("key"):
-            del fields["address"]
-        return fields
 
 
 class Target(Value):
@@ -160,7 +158,7 @@ class Objective(Value):
 
 
 class Schedule(Value):
-    """How long and how fast a student trains. Equal for a distilled student and its control, but for the tuned rates."""
+    """How long and how fast a student trains; equal for distilled student and control, but for the tuned rates."""
 
     epochs: int
     batch: int = 128

@@ -1,4 +1,4 @@
-"""What may be asked. A step is a question: a frozen value that names one stage and holds all that its answer depends on.
+"""What may be asked. A step is a question: a frozen value that names a stage and holds all that its answer depends on.
 
 The store answers a step from what it knows, or has a worker run the stage of the same name. Steps hold results of
 earlier steps (values with digests), so a change re-runs exactly what lies below it.
@@ -14,6 +14,7 @@ from edgekd.results import (
     Counted,
     DeviceFacts,
     File,
+    GoldenSet,
     Measured,
     Predictions,
     Program,
@@ -47,7 +48,8 @@ class Step(Value, Generic[Result]):
 
     `stage` names the module in stages/, `answer` the type of its result; `cached` is False where the world may have
     changed; `warm` modules are imported once in a fork server that then hands out the workers; `cores` is how many
-    processor cores a worker keeps busy, 0 for all of them; `exclusive` keeps everything else off the device meanwhile.
+    processor cores a worker keeps busy, 0 for all of them; `exclusive` keeps everything else off the device meanwhile;
+    after `seconds` a worker is ended.
     """
 
     stage: ClassVar[str]
@@ -55,6 +57,7 @@ class Step(Value, Generic[Result]):
     cached: ClassVar[bool] = True
     cores: ClassVar[int] = 1
     exclusive: ClassVar[bool] = False
+    seconds: ClassVar[float] = 3600.0
 
     def plugins(self) -> tuple[PlugIn, ...]:
         """(kind, name) of every plug-in whose VERSION and packages the answer depends on."""
@@ -64,9 +67,13 @@ class Step(Value, Generic[Result]):
         """Modules that a fork server imports before it forks the worker; empty: a fresh process."""
         return ()
 
+    def keep(self, answer: Result) -> bool:
+        """Whether the store may give this answer again."""
+        return self.cached
+
 
 class Check(Step[Checked]):
-    """Can this plan run? Settings of every plug-in, extras, files, classes, checksums, permissions, disk; all at once."""
+    """Can this plan run? Settings of every plug-in, extras, files, classes, checksums, permissions, disk: all of it."""
 
     stage: ClassVar[str] = "check"
     answer: ClassVar[type[Value]] = Checked
@@ -80,6 +87,9 @@ class Check(Step[Checked]):
             ("students", plan.student.family.name),
             ("metrics", plan.data.metric),
         )
+
+    def keep(self, answer: Checked) -> bool:
+        return not answer.mistakes
 
 
 class Split(Step[Splits]):
@@ -101,6 +111,7 @@ class Label(Step[SoftTargets]):
 
     stage: ClassVar[str] = "label"
     answer: ClassVar[type[Value]] = SoftTargets
+    seconds: ClassVar[float] = 7 * 86400.0
     cores: ClassVar[int] = 0
     teacher: Teacher
     splits: Splits
@@ -131,6 +142,7 @@ class Train(Step[Trained]):
 
     stage: ClassVar[str] = "train"
     answer: ClassVar[type[Value]] = Trained
+    seconds: ClassVar[float] = 7 * 86400.0
     networks: tuple[Architecture, ...]
     objectives: tuple[Objective, ...]
     splits: Splits
@@ -236,6 +248,21 @@ class Predict(Step[Predictions]):
     artifact: Artifact
     splits: Splits
     part: Part
+    device: Device
+    fingerprint: str
+    runtime: str
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("devices", self.device.reach.name), ("runtimes", self.artifact.format))
+
+
+class Golden(Step[GoldenSet]):
+    """Record what a bundle replays: golden tensors and golden encoded images with the artifact's own outputs."""
+
+    stage: ClassVar[str] = "golden"
+    answer: ClassVar[type[Value]] = GoldenSet
+    artifact: Artifact
+    splits: Splits
     device: Device
     fingerprint: str
     runtime: str

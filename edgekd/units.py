@@ -31,22 +31,22 @@ def _read(text: str | int | float, units: dict[str, float], noun: str, example: 
 
 
 def seconds(text: str | int | float) -> float:
-    """"20ms", "1.5 s", "10m" -> seconds. A float that is already in seconds passes."""
+    """ "20ms", "1.5 s", "10m" -> seconds. A float that is already in seconds passes."""
     return _read(text, _TIME, "a time", "20ms", plain=isinstance(text, float))
 
 
 def count(text: str | int | float) -> int:
-    """"100k", "1.5M", 5000 -> a whole number."""
+    """ "100k", "1.5M", 5000 -> a whole number."""
     return math.floor(_read(text, _COUNT, "a count", "100k", plain=True))
 
 
 def size(text: str | int | float) -> int:
-    """"256KiB", "1.5MB" -> bytes. An int is already in bytes."""
+    """ "256KiB", "1.5MB" -> bytes. An int is already in bytes."""
     return math.floor(_read(text, dict(_BYTES), "a size", "256KiB", plain=isinstance(text, int)))
 
 
 def share(text: str | int | float) -> float:
-    """"1pp", "90%" -> a share of one. A float between 0 and 1 passes."""
+    """ "1pp", "90%" -> a share of one. A float between 0 and 1 passes."""
     value = _read(text, _SHARE, "a share", "1pp", plain=isinstance(text, float))
     if value > 1:
         raise ValueError(f"{text!r} is more than 100%")

@@ -43,7 +43,7 @@ class Workspace:
         return array
 
     def progress(self, done: float, text: str = "") -> None:
-        """Say how far the stage is: a share of one, and a few words. Cheap, but call it a few times a second at most."""
+        """Say how far the stage is: a share of one, and a few words. Call it a few times a second at most."""
         files.write(self.folder / "progress.json", json.dumps({"done": done, "text": text}))
 
 

@@ -1,0 +1,305 @@
+"""Where workers run: processes of this computer, side by side up to its cores, alone where a device is being timed."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgekd.errors import EdgekdError, Problem, StepFailed, UsageError
+from edgekd.steps import Step
+
+POLL = 0.05
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
+PASSED_ON_PREFIXES = ("OPENBLAS_", "XDG_", "EDGEKD_", "SSL_", "PYTHONWARNINGS")
+QUIET = {
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "OPENVINO_TELEMETRY_DISABLED": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TOKENIZERS_PARALLELISM": "false",
+    "JAX_PLATFORMS": "cpu",
+}
+
+
+def environment() -> dict[str, str]:
+    """The small environment that a worker gets: no telemetry, no network hubs, the same hash seed always."""
+    kept = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith(PASSED_ON_PREFIXES)}
+    return kept | QUIET
+
+
+class Process(Protocol):
+    """A running worker."""
+
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+    def pid(self) -> int | None: ...
+
+
+class Fresh:
+    """A worker that is a new interpreter."""
+
+    def __init__(self, folder: Path) -> None:
+        with (folder / "log.txt").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "edgekd.worker", str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment() | {"EDGEKD_LIFELINE": "stdin"},
+                start_new_session=True,
+            )
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def kill(self) -> None:
+        _kill_group(self._process.pid)
+        self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
+
+
+class ForkServer:
+    """A process that has imported a converter (or torch) and hands out workers that need not import it again."""
+
+    def __init__(self, modules: tuple[str, ...], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as stream:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "edgekd.worker", "--serve", *modules],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stream,
+                env=environment(),
+                start_new_session=True,
+            )
+        self._replies: dict[str, dict[str, int]] = {}
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        for line in self._process.stdout or ():
+            reply = json.loads(line)
+            if "folder" in reply:
+                self._replies.setdefault(reply.pop("folder"), {}).update(reply)
+
+    def start(self, folder: Path) -> "Forked":
+        """Have a worker forked for `folder`."""
+        self._replies.pop(str(folder), None)
+        try:
+            if self._process.stdin:
+                self._process.stdin.write(f"{folder}\n".encode())
+                self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # poll() reports the server's end
+        return Forked(self, str(folder))
+
+    def state(self, folder: str) -> dict[str, int]:
+        """What is known of a worker: its pid once forked, its exit status once ended."""
+        known = self._replies.get(folder, {})
+        if "exit" not in known and self._process.poll() is not None:
+            self._listener.join()
+            return {"exit": self._process.returncode or 1} | self._replies.get(folder, {})
+        return known
+
+    def tail(self) -> str:
+        """The last lines that the server itself printed."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the server and, through it, its workers."""
+        if self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            _kill_group(self._process.pid)
+            self._process.wait()
+        self._listener.join()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+
+class Forked:
+    """A worker that a fork server handed out."""
+
+    def __init__(self, server: ForkServer, folder: str) -> None:
+        self._server, self._folder = server, folder
+
+    def poll(self) -> int | None:
+        return self._server.state(self._folder).get("exit")
+
+    def pid(self) -> int | None:
+        return self._server.state(self._folder).get("pid")
+
+    def kill(self) -> None:
+        pid = self.pid()
+        if pid is not None and self.poll() is None:
+            _kill_group(pid)
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+class Executor:
+    """Runs workers. `cores` bounds how many run at once; `locks` is where device locks are (one place per user)."""
+
+    def __init__(self, scratch: Path, cores: int | None = None, locks: Path | None = None) -> None:
+        self.cores = cores or len(
+            os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        )
+        own = os.environ.get("EDGEKD_LOCKS") or str(Path(tempfile.gettempdir()) / f"edgekd-{os.getuid()}")
+        self._locks = locks or Path(own)
+        self._locks.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._scratch = scratch
+        self._free = self.cores
+        self._turn = threading.Condition()
+        self._servers: dict[tuple[str, ...], ForkServer] = {}
+        self._closed = threading.Event()
+
+    def run(self, step: Step[Any], folder: Path, tell: Callable[[float, str], None]) -> None:
+        """Run the worker of `folder` to its end; afterwards result.json is there. Raises what the worker raised."""
+        with self._cores(step.cores or self.cores), self._device(step.exclusive):
+            if self._closed.is_set():
+                raise EdgekdError("stopped")
+            process = self._start(step, folder)
+            try:
+                status = self._wait(process, step, folder, tell)
+            finally:
+                process.kill()
+        if status == 0 and (folder / "result.json").is_file():
+            return
+        raise failure(step.stage, folder, status)
+
+    def close(self) -> None:
+        """End all workers and servers."""
+        self._closed.set()
+        for server in self._servers.values():
+            server.close()
+
+    def _start(self, step: Step[Any], folder: Path) -> Process:
+        modules = step.warm()
+        if not modules or not hasattr(os, "fork"):
+            return Fresh(folder)
+        with self._turn:
+            server = self._servers.get(modules)
+            if server is None or not server.alive():
+                name = "-".join(m.removeprefix("edgekd.") for m in modules)
+                server = self._servers[modules] = ForkServer(
+                    modules, self._scratch / f"server-{os.getpid()}-{name}.log"
+                )
+        return server.start(folder)
+
+    def _wait(self, process: Process, step: Step[Any], folder: Path, tell: Callable[[float, str], None]) -> int:
+        started, seen = time.monotonic(), 0.0
+        limit = 0.85 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        progress = folder / "progress.json"
+        while (status := process.poll()) is None:
+            if self._closed.is_set():
+                raise EdgekdError("stopped")
+            now = time.monotonic()
+            if now - started > step.seconds:
+                raise StepFailed(step.stage, f"took longer than {step.seconds:.0f} s", *_where(folder))
+            if now - seen > 0.5:
+                seen = now
+                if _resident(process.pid()) > limit:
+                    raise StepFailed(step.stage, "used more than 85 % of this computer's memory", *_where(folder))
+                if progress.is_file():
+                    state = json.loads(progress.read_text(encoding="utf-8"))
+                    tell(state["done"], state["text"])
+            time.sleep(POLL)
+        return status
+
+    @contextmanager
+    def _cores(self, wanted: int) -> Iterator[None]:
+        """Hold `wanted` of the cores."""
+        wanted = min(wanted, self.cores)
+        with self._turn:
+            self._turn.wait_for(lambda: self._free >= wanted or self._closed.is_set())
+            self._free -= wanted
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._free += wanted
+                self._turn.notify_all()
+
+    @contextmanager
+    def _device(self, exclusive: bool) -> Iterator[None]:
+        """Share this computer with other steps of any edgekd process, or have it alone.
+
+        Who waits to have it alone holds the gate, so that no new step starts and the wait ends.
+        """
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        gate, lock = (
+            os.open(self._locks / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600) for name in ("gate", "device")
+        )
+        try:
+            self._lock(gate, kind)
+            self._lock(lock, kind)
+            fcntl.flock(gate, fcntl.LOCK_UN)
+            yield
+        finally:
+            os.close(gate)
+            os.close(lock)
+
+    def _lock(self, handle: int, kind: int) -> None:
+        while not self._closed.is_set():
+            try:
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(POLL)
+
+
+def _resident(pid: int | None) -> int:
+    """Resident bytes of a process, 0 where the system does not say."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _where(folder: Path) -> tuple[str, str]:
+    """The log of a step and the command that repeats it."""
+    return str(folder / "log.txt"), f"{sys.executable} -m edgekd.worker {folder}"
+
+
+def failure(stage: str, folder: Path, status: int) -> EdgekdError:
+    """The error that a worker left behind, or what can be said of its end."""
+    error = folder / "error.json"
+    if error.is_file():
+        told = json.loads(error.read_text(encoding="utf-8"))
+        if "problems" in told:
+            return UsageError(*(Problem(**problem) for problem in told["problems"]))
+        reason = told["message"]
+    elif status < 0:
+        reason = f"ended by signal {signal.Signals(-status).name}"
+    else:
+        reason = f"ended with status {status}"
+    log = folder / "log.txt"
+    if log.is_file() and not error.is_file():
+        last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-3:]
+        reason = "\n    ".join([reason, *last])
+    return StepFailed(stage, reason, *_where(folder))

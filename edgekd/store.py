@@ -1,0 +1,266 @@
+"""Answers of steps, kept by what was asked. `do` returns what is known and has workers find out the rest.
+
+entries/<2>/<key>/   one answered step: manifest.json (with the result), request.json, log.txt and its files; whole
+                     or absent, digests checked on reading, a damaged one is made again and never used
+work/<key>/          a step in progress; a killed one resumes here if its stage can
+locks/<key>.lock     held while a step is being answered, so that two builds do not do it twice
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, cast
+
+from filelock import FileLock
+
+from edgekd import files, plugins
+from edgekd.errors import EdgekdError, StoreError
+from edgekd.executor import Executor
+from edgekd.results import File, StepRecord
+from edgekd.spec import KEY, Value
+from edgekd.steps import Step
+from edgekd.workspace import locate
+
+FORMAT = 1
+R = TypeVar("R", bound=Value)
+T = TypeVar("T")
+Policy = Generator[Sequence[Step[Any]], Any, T]
+
+
+class Event(Value):
+    """Something that happened while steps were answered: for a progress display, never for decisions.
+
+    `done` is a share of one, `seconds_left` an estimate; both are None where unknown.
+    """
+
+    kind: Literal["start", "progress", "done", "cached", "note"]
+    stage: str
+    what: str = ""
+    key: str = ""
+    done: float | None = None
+    seconds: float | None = None
+    seconds_left: float | None = None
+
+
+def _ignore(_: Event) -> None:
+    """Watch nothing."""
+
+
+@cache
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def versions(step: Step[Any]) -> dict[str, str]:
+    """Versions of the stage, of the plug-ins that the step names, and of the packages that these declare."""
+    found: dict[str, str] = {}
+    for kind, name in (("stages", step.stage), *step.plugins()):
+        declared = plugins.declared(kind, name)
+        found[f"{kind}.{name}"] = str(declared.version)
+        found |= {package: _installed(package) for package in declared.packages}
+    return dict(sorted(found.items()))
+
+
+def key(step: Step[Any]) -> str:
+    """The name of a step's answer: a digest of the question and of everything that answers it."""
+    question = {
+        "format": FORMAT,
+        "stage": step.stage,
+        "step": step.model_dump(mode="json", context=KEY),
+        "versions": versions(step),
+    }
+    return hashlib.sha256(json.dumps(question, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class Store:
+    """A folder of answered steps, and the workers that answer new ones. Use it in a `with` block."""
+
+    def __init__(self, root: Path, observer: Callable[[Event], None] = _ignore, cores: int | None = None) -> None:
+        self.root, self.observer = root, observer
+        self.entries, self.work, self.locks = root / "entries", root / "work", root / "locks"
+        try:
+            for folder in (self.entries, self.work, self.locks):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"cannot write the store at {root}: {error.strerror}. Choose another with --store or EDGEKD_STORE"
+            raise StoreError(message) from error
+        self._executor = Executor(self.work, cores)
+        self._records: dict[str, StepRecord] = {}
+        self._known: dict[str, Value] = {}
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.close()
+
+    @property
+    def records(self) -> tuple[StepRecord, ...]:
+        """Every step that was asked so far, in order of its first answer."""
+        return tuple(self._records.values())
+
+    def path(self, file: File) -> Path:
+        """Where a file of an answer is. Read it, never write it."""
+        return locate(self.entries, file)
+
+    def do(self, *asked: Step[R]) -> tuple[R, ...]:
+        """Answer steps, the unknown ones side by side; results in the order asked. Raises the first failure."""
+        keys = [key(step) for step in asked]
+        new = {k: step for k, step in zip(keys, asked, strict=True) if k not in self._known or not step.cached}
+        if len(new) == 1:
+            ((k, step),) = new.items()
+            self._known[k] = self._answer(k, step)
+        elif new:
+            self._side_by_side(new)
+        return tuple(cast(R, self._known[k]) for k in keys)
+
+    def follow(self, policy: Policy[T]) -> T:
+        """Run a policy: do the steps it yields, send it the results (or throw it the failure), return its value."""
+        try:
+            wanted = next(policy)
+            while True:
+                try:
+                    results = self.do(*wanted)
+                except EdgekdError as error:
+                    wanted = policy.throw(error)
+                else:
+                    wanted = policy.send(results)
+        except StopIteration as stop:
+            return cast(T, stop.value)
+
+    def note(self, text: str) -> None:
+        """Tell the observer something that is not about one step."""
+        self.observer(Event(kind="note", stage="", what=text))
+
+    def gc(self, keep_bytes: int) -> int:
+        """Delete the answers unused for longest until `keep_bytes` are left; returns the bytes freed."""
+        found = [p for p in self.entries.glob("*/*") if p.is_dir()]
+        sized = sorted(((p.stat().st_mtime, files.size(p), p) for p in found), reverse=True)
+        total = freed = 0
+        for _, size, path in sized:
+            total += size
+            if total > keep_bytes:
+                with FileLock(self.locks / f"{path.name}.lock"):
+                    shutil.rmtree(path)
+                freed += size
+        for path in self.work.iterdir():
+            lock = FileLock(self.locks / f"{path.name}.lock", blocking=False)
+            if path.is_dir():
+                with lock:
+                    freed += files.size(path)
+                    shutil.rmtree(path)
+        return freed
+
+    def _side_by_side(self, new: dict[str, Step[Any]]) -> None:
+        with ThreadPoolExecutor(max_workers=min(32, len(new))) as pool:
+            futures = {k: pool.submit(self._answer, k, step) for k, step in new.items()}
+            try:
+                for k, future in futures.items():
+                    self._known[k] = future.result()
+            except KeyboardInterrupt:
+                self._executor.close()
+                raise
+
+    def _answer(self, k: str, step: Step[Any]) -> Value:
+        """Read the answer of a step, or have it found out, under the lock of its key."""
+        entry = self.entries / k[:2] / k
+        known = self._read(entry, step) if step.cached else None
+        if known is None:
+            try:
+                with FileLock(self.locks / f"{k}.lock"):
+                    known = self._read(entry, step) if step.cached else None
+                    if known is None:
+                        known = self._run(k, step, entry)
+            except OSError as error:
+                raise StoreError(f"cannot write the store at {self.root}: {error.strerror or error}") from error
+        with self._guard:
+            record, result = known
+            self._records.setdefault(k, record)
+            if record.cached:
+                self.observer(Event(kind="cached", stage=step.stage, key=k))
+        return result
+
+    def _read(self, entry: Path, step: Step[Any]) -> tuple[StepRecord, Value] | None:
+        """The entry's result if it is there and undamaged; a damaged one is removed."""
+        manifest = entry / "manifest.json"
+        if not entry.is_dir():
+            return None
+        try:
+            told = json.loads(manifest.read_text(encoding="utf-8"))
+            record = StepRecord.model_validate(told["record"] | {"cached": True})
+            result = step.answer.model_validate(told["result"])
+            damaged = [name for name, want in record.files.items() if files.digest(entry / name) != want]
+        except (OSError, ValueError, KeyError):
+            damaged = [manifest.name]
+        if damaged:
+            self.note(f"the store's answer of {step.stage} was damaged ({', '.join(damaged)}) and is made again")
+            shutil.rmtree(entry)
+            return None
+        os.utime(entry)
+        return record, result
+
+    def _run(self, k: str, step: Step[Any], entry: Path) -> tuple[StepRecord, Value]:
+        """Have a worker answer the step in its work folder, then move that folder into place."""
+        folder = self.work / k
+        resumed = folder.is_dir() and plugins.declared("stages", step.stage).resumes
+        if folder.is_dir() and not resumed:
+            shutil.rmtree(folder)
+        folder.mkdir(exist_ok=True)
+        for stale in ("result.json", "error.json", "progress.json"):
+            (folder / stale).unlink(missing_ok=True)
+        request = {
+            "stage": step.stage,
+            "key": k,
+            "entries": str(self.entries),
+            "resumed": resumed,
+            "step": step.model_dump(mode="json"),
+        }
+        files.write(folder / "request.json", json.dumps(request, indent=1))
+        self.observer(Event(kind="start", stage=step.stage, key=k))
+        started = time.monotonic()
+        self._executor.run(step, folder, lambda done, text: self._progress(step, k, started, done, text))
+        record, result = self._keep(k, step, folder, entry, time.monotonic() - started)
+        self.observer(Event(kind="done", stage=step.stage, key=k, seconds=record.seconds))
+        return record, result
+
+    def _keep(self, k: str, step: Step[Any], folder: Path, entry: Path, seconds: float) -> tuple[StepRecord, Value]:
+        told = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        result = step.answer.model_validate(told)
+        for name in ("result.json", "progress.json"):
+            (folder / name).unlink(missing_ok=True)
+        contents = {p.name: files.digest(p) for p in sorted(folder.iterdir())}
+        record = StepRecord(
+            stage=step.stage, key=k, seconds=seconds, cached=False, versions=versions(step), files=contents
+        )
+        if not step.keep(result):
+            shutil.rmtree(folder)
+            return record, result
+        manifest = {"format": FORMAT, "record": record.model_dump(mode="json"), "result": told}
+        files.write(folder / "manifest.json", json.dumps(manifest))
+        entry.parent.mkdir(exist_ok=True)
+        if entry.exists():
+            shutil.rmtree(entry)
+        folder.replace(entry)
+        return record, result
+
+    def _progress(self, step: Step[Any], k: str, started: float, done: float, text: str) -> None:
+        passed = time.monotonic() - started
+        left = passed / done * (1 - done) if done > 0.02 else None
+        self.observer(
+            Event(kind="progress", stage=step.stage, what=text, key=k, done=done, seconds=passed, seconds_left=left)
+        )
