@@ -8,6 +8,8 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     EXTRA = "tflite"              the extra of edgekd that installs them (optional)
     FILES = ("weights",)          settings that are paths of files or folders of the user's (optional)
     CODE = ("make",)              settings of the form module:function (optional)
+    NESTS = ("members",)          settings that list plug-ins of the same kind as tables {name, its settings ...}; their
+                                  own files arrive as "members.0.weights" (optional)
     PRECISIONS = ("float32",)     formats only
     RESUMES = True                stages only: its workspace survives a kill
 
@@ -53,11 +55,12 @@ Array = NDArray[Any]
 class Pool:
     """Samples in memory (or memory-mapped): arrays by input name, sample first, and labels (-1: unlabelled).
 
-    Images are one input of (N, canvas, canvas, channels) uint8.
+    Images are one input of (N, canvas, canvas, channels) uint8. `names` are the samples' files where they have some.
     """
 
     inputs: Mapping[str, Array]
     labels: NDArray[np.int64]
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,16 @@ class Oracle:
     """A loaded teacher.
 
     `outputs(batch, rows, part)` gives (N, classes) float32 logits for prepared inputs by name; `rows` are the samples'
-    numbers in their part, which a teacher of saved outputs needs. `module` is the torch network where there is one, so
-    that it can be exported, else `why_no_module` says why not. `live` is False where only view 0 can be answered.
+    numbers in the data's source (PartFiles.rows), which a teacher of saved outputs needs, and `count` is how many it
+    has. `module` is the torch network where there is one, so that it can be exported, else `why_no_module` says why
+    not. `live` is False where only view 0 can be answered.
     """
 
     outputs: Callable[[Mapping[str, Array], Array, str], Array]
     module: "nn.Module | None" = None
     why_no_module: str = ""
     live: bool = True
+    count: int | None = None
 
 
 class TeacherKind(Protocol):
@@ -114,7 +119,8 @@ class Family(Protocol):
     """students/: a network family.
 
     `build` makes one untrained network whose forward takes the inputs in order and returns a dict with "logits" (and,
-    for later objectives, "features"). `space` lists the settings that a search may choose from, given fixed ones.
+    for later objectives, "features"). A family that declares CODE is given the user's files as a fourth argument, by
+    setting. `space` lists the settings that a search may choose from, given fixed ones.
     """
 
     Settings: type[Value]
@@ -214,9 +220,13 @@ class Declared:
     extra: str = ""
     files: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
+    nests: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     resumes: bool = False
     summary: str = field(default="")
+
+
+_LITERALS = ("packages", "extra", "files", "code", "nests", "precisions", "resumes")
 
 
 @cache
@@ -224,8 +234,8 @@ def _modules(kind: str) -> dict[str, str]:
     """Module names of a kind's plug-ins, by plug-in name: our own folder first, then other packages' entry points."""
     folder = Path(__file__).parent / kind
     own = {p.stem: f"edgekd.{kind}.{p.stem}" for p in sorted(folder.glob("*.py")) if not p.stem.startswith("_")}
-    if kind == "runtimes":
-        own = {name: module for name, module in own.items() if name not in ("clock", "preprocess", "memory", "job")}
+    if kind == "runtimes":  # a format is two files, one in formats/ and its twin here; the others are the clock's own
+        own = {name: module for name, module in own.items() if name in _modules("formats")}
     others = {point.name: point.value for point in entry_points(group=f"edgekd.{kind}")}
     return others | own
 
@@ -257,7 +267,7 @@ def declared(kind: str, name: str) -> Declared:
                 literals[node.targets[0].id.lower()] = ast.literal_eval(node.value)
             except ValueError:
                 continue
-    known = {k: literals[k] for k in ("packages", "extra", "files", "code", "precisions", "resumes") if k in literals}
+    known = {k: literals[k] for k in _LITERALS if k in literals}
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
     return Declared(file=file, version=literals.get("version", 0), summary=summary, **known)
 

@@ -73,7 +73,8 @@ class Checked(Value):
 class PartFiles(Value):
     """One part of the split: an .npy per named input (sample first), labels as int64 (-1: unlabelled), and a digest.
 
-    Images are stored as (N, canvas, canvas, channels) uint8, in the widest channel order that a network wants.
+    Images are stored as (N, canvas, canvas, channels) uint8, in the widest channel order that a network wants. `rows`
+    (int64) are the samples' numbers in the source: in its test samples for a test part of its own, else in its others.
     """
 
     inputs: dict[str, File]
@@ -81,10 +82,14 @@ class PartFiles(Value):
     count: int
     labelled: int
     digest: str
+    rows: File | None = None
 
 
 class Splits(Value):
-    """Samples decoded once and split once. `canvas` and `channels` are None where inputs are not images."""
+    """Samples decoded once and split once. `canvas` and `channels` are None where inputs are not images.
+
+    `read` is how many samples the source gave, training and test, before any was left out.
+    """
 
     parts: dict[Part, PartFiles]
     classes: tuple[str, ...]
@@ -92,6 +97,7 @@ class Splits(Value):
     channels: Literal["gray", "rgb"] | None = None
     skipped: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
+    read: int | None = None
 
 
 class SoftTargets(Value):
@@ -182,7 +188,10 @@ class Artifact(Value):
 
 
 class DeviceFacts(Value):
-    """What a device says of itself; None where it has no such sensor. `fingerprint` identifies it in store keys."""
+    """What a device says of itself; None where it has no such sensor. `fingerprint` identifies it in store keys.
+
+    `runtimes` are the versions of those that can run there; `missing` says of each other one why it cannot.
+    """
 
     name: str
     fingerprint: str
@@ -193,6 +202,7 @@ class DeviceFacts(Value):
     memory: int
     python: str
     runtimes: dict[str, str]
+    missing: dict[str, str] = {}
     governor: str | None = None
     temperature: float | None = None
 

@@ -49,11 +49,15 @@ class Value(BaseModel):
 
 
 class UserFile(Value):
-    """A file or folder of the user's, pinned by content. Its path is in no store key: moving it costs nothing."""
+    """A file or folder of the user's, pinned by content. Its path is in no store key: moving it costs nothing.
+
+    `member` is the function that is meant in a file of code, so that naming another one asks another question.
+    """
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"path"})
     path: str
     sha256: str
+    member: str = ""
 
 
 class Choice(Value):

@@ -4,7 +4,8 @@ The store answers a step from what it knows, or has a worker run the stage of th
 earlier steps (values with digests), so a change re-runs exactly what lies below it.
 """
 
-from typing import ClassVar, Generic, Literal, TypeVar
+from collections.abc import Generator, Sequence
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from edgekd.results import (
     Artifact,
@@ -138,7 +139,11 @@ class Count(Step[Counted]):
 
 
 class Train(Step[Trained]):
-    """Train networks together under one scheme. Without soft targets only labelled samples are drawn (the control)."""
+    """Train networks together under one scheme. Without soft targets only labelled samples are drawn (the control).
+
+    `views` and `view_seed` say which augmented views a control sees: give those of Label, so that they are the distilled
+    student's. With soft targets both come from there.
+    """
 
     stage: ClassVar[str] = "train"
     answer: ClassVar[type[Value]] = Trained
@@ -154,6 +159,7 @@ class Train(Step[Trained]):
     augment: bool = True
     metric: str = "accuracy"
     seed: int = 0
+    view_seed: int = 0
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (
@@ -222,7 +228,8 @@ class Measure(Step[Measured]):
     """Time artifacts of one format on one device, interleaved, each session a fresh process without torch.
 
     `quick` prices untrained candidates; `full` gives the numbers of the report (at least 1,024 inferences in several
-    sessions, and memory in a process of its own). `fingerprint` and `runtime` tie the answer to device and version.
+    sessions, and memory in a process of its own). `fingerprint` and `runtime` tie the answer to device and version;
+    a higher `attempt` asks again where the answer before was unstable.
     """
 
     stage: ClassVar[str] = "measure"
@@ -235,6 +242,7 @@ class Measure(Step[Measured]):
     runtime: str
     threads: int = 1
     protocol: Literal["quick", "full"] = "full"
+    attempt: int = 0
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (("devices", self.device.reach.name), ("runtimes", self.artifacts[0].format))
@@ -305,3 +313,7 @@ class Compare(Step[Compared]):
 
     def warm(self) -> tuple[str, ...]:
         return ("edgekd.stages.compare",)
+
+
+T = TypeVar("T")
+Policy = Generator[Sequence[Step[Any]], Any, T]

@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -27,13 +27,12 @@ from edgekd.errors import EdgekdError, StoreError
 from edgekd.executor import Executor
 from edgekd.results import File, StepRecord
 from edgekd.spec import KEY, Value
-from edgekd.steps import Step
+from edgekd.steps import Policy, Step
 from edgekd.workspace import locate
 
 FORMAT = 1
 R = TypeVar("R", bound=Value)
 T = TypeVar("T")
-Policy = Generator[Sequence[Step[Any]], Any, T]
 
 
 class Event(Value):

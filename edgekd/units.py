@@ -1,5 +1,6 @@
 """Quantities as people write them ("20ms", "1.5M", "256KiB", "1pp") to numbers, and back for printing."""
 
+import difflib
 import math
 import re
 
@@ -16,18 +17,28 @@ def _read(text: str | int | float, units: dict[str, float], noun: str, example: 
         raise ValueError(f"{text!r} is not {noun}; write for example {example}")
     if isinstance(text, int | float):
         text = repr(text)
-    match = _NUMBER.match(text)
+    match = _NUMBER.match(text) if isinstance(text, str) else None
     if not match:
         raise ValueError(f"{text!r} is not {noun}; write for example {example}")
     unit = match[2]
     if unit not in units and not (plain and not unit):
         known = ", ".join(name for name in units if name)
         got = f"has the unknown unit {unit!r}" if unit else "has no unit"
-        raise ValueError(f"{text!r} {got}; units of {noun}: {known}, for example {example}")
+        near = difflib.get_close_matches(unit.lower(), folded := {name.lower(): name for name in units}, 1, 0.4)
+        better = f". Did you mean {match[1]}{folded[near[0]]}?" if unit and near else f", for example {example}"
+        raise ValueError(f"{text!r} {got}; units of {noun}: {known}{better}")
     value = float(match[1]) * units.get(unit, 1.0)
     if not math.isfinite(value) or value <= 0:
         raise ValueError(f"{text!r} must be above zero, for example {example}")
     return value
+
+
+def _whole(text: str | int | float, value: float) -> int:
+    """Round down to a whole number, but for what a float product loses (2.3k is 2300)."""
+    whole = math.floor(round(value, 6))
+    if whole < 1:
+        raise ValueError(f"{text!r} must be at least 1")
+    return whole
 
 
 def seconds(text: str | int | float) -> float:
@@ -37,12 +48,12 @@ def seconds(text: str | int | float) -> float:
 
 def count(text: str | int | float) -> int:
     """ "100k", "1.5M", 5000 -> a whole number."""
-    return math.floor(_read(text, _COUNT, "a count", "100k", plain=True))
+    return _whole(text, _read(text, _COUNT, "a count", "100k", plain=True))
 
 
 def size(text: str | int | float) -> int:
     """ "256KiB", "1.5MB" -> bytes. An int is already in bytes."""
-    return math.floor(_read(text, dict(_BYTES), "a size", "256KiB", plain=isinstance(text, int)))
+    return _whole(text, _read(text, dict(_BYTES), "a size", "256KiB", plain=isinstance(text, int)))
 
 
 def share(text: str | int | float) -> float:

@@ -1,0 +1,53 @@
+# make demo    build a student from the embedded data: teacher, distillation, TFLite file, report, bundle
+# make test    the tests (under 10 minutes on 2 cores)
+# make check   everything that a change must pass: lint, format, types, import rules, tests
+# make slow    real but slow checks;  make bench  the committed benchmarks;  make teacher  train the shipped teacher again
+# PIP_ARGS     passed to pip, e.g. make demo PIP_ARGS="--extra-index-url https://..." for an index of your choice
+
+SHELL := /bin/sh
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& { command -v $$p; break; }; done)
+BIN := .venv/bin
+PIP_ARGS ?=
+TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
+
+.PHONY: demo demo-size test check lint types imports slow bench teacher clean
+
+demo: .venv/installed
+	$(BIN)/edgekd build --target tflite --max-latency 20ms
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+check: lint types imports test
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed
+	$(BIN)/mypy
+
+imports: .venv/installed
+	$(BIN)/lint-imports
+
+slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
+
+teacher: .venv/installed
+	$(BIN)/python models/teachers/fashion-mnist-resnet/retrain.py $(TEACHER_DATA)
+
+clean:
+	rm -rf .venv edgekd-runs
+
+.venv/installed: constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "edgekd needs Python 3.11, 3.12 or 3.13, and none was found: install one, or say make PYTHON=/path/to/python3.11." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip $(PIP_ARGS)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' $(PIP_ARGS)
+	@touch $@

@@ -1,0 +1,62 @@
+"""What --effort buys: presets of seeds, epochs, trials and candidates, and a sentence that says so."""
+
+from edgekd import units
+from edgekd.spec import Effort, EffortName
+
+PRESETS: dict[EffortName, Effort] = {
+    "quick": Effort(
+        name="quick",
+        seeds=1,
+        trial_epochs=6,
+        epochs=24,
+        views=4,
+        candidates=6,
+        distill=((1.0, 0.9), (4.0, 0.9), (2.0, 0.7)),
+        control=((3e-3, 1e-2), (1e-3, 1e-2), (3e-3, 1e-1)),
+        train_seconds=120.0,
+    ),
+    "standard": Effort(
+        name="standard",
+        seeds=3,
+        trial_epochs=12,
+        epochs=48,
+        views=8,
+        candidates=8,
+        distill=((1.0, 0.9), (1.0, 0.7), (2.0, 0.9), (4.0, 0.9), (4.0, 0.7)),
+        control=((3e-3, 1e-2), (1e-3, 1e-2), (3e-3, 1e-1), (1e-3, 1e-1), (1e-2, 1e-2)),
+        train_seconds=600.0,
+    ),
+    "thorough": Effort(
+        name="thorough",
+        seeds=5,
+        trial_epochs=24,
+        epochs=96,
+        views=16,
+        candidates=8,
+        distill=((1.0, 0.9), (1.0, 1.0), (1.0, 0.7), (2.0, 0.9), (2.0, 0.7), (4.0, 0.9), (4.0, 0.7), (8.0, 0.9)),
+        control=(
+            (3e-3, 1e-2),
+            (3e-3, 1e-1),
+            (3e-3, 1e-3),
+            (1e-3, 1e-2),
+            (1e-3, 1e-1),
+            (1e-2, 1e-2),
+            (1e-2, 1e-1),
+            (3e-4, 1e-2),
+        ),
+        train_seconds=2400.0,
+    ),
+}
+_WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
+
+
+def describe(effort: Effort) -> str:
+    """What an effort means, for printing: "effort quick: one seed, ..."."""
+    seeds = f"{_WORDS.get(effort.seeds, effort.seeds)} seed{'s' if effort.seeds > 1 else ''}"
+    trials = len(effort.distill)
+    text = (
+        f"effort {effort.name}: {seeds}, {effort.epochs} epochs (trials {effort.trial_epochs}), {trials} trials each "
+        f"with and without the teacher, {effort.views} views of each sample, at most {effort.candidates} candidates "
+        f"priced, training sized for about {units.show_seconds(effort.train_seconds)} a student"
+    )
+    return text if effort.seeds > 1 else f"{text}. One seed says nothing about spread; --effort standard runs 3"

@@ -1,0 +1,95 @@
+"""Jobs that a stage sends to a device: a folder with model, samples and request, and the answer that comes back."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import plugins
+from edgekd.errors import DeviceError
+from edgekd.results import Artifact, DeviceFacts
+from edgekd.spec import Device
+
+REQUEST, RESULT = "request.json", "result.json"
+
+
+class Reached:
+    """A device that a stage talks to, with its settings validated. Only workers make one: it imports the plug-in."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._plugin = plugins.find("devices", device.reach.name)
+        self._settings = self._plugin.Settings.model_validate(device.reach.settings)
+
+    def facts(self) -> DeviceFacts:
+        """What the device is. Raises DeviceError."""
+        facts: DeviceFacts = self._plugin.probe(self._settings, self.device)
+        return facts
+
+    def run(self, folder: Path, timeout: float) -> None:
+        """Run the job in `folder`. Raises DeviceError."""
+        self._plugin.run(self._settings, self.device, folder, timeout)
+
+
+class Job:
+    """One artifact's folder on its way to a device; used in a `with` block, it is gone afterwards."""
+
+    def __init__(self, folder: Path, artifact: Artifact, model: Path, threads: int = 1) -> None:
+        self.folder = folder
+        self._request: dict[str, Any] = {
+            "runtime": artifact.format,
+            "model": artifact.file.name,
+            "threads": threads,
+            "signature": artifact.signature.model_dump(mode="json"),
+        }
+        folder.mkdir(parents=True)
+        self.link(artifact.file.name, model)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.folder)
+
+    def link(self, name: str, path: Path) -> None:
+        """Put a file or folder of the store into the job without copying it."""
+        (self.folder / name).symlink_to(path.absolute())
+
+    def save(self, name: str, array: NDArray[Any]) -> None:
+        """Put an array into the job."""
+        np.save(self.folder / name, array, allow_pickle=False)
+
+    def ask(self, reached: Reached, verb: str, timeout: float, more: Mapping[str, Any]) -> dict[str, Any]:
+        """Send the job with one verb and its own fields; returns the answer. Raises DeviceError."""
+        (self.folder / RESULT).unlink(missing_ok=True)
+        request = self._request | {"verb": verb} | dict(more)
+        (self.folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
+        reached.run(self.folder, timeout)
+        try:
+            answer: dict[str, Any] = json.loads((self.folder / RESULT).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DeviceError(f"{reached.device.name} left no readable answer: {error}") from error
+        if "error" in answer:
+            raise DeviceError(f"{reached.device.name}: {answer['error']}")
+        return answer
+
+
+def cannot_run(facts: DeviceFacts, fingerprint: str, format: str, runtime: str) -> str:
+    """Why `format` cannot run on the device; empty where it can.
+
+    Raises DeviceError where the device or its runtime is not the one that the step was asked about: the answer would be
+    kept under the wrong question.
+    """
+    if facts.fingerprint != fingerprint:
+        raise DeviceError(f"{facts.name} is not the device that was there when the build began")
+    if format not in facts.runtimes:
+        reason = facts.missing.get(format, "its runtime is not there")
+        return f"{format} cannot run on {facts.name}: {reason}"
+    if facts.runtimes[format] != runtime:
+        found = facts.runtimes[format]
+        raise DeviceError(f"the {format} runtime of {facts.name} is {found}, but the build began with {runtime}")
+    return ""

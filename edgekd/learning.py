@@ -1,0 +1,114 @@
+"""One network in training: its weights, their running average that is judged and shipped, and the learning rate."""
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from edgekd import networks, plugins
+from edgekd.batches import Prepared, Rows
+from edgekd.errors import Problem, UsageError
+from edgekd.results import Signature
+from edgekd.spec import Schedule
+from edgekd.views import Feed
+
+State = dict[str, Any]
+
+
+class Learner:
+    """A network, an exponential moving average (EMA) of its weights and norm statistics, and its training inputs.
+
+    The average starts fast and slows down to `decay`: a run of a few steps is not judged by its initial weights.
+    """
+
+    def __init__(self, fabric: Fabric, module: nn.Module, signature: Signature, inputs: Prepared, decay: float) -> None:
+        self.signature, self.decay, self._inputs = signature, decay, inputs
+        self.average = copy.deepcopy(module).eval().requires_grad_(False)
+        self.module = module.train()
+        self._running = fabric.setup_module(module)
+        self._pairs: list[tuple[list[Tensor], list[Tensor]]] = []
+        both = list(zip(_tensors(self.average), _tensors(module), strict=True))
+        for floating in (True, False):
+            pairs = [pair for pair in both if pair[0].is_floating_point() is floating]
+            self._pairs.append(([a for a, _ in pairs], [b.detach() for _, b in pairs]))
+
+    def __call__(self, rows: Rows, views: Rows) -> dict[str, Tensor]:
+        """Outputs by name for one training batch."""
+        return networks.forward(self._running, self._inputs(rows, views), self.signature)
+
+    def follow(self, step: int) -> None:
+        """Move the average towards the weights after optimizer step `step` (from 0). Counters are copied."""
+        (slow, fast), (counters, counts) = self._pairs
+        torch._foreach_lerp_(slow, fast, 1 - min(self.decay, (1 + step) / (10 + step)))
+        if counters:
+            torch._foreach_copy_(counters, counts)
+
+    def predict(self, inputs: Prepared, rows: Rows, batch: int = 256) -> NDArray[np.float32]:
+        """First output of the averaged network, (len(rows), classes) float32."""
+        name, parts = self.signature.outputs[0].name, []
+        with torch.inference_mode():
+            for start in range(0, len(rows), batch):
+                some = rows[start : start + batch]
+                outputs = networks.forward(self.average, inputs(some, np.zeros_like(some)), self.signature)
+                parts.append(outputs[name].float().numpy())
+        return np.concatenate(parts)
+
+    def finite(self) -> bool:
+        """Whether no weight is NaN or infinite."""
+        return all(bool(torch.isfinite(tensor).all()) for tensor in _tensors(self.module))
+
+    def state(self) -> State:
+        """Everything that training changes."""
+        return {"weights": self.module.state_dict(), "average": self.average.state_dict()}
+
+    def restore(self, state: State) -> None:
+        """Go back to what `state` returned."""
+        self.module.load_state_dict(state["weights"])
+        self.average.load_state_dict(state["average"])
+
+
+class Judge:
+    """Quality of a network on the labelled samples of a part, by a metric plug-in."""
+
+    def __init__(self, metric: str, feed: Feed, signature: Signature) -> None:
+        self._metric = plugins.find("metrics", metric)
+        self._rows = np.flatnonzero(feed.labels >= 0)
+        self._labels = feed.labels[self._rows]
+        if not len(self._rows):
+            raise UsageError(Problem("data", "the validation part has no labelled samples", "Label some of them"))
+        self._inputs = Prepared(feed, signature, self._rows, views=1)
+
+    def __call__(self, learner: Learner) -> float:
+        """Mean of the metric over the averaged network's outputs."""
+        return float(self._metric.per_sample(learner.predict(self._inputs, self._rows), self._labels).mean())
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def optimizer(modules: list[nn.Module], schedule: Schedule) -> AdamW:
+    """AdamW over all networks; norms and biases are not decayed.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization", https://arxiv.org/abs/1711.05101.
+    """
+    weights = [p for module in modules for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in weights if p.ndim > 1], "weight_decay": schedule.weight_decay},
+        {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=schedule.learning_rate, fused=True)
+
+
+def rate(schedule: Schedule, step: int, total: int) -> float:
+    """Learning rate of optimizer step `step` (from 0) of `total`: a linear warm-up, then half a cosine down to zero."""
+    warm = math.ceil(schedule.warmup_share * total)
+    if step < warm:
+        return schedule.learning_rate * (step + 1) / warm
+    return schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm)))

@@ -1,0 +1,60 @@
+"""What a build knows before it starts to choose."""
+
+from edgekd.results import DeviceFacts, Option, Size, SoftTargets, Splits
+from edgekd.spec import Budget, Choice, Image, Objective, Plan, Precision, Schedule, Target, Value
+
+AUTO: tuple[Precision, ...] = ("float32", "int8")
+
+
+class Known(Value):
+    """The plan, its split, the teacher's soft targets and size, the students to choose from, and the devices' facts."""
+
+    plan: Plan
+    splits: Splits
+    soft_targets: SoftTargets
+    options: tuple[Option, ...]
+    teacher: Size | None
+    facts: dict[str, DeviceFacts]
+
+    def runtime(self, target: Target) -> str:
+        """The version of the target's runtime on its device; empty where it cannot run there."""
+        return self.facts[target.device.name].runtimes.get(target.format, "")
+
+    def runnable(self) -> tuple[Target, ...]:
+        """Targets that can be measured."""
+        return tuple(target for target in self.plan.targets if self.runtime(target))
+
+
+def precisions(target: Target) -> tuple[Precision, ...]:
+    """The precisions that a target may ship in; auto chooses among float32 and int8."""
+    return AUTO if target.precision == "auto" else (target.precision,)
+
+
+def tightest(plan: Plan) -> Budget:
+    """The exact limits (parameters, MACs) that a student shared by all targets has to keep."""
+    params = [t.budget.max_params for t in plan.targets if t.budget.max_params is not None]
+    macs = [t.budget.max_macs for t in plan.targets if t.budget.max_macs is not None]
+    return Budget(max_params=min(params, default=None), max_macs=min(macs, default=None))
+
+
+def images(plan: Plan) -> tuple[Image, ...]:
+    """The distinct ways in which teacher and student want their images."""
+    wanted = (plan.teacher.image, plan.student.image)
+    return tuple(dict.fromkeys(image for image in wanted if image is not None))
+
+
+def distillation(temperature: float, teacher_weight: float) -> tuple[Objective, ...]:
+    """(1 - teacher_weight) * cross-entropy + teacher_weight * T^2 * KL at temperature T."""
+    soft = Objective(use=Choice(name="kd", settings={"temperature": temperature}), weight=teacher_weight)
+    if teacher_weight == 1:
+        return (soft,)
+    return (Objective(use=Choice(name="cross_entropy"), weight=1 - teacher_weight), soft)
+
+
+GROUND_TRUTH = (Objective(use=Choice(name="cross_entropy")),)
+
+
+def schedule(base: Schedule, epochs: int, rates: tuple[float, float] | None = None) -> Schedule:
+    """The plan's schedule for so many epochs, with its own learning rate and weight decay where given."""
+    learning_rate, weight_decay = rates or (base.learning_rate, base.weight_decay)
+    return base.model_copy(update={"epochs": epochs, "learning_rate": learning_rate, "weight_decay": weight_decay})

@@ -1,0 +1,83 @@
+"""Which limits something breaks, in words, and which limit keeps a student from being larger."""
+
+from edgekd import units
+from edgekd.policies.known import Known, tightest
+from edgekd.results import Interval, Measurement, Option, Score, Size
+from edgekd.spec import Budget, Plan
+
+# Multiply-accumulates that one core trains in a second, forward and backward of small depthwise nets. A fixed, cautious
+# figure rather than a measured one: the same command must choose the same student on a busy day.
+TRAINING_RATE = 1.5e9
+
+
+def training_seconds(plan: Plan, samples: int, macs: int, epochs: int) -> float:
+    """An estimate of how long one run takes on one core."""
+    return epochs * samples * (3 * macs / TRAINING_RATE + 5e-5)
+
+
+def too_large(known: Known, option: Option) -> tuple[str, ...]:
+    """The limits known without measuring that an untrained student breaks."""
+    plan, size, budget = known.plan, option.size, tightest(known.plan)
+    found = list(exact(budget, size))
+    share, teacher = plan.teacher_share, known.teacher
+    if teacher is not None and size.params > share * teacher.params:
+        found.append(f"{share:g} of the teacher's parameters")
+    if teacher is not None and size.macs > share * teacher.macs:
+        found.append(f"{share:g} of the teacher's MACs")
+    allowed = min(plan.effort.train_seconds, plan.max_time / 4 if plan.max_time else float("inf"))
+    needed = training_seconds(plan, known.splits.parts["train"].count, size.macs, plan.effort.epochs)
+    if needed > allowed:
+        found.append(f"training time of effort {plan.effort.name}")
+    return tuple(found)
+
+
+def exact(budget: Budget, size: Size) -> tuple[str, ...]:
+    """Limits on parameters and MACs that a network breaks."""
+    found = []
+    if budget.max_params is not None and size.params > budget.max_params:
+        found.append(f"parameters: {units.show_count(size.params)} over {units.show_count(budget.max_params)}")
+    if budget.max_macs is not None and size.macs > budget.max_macs:
+        found.append(f"MACs: {units.show_count(size.macs)} over {units.show_count(budget.max_macs)}")
+    return tuple(found)
+
+
+def physical(budget: Budget, size: int, memory: int | None, latency: float | None) -> tuple[str, ...]:
+    """Limits on file size, memory and latency that a file breaks; what is None was not measured and breaks nothing."""
+    found = []
+    if budget.max_latency is not None and latency is not None and latency > budget.max_latency:
+        found.append(f"latency: p90 {units.show_seconds(latency)} over {units.show_seconds(budget.max_latency)}")
+    if budget.max_size is not None and size > budget.max_size:
+        found.append(f"size: {units.show_size(size)} over {units.show_size(budget.max_size)}")
+    if budget.max_memory is not None and memory is not None and memory > budget.max_memory:
+        found.append(f"memory: {units.show_size(memory)} over {units.show_size(budget.max_memory)}")
+    return tuple(found)
+
+
+def accuracy(budget: Budget, score: Score | None, float_score: Score | None) -> tuple[str, ...]:
+    """Limits on accuracy, drop against the teacher and loss by quantization that predictions break."""
+    if score is None:
+        return ()
+    found, value = [], score.accuracy.value
+    if budget.min_accuracy is not None and value < budget.min_accuracy:
+        found.append(f"accuracy: {units.show_share(value)} under {units.show_share(budget.min_accuracy)}")
+    if budget.max_drop is not None and score.drop is not None and score.drop.value > budget.max_drop:
+        found.append(f"drop: {_points(score.drop)} over {100 * budget.max_drop:.2g} pp")
+    if budget.max_quantization_loss is not None and float_score is not None:
+        loss = float_score.accuracy.value - value
+        if loss > budget.max_quantization_loss:
+            found.append(f"quantization loss: {100 * loss:.2g} pp over {100 * budget.max_quantization_loss:.2g} pp")
+    return tuple(found)
+
+
+def unknown(budget: Budget, measurement: Measurement, score: Score | None) -> bool:
+    """Whether a budget was asked for that could not be judged on this device."""
+    needs_score = (budget.min_accuracy, budget.max_drop, budget.max_quantization_loss)
+    return (
+        (budget.max_latency is not None and (measurement.latency is None or measurement.basis != "measured"))
+        or (budget.max_memory is not None and measurement.memory is None)
+        or (any(limit is not None for limit in needs_score) and score is None)
+    )
+
+
+def _points(interval: Interval) -> str:
+    return f"{100 * interval.value:.2g} pp"

@@ -1,0 +1,95 @@
+"""Which recipe? Temperature and teacher weight, and the control's own rates, chosen on the validation part."""
+
+from collections.abc import Sequence
+
+from edgekd.policies.known import GROUND_TRUTH, Known, distillation, schedule
+from edgekd.results import Checkpoint, Trained, Trial
+from edgekd.spec import Architecture, Objective, Schedule, Value
+from edgekd.steps import Policy, Train
+
+
+class Raced(Value):
+    """Checkpoints of all seeds, distilled and control, each with its own best settings, and every trial."""
+
+    distilled: tuple[Checkpoint, ...]
+    control: tuple[Checkpoint, ...]
+    trials: tuple[Trial, ...]
+    temperature: float
+    teacher_weight: float
+
+
+def race(known: Known, network: Architecture) -> Policy[Raced]:
+    """Try both grids briefly, then train the two winners fully, on every seed and for the same number of steps."""
+    plan, effort = known.plan, known.plan.effort
+    brief: Sequence[Trained] = yield [
+        *(distil(known, network, point, effort.trial_epochs, plan.seed) for point in effort.distill),
+        *(control(known, network, point, effort.trial_epochs, plan.seed) for point in effort.control),
+    ]
+    found = [trained.checkpoints[0] for trained in brief]
+    distilled, controls = found[: len(effort.distill)], found[len(effort.distill) :]
+    best = effort.distill[_best(distilled)]
+    rates = effort.control[_best(controls)]
+    seeds = range(plan.seed, plan.seed + effort.seeds)
+    full: Sequence[Trained] = yield [
+        *(distil(known, network, best, effort.epochs, seed) for seed in seeds),
+        *(control(known, network, rates, effort.epochs, seed) for seed in seeds),
+    ]
+    checkpoints = [trained.checkpoints[0] for trained in full]
+    return Raced(
+        distilled=tuple(checkpoints[: effort.seeds]),
+        control=tuple(checkpoints[effort.seeds :]),
+        trials=(
+            *(
+                _trial("distilled", ("temperature", "teacher_weight"), p, c)
+                for p, c in zip(effort.distill, distilled, strict=True)
+            ),
+            *(
+                _trial("control", ("learning_rate", "weight_decay"), p, c)
+                for p, c in zip(effort.control, controls, strict=True)
+            ),
+        ),
+        temperature=best[0],
+        teacher_weight=best[1],
+    )
+
+
+def distil(known: Known, network: Architecture, point: tuple[float, float], epochs: int, seed: int) -> Train:
+    """Train with the teacher at one (temperature, teacher_weight)."""
+    return _train(known, network, distillation(*point), schedule(known.plan.schedule, epochs), seed, taught=True)
+
+
+def control(known: Known, network: Architecture, rates: tuple[float, float], epochs: int, seed: int) -> Train:
+    """Train from labels alone at one (learning rate, weight decay), for the same number of steps."""
+    return _train(known, network, GROUND_TRUTH, schedule(known.plan.schedule, epochs, rates), seed, taught=False)
+
+
+def _train(
+    known: Known, network: Architecture, objectives: tuple[Objective, ...], when: Schedule, seed: int, taught: bool
+) -> Train:
+    return Train(
+        networks=(network,),
+        objectives=objectives,
+        splits=known.splits,
+        schedule=when,
+        soft_targets=known.soft_targets if taught else None,
+        views=known.soft_targets.views,
+        augment=known.plan.augment,
+        metric=known.plan.data.metric,
+        seed=seed,
+    )
+
+
+def _best(checkpoints: Sequence[Checkpoint]) -> int:
+    """Index of the highest validation accuracy; the earlier one of equals."""
+    return max(range(len(checkpoints)), key=lambda i: (checkpoints[i].validation_accuracy, -i))
+
+
+def _trial(kind: str, names: tuple[str, str], point: tuple[float, float], checkpoint: Checkpoint) -> Trial:
+    return Trial.model_validate(
+        {
+            "kind": kind,
+            "settings": dict(zip(names, point, strict=True)),
+            "validation_accuracy": checkpoint.validation_accuracy,
+            "seconds": checkpoint.seconds,
+        }
+    )

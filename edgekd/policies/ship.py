@@ -1,0 +1,228 @@
+"""From trained networks to judged files: convert, check parity, predict, measure, judge, and choose the precision."""
+
+from collections.abc import Sequence
+
+from edgekd.errors import EdgekdError
+from edgekd.policies import limits
+from edgekd.policies.known import Known, precisions
+from edgekd.results import Artifact, Measured, Measurement, Predictions, Program, Role, Row, Score, Size
+from edgekd.spec import Precision, Target, Value
+from edgekd.steps import Convert, Evaluate, Measure, Policy, Predict
+
+ATTEMPTS = 2
+TIE = 0.03  # latencies closer than this are equal: then the smaller file wins
+
+
+class Networks(Value):
+    """The programs of one round: student and control, and the teacher's where it can be exported (else why not)."""
+
+    student: Program
+    control: Program
+    teacher: Program | None = None
+    no_teacher: str = ""
+
+
+class Item(Value):
+    """One file of one network on a target while it is being judged."""
+
+    role: Role
+    precision: Precision
+    program: Program
+    artifact: Artifact
+    validation: Score | None = None
+    test: Score | None = None
+    measurement: Measurement = Measurement(basis="not measured", why="")
+
+
+def ship(known: Known, target: Target, networks: Networks, winner: Role) -> Policy[tuple[Row, ...]]:
+    """Judge teacher, control and student on one target; the best precision of the `winner` ships."""
+    items = yield from _convert(known, target, networks)
+    notes: tuple[str, ...] = ()
+    if networks.teacher is not None:
+        try:
+            items += yield from _convert_one(known, target, networks.teacher, ("teacher", "teacher-int8"))
+        except EdgekdError as error:
+            notes = (f"the teacher was not converted: {_first_line(error)}",)
+    if known.runtime(target):
+        items = yield from _score(known, target, items)
+        items = yield from _measure(known, target, items)
+    rows = [_row(known, target, items, item) for item in items]
+    if not any(row.role == "teacher" for row in rows):
+        rows.insert(0, (yield from _teacher_without_file(known, target, (*notes, networks.no_teacher))))
+    chosen = _choose(rows, items, winner, target)
+    order = {"teacher": 0, "teacher-int8": 1, "control": 2, "student": 3}
+    rows = [row.model_copy(update={"ships": row is chosen}) for row in rows]
+    return tuple(sorted(rows, key=lambda row: order[row.role]))
+
+
+def _convert(known: Known, target: Target, networks: Networks) -> Policy[list[Item]]:
+    wanted = precisions(target)
+    kinds: tuple[tuple[Role, Program], ...] = (("control", networks.control), ("student", networks.student))
+    pairs = [(role, program, precision) for role, program in kinds for precision in wanted]
+    artifacts: Sequence[Artifact] = yield [
+        Convert(program=program, format=target.format, precision=precision, splits=known.splits)
+        for _, program, precision in pairs
+    ]
+    return [
+        Item(role=role, precision=precision, program=program, artifact=artifact)
+        for (role, program, precision), artifact in zip(pairs, artifacts, strict=True)
+    ]
+
+
+def _convert_one(known: Known, target: Target, program: Program, roles: tuple[Role, Role]) -> Policy[list[Item]]:
+    both: tuple[Precision, Precision] = ("float32", "int8")
+    artifacts: Sequence[Artifact] = yield [
+        Convert(program=program, format=target.format, precision=precision, splits=known.splits) for precision in both
+    ]
+    return [
+        Item(role=role, precision=precision, program=program, artifact=artifact)
+        for role, precision, artifact in zip(roles, both, artifacts, strict=True)
+    ]
+
+
+def _score(known: Known, target: Target, items: Sequence[Item]) -> Policy[list[Item]]:
+    """Predict validation and test in the runtime; validation against torch (parity), both against the teacher."""
+    facts = known.facts[target.device.name]
+    predictions: Sequence[Predictions] = yield [
+        Predict(
+            artifact=item.artifact,
+            splits=known.splits,
+            part=part,
+            device=target.device,
+            fingerprint=facts.fingerprint,
+            runtime=known.runtime(target),
+        )
+        for item in items
+        for part in ("validation", "test")
+    ]
+    owners = [item for item in items for _ in range(2)]
+    scores: Sequence[Score] = yield [
+        Evaluate(
+            predictions=p,
+            splits=known.splits,
+            teacher=known.soft_targets.parts[p.part],
+            reference=item.program.reference if p.part == "validation" else None,
+            precision=item.precision,
+            metric=known.plan.data.metric,
+        )
+        for p, item in zip(predictions, owners, strict=True)
+    ]
+    judged = [
+        item.model_copy(update={"validation": scores[2 * i], "test": scores[2 * i + 1]}) for i, item in enumerate(items)
+    ]
+    for item in judged:
+        _gate(target, item)
+    return judged
+
+
+def _gate(target: Target, item: Item) -> None:
+    """A file that does not compute what torch computed never leaves edgekd."""
+    parity = item.validation.parity if item.validation else None
+    if item.role in ("student", "control") and parity is not None and not parity.passed:
+        raise EdgekdError(
+            f"{target.name} {item.precision} ({item.role}) does not compute what torch computes: {parity.why}. "
+            "Nothing was shipped; try another precision or target, and report the network if it is a plain one"
+        )
+
+
+def _measure(known: Known, target: Target, items: Sequence[Item]) -> Policy[list[Item]]:
+    """Time all files of the target interleaved; once more if a session was unstable."""
+    for attempt in range(ATTEMPTS):
+        answer: tuple[Measured] = yield [
+            Measure(
+                artifacts=tuple(item.artifact for item in items),
+                splits=known.splits,
+                device=target.device,
+                fingerprint=known.facts[target.device.name].fingerprint,
+                runtime=known.runtime(target),
+                threads=target.threads,
+                attempt=attempt,
+            )
+        ]
+        measurements = answer[0].measurements
+        if all(m.latency is None or m.latency.stable for m in measurements):
+            break
+    return [item.model_copy(update={"measurement": m}) for item, m in zip(items, measurements, strict=True)]
+
+
+def _row(known: Known, target: Target, items: Sequence[Item], item: Item) -> Row:
+    """Judge one file against the target's budget."""
+    measurement, budget = item.measurement, target.budget
+    if not known.runtime(target):
+        why = f"{target.format} does not run on {known.facts[target.device.name].name}"
+        measurement = Measurement(basis="not measured", why=why, device=known.facts[target.device.name])
+    twin = next((i.test for i in items if i.role == item.role and i.precision == "float32"), None)
+    latency = measurement.latency.p90_high if measurement.latency else None
+    missed = (
+        *limits.exact(budget, item.program.size),
+        *limits.physical(budget, item.artifact.size, measurement.memory, latency),
+        *limits.accuracy(budget, item.test, twin if item.precision != "float32" else None),
+    )
+    fits = False if missed else None if limits.unknown(budget, measurement, item.test) else True
+    return Row(
+        role=item.role,
+        target=target.name,
+        precision=item.precision,
+        size=item.program.size,
+        artifact=item.artifact,
+        measurement=measurement,
+        score=item.test,
+        fits=fits,
+        missed=missed,
+        notes=(*item.artifact.notes, *_disagreement(item)),
+    )
+
+
+def _disagreement(item: Item) -> tuple[str, ...]:
+    """A teacher's file may differ from torch without stopping the build, but not without a word."""
+    parity = item.validation.parity if item.validation else None
+    return (f"differs from torch: {parity.why}",) if parity is not None and not parity.passed else ()
+
+
+def _teacher_without_file(known: Known, target: Target, why: Sequence[str]) -> Policy[Row]:
+    """The teacher's row where it has no file: its own outputs are scored, nothing is timed."""
+    outputs = Predictions(
+        outputs=known.soft_targets.parts["test"], part="test", basis="reference", why="the teacher's own outputs"
+    )
+    (score,) = yield [Evaluate(predictions=outputs, splits=known.splits, metric=known.plan.data.metric)]
+    reason = "; ".join(filter(None, why)) or "the teacher has no file for this target"
+    return Row(
+        role="teacher",
+        target=target.name,
+        precision="float32",
+        size=known.teacher,
+        measurement=Measurement(basis="not measured", why=reason, device=known.facts[target.device.name]),
+        score=score,
+        notes=(reason,),
+    )
+
+
+def _choose(rows: Sequence[Row], items: Sequence[Item], winner: Role, target: Target) -> Row:
+    """The winner's file that ships: keeps accuracy budgets on validation, then fits, then fastest, then smallest."""
+    twin = next((i.validation for i in items if i.role == winner and i.precision == "float32"), None)
+
+    def rank(row: Row) -> tuple[bool, bool, float, int]:
+        item = next(i for i in items if i.role == row.role and i.precision == row.precision)
+        lossy = bool(limits.accuracy(target.budget, item.validation, twin if row.precision != "float32" else None))
+        over = bool(limits.exact(target.budget, row.size or Size(params=0, macs=0))) or bool(
+            limits.physical(
+                target.budget,
+                item.artifact.size,
+                item.measurement.memory,
+                item.measurement.latency.p90_high if item.measurement.latency else None,
+            )
+        )
+        latency = item.measurement.latency
+        return lossy, over, latency.quiet if latency else 0.0, item.artifact.size
+
+    candidates = [row for row in rows if row.role == winner]
+    ranked = sorted(candidates, key=rank)
+    best = rank(ranked[0])
+    ties = [row for row in ranked if rank(row)[:2] == best[:2] and rank(row)[2] <= best[2] * (1 + TIE)]
+    if not any(i.measurement.latency for i in items):
+        return next((row for row in ties if row.precision == "float32"), ties[0])
+    return min(ties, key=lambda row: rank(row)[3])
+
+
+def _first_line(error: EdgekdError) -> str:
+    return str(error).partition("\n")[0]

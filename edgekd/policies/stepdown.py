@@ -1,0 +1,116 @@
+"""The whole choice: size, recipe, files; and again, smaller, where the file that ships misses its budget."""
+
+from collections.abc import Sequence
+from statistics import mean
+
+from edgekd.errors import EdgekdError
+from edgekd.policies.known import Known
+from edgekd.policies.race import Raced, race
+from edgekd.policies.search import Sized, search
+from edgekd.policies.ship import Networks, ship
+from edgekd.results import Checkpoint, Compared, Gain, Program, Role, Row
+from edgekd.spec import Target, Value
+from edgekd.steps import Compare, Convert, Export, Policy, Predict
+
+ROUNDS = 3
+PHYSICAL = ("latency", "size", "memory")
+
+
+class Outcome(Value):
+    """What a build found: sizes, recipes, all rows of all targets, who ships, and what the teacher added."""
+
+    sized: Sized
+    raced: Raced | None = None
+    rows: tuple[Row, ...] = ()
+    winner: Role = "student"
+    gain: Gain | None = None
+    rounds: int = 1
+
+
+def choose(known: Known) -> Policy[Outcome]:
+    """Search, race and ship; step down while a measured file misses latency, size or memory."""
+    outcome, below = Outcome(sized=Sized()), None
+    for turn in range(1, ROUNDS + 1):
+        sized = yield from search(known, below)
+        if sized.chosen is None:
+            return outcome if outcome.rows else Outcome(sized=sized, rounds=turn)
+        raced = yield from race(known, sized.chosen.architecture)
+        outcome = yield from _judge(known, sized, raced, turn)
+        shipped = [row for row in outcome.rows if row.ships]
+        if not any(reason.startswith(PHYSICAL) for row in shipped for reason in row.missed):
+            break
+        below = sized.chosen.size.macs
+    return outcome
+
+
+def _judge(known: Known, sized: Sized, raced: Raced, turn: int) -> Policy[Outcome]:
+    """Export the best seeds of both, judge them on every target, and say what the teacher added."""
+    helped = mean(c.validation_accuracy for c in raced.distilled) > mean(c.validation_accuracy for c in raced.control)
+    winner: Role = "student" if helped else "control"
+    student, control = yield [
+        Export(source=_best(raced.distilled), splits=known.splits),
+        Export(source=_best(raced.control), splits=known.splits),
+    ]
+    teacher, why = yield from _export_teacher(known)
+    networks = Networks(student=student, control=control, teacher=teacher, no_teacher=why)
+    rows: list[Row] = []
+    for target in known.plan.targets:
+        rows += yield from ship(known, target, networks, winner)
+    gain = yield from _gain(known, raced)
+    return Outcome(sized=sized, raced=raced, rows=tuple(rows), winner=winner, gain=gain, rounds=turn)
+
+
+def _export_teacher(known: Known) -> Policy[tuple[Program | None, str]]:
+    """The teacher's program, or the reason why it has none."""
+    try:
+        (program,) = yield [Export(source=known.plan.teacher, splits=known.splits)]
+    except EdgekdError as error:
+        return None, str(error).partition("\n")[0]
+    return program, ""
+
+
+def _gain(known: Known, raced: Raced) -> Policy[Gain | None]:
+    """Distilled against control over all seeds, on the test part, as float32 files in a real runtime."""
+    target = _judge_target(known)
+    if target is None:
+        return None
+    both = (*raced.distilled, *raced.control)
+    programs = yield [Export(source=checkpoint, splits=known.splits) for checkpoint in both]
+    artifacts = yield [
+        Convert(program=program, format=target.format, precision="float32", splits=known.splits) for program in programs
+    ]
+    predictions = yield [
+        Predict(
+            artifact=artifact,
+            splits=known.splits,
+            part="test",
+            device=target.device,
+            fingerprint=known.facts[target.device.name].fingerprint,
+            runtime=known.runtime(target),
+        )
+        for artifact in artifacts
+    ]
+    seeds = len(raced.distilled)
+    answer: tuple[Compared] = yield [
+        Compare(
+            distilled=predictions[:seeds],
+            control=predictions[seeds:],
+            splits=known.splits,
+            metric=known.plan.data.metric,
+        )
+    ]
+    return answer[0].gain
+
+
+def _judge_target(known: Known) -> Target | None:
+    """The first target that runs here; where none does, ONNX on this computer if its runtime is installed."""
+    runnable = known.runnable()
+    if runnable:
+        return runnable[0]
+    onnx = Target(name="onnx", format="onnx", device=known.plan.targets[0].device)
+    return onnx if known.runtime(onnx) else None
+
+
+def _best(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """The seed with the highest validation accuracy."""
+    return max(checkpoints, key=lambda c: (c.validation_accuracy, -c.seed))

@@ -1,0 +1,152 @@
+"""A user's named arrays, checked and turned into samples: all mistakes of all parts at once, images on the canvas."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.errors import Problem, UsageError
+from edgekd.plugins import Array, Canvas, Pool, Source
+from edgekd.runtimes import preprocess
+
+Arrays = Mapping[str, Array]
+LABELS, IMAGE = "y", "image"
+
+
+def source(
+    parts: Mapping[str, Arrays], where: Mapping[str, str], names: Sequence[str], canvas: Canvas | None
+) -> Source:
+    """Make a Source of `parts` "train" and, if there, "test" and "unlabelled": arrays by input name, labels under "y".
+
+    `where` says for each part what to call it in a message; `names` are the classes (empty: 0 to the largest label).
+    Images are the input "image" (or "x", where there is no "image" and a network wants images). Raises UsageError.
+    """
+    parts = {part: _renamed(arrays, canvas) for part, arrays in parts.items()}
+    problems = [p for part, arrays in parts.items() for p in _part_problems(part, arrays, where[part], canvas)]
+    if not problems:
+        others = [part for part in parts if part != "train"]
+        problems = [p for part in others for p in _differences(parts["train"], parts[part], where[part], canvas)]
+    largest = max((int(p[LABELS].max(initial=-1)) for p in parts.values() if not problems and LABELS in p), default=-1)
+    classes = tuple(names) or tuple(str(label) for label in range(largest + 1))
+    if largest >= len(classes):
+        message = f"a label is {largest}, but there are {len(classes)} classes (0 to {len(classes) - 1})"
+        problems.append(Problem(where["train"], message, "Labels count from 0; name every class in `classes`"))
+    if len(set(classes)) != len(classes):
+        problems.append(Problem(where["train"], "two classes have the same name", "Give each class its own name"))
+    if problems:
+        raise UsageError(*problems)
+    pools = {part: _pool(arrays, canvas) for part, arrays in parts.items()}
+    train = join(pools["train"], pools["unlabelled"]) if "unlabelled" in pools else pools["train"]
+    return Source(train, pools.get("test"), classes)
+
+
+def join(first: Pool, second: Pool) -> Pool:
+    """The samples of one pool, then those of another."""
+    inputs = {name: np.concatenate([first.inputs[name], second.inputs[name]]) for name in first.inputs}
+    names = (*first.names, *second.names)
+    return Pool(inputs, np.concatenate([first.labels, second.labels]), names)
+
+
+def on_canvas(images: NDArray[np.uint8], canvas: Canvas) -> NDArray[np.uint8]:
+    """Bring images, uint8 (N, H, W) or (N, H, W, 1 or 3), to (N, canvas, canvas, C); unchanged where they are so."""
+    images = preprocess.ordered(images if images.ndim == 4 else images[..., None], canvas.channels)
+    if images.shape[1:3] == (canvas.size, canvas.size):
+        return images
+    result = np.empty((len(images), canvas.size, canvas.size, images.shape[3]), np.uint8)
+    for i, image in enumerate(images):
+        result[i] = preprocess.square(image, canvas.size, canvas.filter)
+    return result
+
+
+def _renamed(arrays: Arrays, canvas: Canvas | None) -> Arrays:
+    """Arrays with "x" called "image" where images are wanted and nothing else is called so."""
+    if canvas is None or IMAGE in arrays or "x" not in arrays:
+        return arrays
+    return {IMAGE if name == "x" else name: array for name, array in arrays.items()}
+
+
+def _part_problems(part: str, arrays: Arrays, where: str, canvas: Canvas | None) -> list[Problem]:
+    """What is wrong with the arrays of one part, each by itself."""
+    inputs = {name: array for name, array in arrays.items() if name != LABELS}
+    problems = [p for name, array in inputs.items() for p in _input_problems(name, array, where)]
+    if not inputs:
+        problems.append(Problem(where, "there is no input array", f"Name images {IMAGE!r} and labels {LABELS!r}"))
+    elif canvas is not None:
+        problems += _image_problems(inputs, where)
+    lengths = {name: len(array) for name, array in arrays.items() if array.ndim}
+    if len(set(lengths.values())) > 1:
+        counts = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        problems.append(Problem(where, f"arrays have different numbers of samples: {counts}", "Make them equal"))
+    elif 0 in lengths.values():
+        problems.append(Problem(where, "there are no samples"))
+    return problems + _label_problems(part, arrays.get(LABELS), where)
+
+
+def _input_problems(name: str, array: Array, where: str) -> list[Problem]:
+    """What is wrong with one input array."""
+    place = f"{where}, array {name!r}"
+    if not name.isidentifier():
+        return [Problem(place, "the name of an input must be letters, digits and _", "Rename the array")]
+    if array.dtype.kind not in "biuf" or array.ndim < 1 or 0 in array.shape[1:]:
+        message = f"{array.dtype} {array.shape} is not an input"
+        return [Problem(place, message, "Give numbers, whole numbers or booleans, the samples first")]
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(1))
+        rows = ", ".join(map(str, bad[:5]))
+        return [Problem(place, f"{len(bad)} samples hold NaN or infinity (rows {rows}, ...)", "Remove or fill them")]
+    return []
+
+
+def _image_problems(inputs: Arrays, where: str) -> list[Problem]:
+    """What is wrong with the images that a network asked for."""
+    if IMAGE not in inputs:
+        hint = f"Name the array of images {IMAGE!r}, or leave out `image` at teacher and student"
+        return [Problem(where, f"images are wanted, but the arrays are {', '.join(inputs)}", hint)]
+    image = inputs[IMAGE]
+    if image.dtype != np.uint8 or image.ndim not in (3, 4) or (image.ndim == 4 and image.shape[3] not in (1, 3)):
+        hint = "Give uint8 of (N, H, W) or (N, H, W, 1 or 3), 0 to 255, not scaled"
+        return [Problem(f"{where}, array {IMAGE!r}", f"{image.dtype} {image.shape} are not images", hint)]
+    return []
+
+
+def _label_problems(part: str, labels: Array | None, where: str) -> list[Problem]:
+    """What is wrong with the labels of one part."""
+    place = f"{where}, array {LABELS!r}"
+    if labels is None:
+        return [Problem(place, "test samples need labels, and there are none")] if part == "test" else []
+    if part == "unlabelled":
+        return [Problem(place, "unlabelled samples have labels", "Remove the array, or give them as training samples")]
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        message = f"labels are {labels.dtype} {labels.shape}"
+        return [Problem(place, message, "Give one whole number a sample, counted from 0; negative: unlabelled")]
+    if part == "test" and labels.min(initial=0) < 0:
+        return [Problem(place, f"{int((labels < 0).sum())} test samples have no label", "Leave those samples out")]
+    return []
+
+
+def _differences(train: Arrays, other: Arrays, where: str, canvas: Canvas | None) -> list[Problem]:
+    """How the inputs of another part differ from those of the training samples."""
+    ours, theirs = (sorted(set(arrays) - {LABELS}) for arrays in (train, other))
+    if ours != theirs:
+        message = f"its arrays are {', '.join(theirs)}; those of the training samples are {', '.join(ours)}"
+        return [Problem(where, message, "Give both the same arrays")]
+    problems = []
+    for name in ours:
+        expected, got = ((arrays[name].dtype, arrays[name].shape[1:]) for arrays in (train, other))
+        if expected != got and not (canvas is not None and name == IMAGE):
+            message = f"{got[0]} {got[1]} a sample, but {expected[0]} {expected[1]} in the training samples"
+            problems.append(Problem(f"{where}, array {name!r}", message, "Give both the same type and shape"))
+    return problems
+
+
+def _pool(arrays: Arrays, canvas: Canvas | None) -> Pool:
+    """Checked arrays of one part -> samples."""
+    inputs = {}
+    for name, array in arrays.items():
+        if name == IMAGE and canvas is not None:
+            inputs[name] = on_canvas(array, canvas)
+        elif name != LABELS:
+            inputs[name] = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    count = len(next(iter(inputs.values())))
+    labels = np.full(count, -1, np.int64) if LABELS not in arrays else arrays[LABELS].astype(np.int64)
+    return Pool(inputs, np.maximum(labels, -1))

@@ -1,0 +1,46 @@
+"""Exact size of a network: its parameters, and the multiply-accumulates of one sample, counted by running it once."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.backends import mkldnn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from edgekd import networks
+from edgekd.results import Signature, Size
+
+Shape = tuple[int, ...]
+
+
+def _matrix_vector(matrix: Shape, vector: Shape, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return 2 * prod(matrix)
+
+
+def _add_matrix_vector(added: Shape, matrix: Shape, vector: Shape, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return 2 * prod(matrix)
+
+
+# products with a vector, which torch's own counter leaves out
+_PRODUCTS = {
+    torch.ops.aten.mv: _matrix_vector,
+    torch.ops.aten.dot: _matrix_vector,
+    torch.ops.aten.addmv: _add_matrix_vector,
+}
+
+
+def size(module: nn.Module, batch: Mapping[str, Tensor], signature: Signature) -> Size:
+    """Parameters and multiply-accumulates of convolutions, linear layers, matrix products and attention.
+
+    `batch` holds one sample of prepared inputs on the module's device ("meta" will do). Element-wise work, norms and
+    pooling are not multiply-accumulates and are not counted. The module is left in evaluation mode.
+    """
+    module.eval()
+    # The CPU's fused attention and recurrent kernels hide their products from the counter; the plain ones do not.
+    counter = FlopCounterMode(display=False, custom_mapping=_PRODUCTS)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), mkldnn.flags(enabled=False), counter:
+        networks.forward(module, batch, signature)
+    return Size(params=sum(p.numel() for p in module.parameters()), macs=counter.get_total_flops() // 2)

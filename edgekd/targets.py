@@ -1,0 +1,169 @@
+"""Reads targets as people write them: FORMAT[@DEVICE], "tflite,onnx", "litert"; cards say what each one is."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgekd import plugins
+from edgekd.catalog import Entry, Page, Table, addresses, card, cards, read_page
+from edgekd.errors import Problem, UsageError
+from edgekd.flags import Flags
+from edgekd.mistakes import Gather, nearest
+from edgekd.parsing import parse
+from edgekd.spec import Budget, Choice, Device, Target
+
+THIS_COMPUTER = "this-computer"
+TARGET_KEYS = ("precision", "threads", *Budget.model_fields)
+HINTS = {
+    "android": "An Android phone is a device: write tflite@DEVICE, for example tflite@pixel-8",
+    "ios": "For iPhones write coreml; on Linux it is converted but cannot be timed",
+    "iphone": "For iPhones write coreml; on Linux it is converted but cannot be timed",
+    "torch": "Training is done with torch; what ships is one of the formats",
+    "pytorch": "Training is done with torch; what ships is one of the formats",
+}
+
+
+def split(texts: Sequence[str]) -> tuple[str, ...]:
+    """ "tflite,onnx" and repeated flags as one list, each once."""
+    return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
+
+
+def value(page: Page, table: str, key: str, default: object = None) -> object:
+    """One value of a card, or its default."""
+    entry = page.tables.get(table, {}).get(key)
+    return default if entry is None else entry.value
+
+
+def formats() -> dict[str, Page]:
+    """Every format's card by name."""
+    return {name: read_page(path) for name, path in cards("formats").items()}
+
+
+def read_format(text: str, where: str) -> str:
+    """The name of a format however it is written; raises UsageError with the nearest one, or a hint."""
+    known = formats()
+    aliases: dict[str, str] = {}
+    for name, page in known.items():
+        others = value(page, "format", "aliases", [])
+        aliases |= {str(alias): name for alias in others} if isinstance(others, list) else {}
+        aliases[name] = name
+    word = text.strip().lower()
+    if word in aliases:
+        return aliases[word]
+    if word in HINTS:
+        raise UsageError(Problem(where, f"{text!r} is not a file format", HINTS[word]))
+    if word in cards("devices"):
+        raise UsageError(Problem(where, f"{text!r} is a device", f"Write the format first, for example tflite@{word}"))
+    hint = nearest(word, aliases)
+    hint = hint if hint.startswith("Did") else f"Choose from: {', '.join(known)}"
+    raise UsageError(Problem(where, f"there is no target {text!r}", hint))
+
+
+def read_device(name: str, at: Mapping[str, str], where: str) -> Device:
+    """A device by the name of its card; raises UsageError where it is unknown or cannot be reached by this version."""
+    if name == THIS_COMPUTER:
+        return Device()
+    page = read_page(card("devices", name, where))
+    reach = str(value(page, "device", "reach", ""))
+    if not reach:
+        raise UsageError(Problem(page.where("[device] reach"), "is missing", 'Write for example reach = "ssh"'))
+    if reach not in plugins.names("devices"):
+        message = f"measuring on {name} needs the {reach} device, which this version does not have yet"
+        hint = "Build for this computer by leaving out what follows the @; its numbers are not the board's"
+        raise UsageError(Problem(where, message, hint))
+    settings = {k: entry.value for k, entry in page.tables["device"].items() if k not in ("reach", "formats")}
+    return Device(name=name, reach=Choice(name=reach, settings=settings), address=at.get(name, ""))
+
+
+def read_name(text: str, at: Mapping[str, str], where: str) -> tuple[str, Device]:
+    """FORMAT[@DEVICE] as (format, device); raises UsageError for both halves at once."""
+    left, at_sign, right = text.partition("@")
+    gather = Gather()
+    format_name = gather.attempt(read_format, left, where)
+    device = gather.attempt(read_device, right.strip() or ("" if at_sign else THIS_COMPUTER), at, where)
+    gather.check()
+    assert format_name is not None and device is not None
+    return format_name, device
+
+
+def read_addresses(flags: Sequence[str]) -> dict[str, str]:
+    """Addresses from the user's config, then from --at NAME=ADDRESS; raises UsageError for what is not that."""
+    found, gather = addresses(), Gather()
+    for text in flags:
+        name, equals, address = text.partition("=")
+        if not (name and equals and address):
+            hint = "Write for example --at raspberry-pi-5=pi@raspberrypi.local"
+            gather.problems.append(Problem("--at", f"{text!r} is not NAME=ADDRESS", hint))
+        else:
+            gather.attempt(card, "devices", name.strip(), "--at")
+            found[name.strip()] = address.strip()
+    gather.check()
+    return found
+
+
+def read_targets(page: Page, flags: Flags, at: Mapping[str, str], complete: bool) -> tuple[Target, ...]:
+    """Targets of the flags, or of the page where no flag names one; flags win over what the page says of a target."""
+    gather, over = Gather(), flags.table(TARGET_KEYS)
+    written = list(page.lists.get("target", ()))
+    written += [page.tables["target"]] if "target" in page.tables else []
+    if flags.target:
+        asked = [{"format": Entry(name, "--target", Path.cwd())} for name in split(flags.target)]
+        names = {_target_name(gather, table, at): table for table in written}
+        written = [names.get(_target_name(gather, table, at), {}) | table for table in asked]
+        written = [{key: entry for key, entry in table.items() if key != "device"} for table in written]
+    elif not written:
+        gather.attempt(parse, Target, over, ("precision", "threads"), {"name": "", "format": ""})
+        gather.attempt(parse, Budget, over, Budget.model_fields)
+        if complete:
+            gather.problems.append(Problem("--target", "no target is named", "Write for example --target tflite"))
+    found = [gather.attempt(read_target, table | over, page.where("[[target]]"), at) for table in written]
+    names_found = [target.name for target in found if target]
+    twice = sorted({name for name in names_found if names_found.count(name) > 1})
+    gather.problems += [Problem(page.where("[[target]]"), f"{name} is named twice", "Keep one") for name in twice]
+    gather.check()
+    return tuple(target for target in found if target)
+
+
+def full_name(format_name: str, device: Device) -> str:
+    """A target's name as it is always written: FORMAT, or FORMAT@DEVICE beyond this computer."""
+    return format_name if device.name == THIS_COMPUTER else f"{format_name}@{device.name}"
+
+
+def _target_name(gather: Gather, table: Table, at: Mapping[str, str]) -> str | None:
+    chosen = gather.attempt(_format_on_device, table, "", at)
+    return full_name(*chosen) if chosen else None
+
+
+def _format_on_device(table: Table, where: str, at: Mapping[str, str]) -> tuple[str, Device]:
+    """What a target's table says of format and device, in one key or in two."""
+    if "format" not in table:
+        raise UsageError(Problem(where, "format is missing", 'Write for example format = "tflite"'))
+    text = str(table["format"].value)
+    if "device" in table and table["device"].value != THIS_COMPUTER:
+        text = f"{text}@{table['device'].value}"
+    return read_name(text, at, table["format"].where)
+
+
+def read_target(table: Table, where: str, at: Mapping[str, str]) -> Target:
+    """One target with its budget."""
+    gather = Gather()
+    for key in [key for key in table if key not in ("format", "device", *TARGET_KEYS)]:
+        hint = nearest(key, ("format", "device", *TARGET_KEYS))
+        gather.problems.append(Problem(table[key].where, "is not a known key", hint))
+    chosen = gather.attempt(_format_on_device, table, where, at)
+    budget = gather.attempt(parse, Budget, table, Budget.model_fields)
+    format_name, device = chosen or ("", Device())
+    if format_name and format_name not in plugins.names("formats"):
+        message = f"this version cannot convert to {format_name} yet"
+        hint = f"It can to: {', '.join(plugins.names('formats'))}"
+        gather.problems.append(Problem(table["format"].where, message, hint))
+    name = full_name(format_name, device)
+    more = {"name": name, "format": format_name, "device": device, "budget": budget or Budget()}
+    target = gather.attempt(parse, Target, table, ("precision", "threads"), more)
+    if target and format_name in plugins.names("formats"):
+        known = plugins.declared("formats", format_name).precisions
+        if known and target.precision not in (*known, "auto"):
+            message = f"{format_name} has no {target.precision}"
+            gather.problems.append(Problem(table["precision"].where, message, f"It has: {', '.join(known)}"))
+    gather.check()
+    assert target is not None
+    return target

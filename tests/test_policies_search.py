@@ -1,0 +1,74 @@
+"""How large the student may be and should be, in a made-up world."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgekd.policies.search import search, spread
+from edgekd.results import Size
+from edgekd.steps import Export, Train
+from tests.world import World, known, option, target
+
+
+def width(candidate) -> int:
+    return candidate.architecture.family.settings["width"]
+
+
+def test_nothing_is_trained_where_no_student_keeps_the_exact_limits() -> None:
+    world = World()
+    sized = world.follow(search(known(target(max_params=50))))
+    assert sized.chosen is None
+    assert world.asked == []
+    assert "parameters: 100 over 50" in sized.binds
+    assert "100 parameters" in sized.nearest
+
+
+@given(limit=st.integers(100, 5000))
+@settings(max_examples=30, deadline=None)
+def test_the_chosen_student_keeps_a_limit_on_parameters(limit: int) -> None:
+    sized = World().follow(search(known(target(max_params=limit))))
+    assert sized.chosen.size.params <= limit
+
+
+@given(budget=st.floats(1.2e-5, 5e-4))
+@settings(max_examples=30, deadline=None)
+def test_the_chosen_student_was_timed_within_the_budget_and_few_were_priced(budget: float) -> None:
+    world = World()
+    sized = world.follow(search(known(target(max_latency=budget, precision="float32"))))
+    assert sized.chosen.latency["tflite"] <= budget
+    assert sum(isinstance(step, Export) for step in world.asked) <= 8
+
+
+def test_a_budget_that_no_student_meets_names_the_fastest_before_any_training() -> None:
+    world = World()
+    sized = world.follow(search(known(target(max_latency=1e-9))))
+    assert sized.chosen is None
+    assert not any(isinstance(step, Train) for step in world.asked)
+    assert "the fastest student found needs 0.005 ms" in sized.nearest
+
+
+def test_the_smallest_within_one_standard_error_is_taken_not_the_largest() -> None:
+    plateau = World(accuracy=lambda w, taught: 0.9 if w >= 10 else 0.6)
+    sized = plateau.follow(search(known(target(max_latency=1.0))))
+    assert 10 <= width(sized.chosen) < 40
+    assert sized.binds.startswith("nothing: larger students fit")
+
+
+def test_the_teachers_quarter_binds_where_nothing_else_does() -> None:
+    sized = World().follow(search(known(target(), teacher=Size(params=4000, macs=10**9))))
+    assert width(sized.chosen) <= 10
+    assert "0.25 of the teacher's parameters" in sized.binds
+
+
+def test_stepping_down_looks_only_at_smaller_students() -> None:
+    sized = World().follow(search(known(target()), below=100_000))
+    assert sized.chosen.size.macs < 100_000
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+def test_spread_takes_the_largest_and_keeps_order(count: int) -> None:
+    options = [option(w) for w in range(1, 41)]
+    picks = spread(options, max(count, 2))
+    assert picks[-1] == options[-1]
+    assert len(picks) <= max(count, 2)
+    assert picks == sorted(picks, key=lambda o: o.size.macs)

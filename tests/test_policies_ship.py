@@ -1,0 +1,110 @@
+"""Which file ships, and what the rows say, in a made-up world."""
+
+import pytest
+
+from edgekd.errors import EdgekdError
+from edgekd.policies.stepdown import choose
+from edgekd.steps import Export, Measure
+from tests.world import EFFORT, World, known, target
+
+
+def ships(outcome):
+    return [row for row in outcome.rows if row.ships]
+
+
+def test_the_faster_precision_ships_and_every_row_is_there() -> None:
+    outcome = World().follow(choose(known(target())))
+    assert [(r.role, r.precision) for r in outcome.rows] == [
+        ("teacher", "float32"), ("teacher-int8", "int8"), ("control", "float32"), ("control", "int8"),
+        ("student", "float32"), ("student", "int8"),
+    ]  # fmt: skip
+    (row,) = ships(outcome)
+    assert (row.role, row.precision, row.fits) == ("student", "int8", True)
+
+
+def test_a_lossy_int8_does_not_ship() -> None:
+    outcome = World().follow(choose(known(target(max_quantization_loss=0.005))))
+    assert ships(outcome)[0].precision == "float32"
+
+
+def test_a_slower_int8_does_not_ship() -> None:
+    world = World(seconds=lambda macs, precision: macs * (1e-9 if precision == "float32" else 3e-9))
+    assert ships(world.follow(choose(known(target()))))[0].precision == "float32"
+
+
+def test_equal_latency_ships_the_smaller_file() -> None:
+    world = World(seconds=lambda macs, precision: macs * 1e-9)
+    assert ships(world.follow(choose(known(target()))))[0].precision == "int8"
+
+
+def test_the_control_ships_where_the_teacher_does_not_help() -> None:
+    world = World(accuracy=lambda w, taught: min(0.9, 0.5 + w / 50) - 0.05 * taught)
+    outcome = world.follow(choose(known(target())))
+    assert outcome.winner == "control"
+    assert ships(outcome)[0].role == "control"
+
+
+def test_a_file_that_does_not_compute_what_torch_computed_fails_the_build() -> None:
+    with pytest.raises(EdgekdError, match="tflite float32 .* does not compute what torch computes"):
+        World(parity=False).follow(choose(known(target())))
+
+
+def test_a_teacher_without_a_network_has_a_row_that_says_why() -> None:
+    outcome = World(convertible_teacher=False).follow(choose(known(target())))
+    teacher = outcome.rows[0]
+    assert (teacher.role, teacher.artifact, teacher.measurement.basis) == ("teacher", None, "not measured")
+    assert "black box" in teacher.measurement.why
+    assert teacher.score is not None
+
+
+def test_a_target_that_cannot_run_here_is_inconclusive_never_a_pass() -> None:
+    outcome = World().follow(choose(known(target("coreml", max_latency=1.0), target())))
+    coreml = next(row for row in ships(outcome) if row.target == "coreml")
+    assert coreml.fits is None
+    assert coreml.measurement.basis == "not measured"
+    assert "coreml does not run on made-up computer" in coreml.measurement.why
+
+
+def test_a_file_that_turns_out_slower_than_its_price_is_stepped_down() -> None:
+    world = World(accuracy=lambda w, taught: 0.5 + w / 100)
+    honest = world._measure
+
+    def slower(artifact):
+        measured = honest(artifact)
+        if artifact.graph.startswith("0:"):
+            return measured
+        value = measured.latency.p90 * 1.5  # trained: half as slow again as the untrained candidate was
+        return measured.model_copy(
+            update={"latency": measured.latency.model_copy(update={"p90": value, "p90_high": value})}
+        )
+
+    world._measure = slower
+    outcome = world.follow(choose(known(target(max_latency=2e-4, precision="float32"))))
+    assert outcome.rounds > 1
+    assert ships(outcome)[0].fits is True
+
+
+def test_several_targets_share_one_student() -> None:
+    world = World()
+    outcome = world.follow(choose(known(target(), target("onnx"))))
+    assert {row.target for row in ships(outcome)} == {"tflite", "onnx"}
+    assert len({row.size.params for row in ships(outcome)}) == 1
+
+
+def test_an_unstable_measurement_is_asked_again_once() -> None:
+    world = World()
+    honest = world._measure
+
+    def shaky(artifact):
+        measured = honest(artifact)
+        return measured.model_copy(update={"latency": measured.latency.model_copy(update={"stable": False})})
+
+    world._measure = shaky
+    world.follow(choose(known(target())))
+    assert [s.attempt for s in world.asked if isinstance(s, Measure) and s.protocol == "full"] == [0, 1]
+
+
+def test_seeds_ship_the_best_on_validation() -> None:
+    world = World()
+    world.follow(choose(known(target(), effort=EFFORT.model_copy(update={"seeds": 3}))))
+    assert sum(isinstance(s, Export) for s in world.asked) >= 6

@@ -1,0 +1,141 @@
+"""The store: answers by question, whole or absent, checked on reading, shared by several builds."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekd import files
+from edgekd.errors import StoreError, UsageError
+from edgekd.spec import Choice, Data, UserFile
+from edgekd.steps import Split
+from edgekd.store import Event, Store, key
+
+
+def arrays(folder: Path, count: int = 120, seed: int = 0) -> UserFile:
+    """A small labelled set of integer ids with a mask: no images anywhere."""
+    random = np.random.default_rng(seed)
+    path = folder / "toy.npz"
+    labels = np.arange(count) % 3
+    ids = random.integers(0, 20, (count, 8)) + 20 * labels[:, None]
+    np.savez(path, ids=ids.astype(np.int64), mask=np.ones((count, 8), np.float32), y=labels)
+    return UserFile(path=str(path), sha256=files.digest(path))
+
+
+def split(file: UserFile, seed: int = 0) -> Split:
+    source = Choice(name="arrays", settings={"train": file.path}, files={"train": file})
+    return Split(data=Data(source=source, validation=30, calibration=10), images=(), seed=seed)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def store(tmp_path: Path, events: list[Event]):
+    with Store(tmp_path / "store", events.append) as opened:
+        yield opened
+
+
+def test_answers_once_and_then_from_what_it_knows(store: Store, tmp_path: Path, events: list[Event]) -> None:
+    step = split(arrays(tmp_path))
+    (first,) = store.do(step)
+    with Store(store.root, events.append) as again:
+        (second,) = again.do(step)
+        assert [record.cached for record in again.records] == [True]
+    assert first == second
+    assert [e.kind for e in events if e.kind in ("start", "done", "cached")] == ["start", "done", "cached"]
+
+
+def test_moving_a_user_file_costs_nothing_and_changing_it_asks_anew(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    assert key(split(arrays(here))) == key(split(arrays(there)))
+    assert key(split(arrays(here))) != key(split(arrays(there, seed=1)))
+    assert key(split(arrays(here))) != key(split(arrays(here), seed=1))
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "delete", "manifest"])
+def test_a_damaged_answer_is_made_again(store: Store, tmp_path: Path, events: list[Event], harm: str) -> None:
+    step = split(arrays(tmp_path))
+    (first,) = store.do(step)
+    victim = store.path(first.parts["train"].labels)
+    if harm == "flip":
+        data = bytearray(victim.read_bytes())
+        data[-1] ^= 1
+        victim.write_bytes(data)
+    elif harm == "truncate":
+        victim.write_bytes(victim.read_bytes()[:-8])
+    elif harm == "delete":
+        victim.unlink()
+    else:
+        (victim.parent / "manifest.json").write_text("{")
+    with Store(store.root, events.append) as again:
+        (second,) = again.do(step)
+        assert [record.cached for record in again.records] == [False]
+        assert files.digest(again.path(second.parts["train"].labels)) == first.parts["train"].labels.sha256
+    assert any("damaged" in e.what for e in events if e.kind == "note")
+
+
+def test_a_users_mistake_comes_back_as_a_usage_error_and_is_not_kept(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "toy.npz"
+    np.savez(path, ids=np.zeros((10, 3), np.int64), y=np.zeros(10, np.int64))
+    file = UserFile(path=str(path), sha256=files.digest(path))
+    with pytest.raises(UsageError):
+        store.do(split(file))
+    assert not list(store.entries.glob("*/*"))
+
+
+def test_independent_steps_are_answered_side_by_side_in_the_order_asked(store: Store, tmp_path: Path) -> None:
+    file = arrays(tmp_path)
+    results = store.do(*(split(file, seed) for seed in (3, 1, 3)))
+    assert results[0] == results[2] != results[1]
+    assert len(store.records) == 2
+
+
+def test_a_killed_worker_is_an_error_that_says_how_to_repeat_it(store: Store, tmp_path: Path) -> None:
+    step = split(arrays(tmp_path))
+    folder = store.work / key(step)
+    folder.mkdir()
+    (folder / "request.json").write_text(json.dumps({"stage": "split", "key": "k", "entries": "/", "resumed": False}))
+    done = subprocess.run([sys.executable, "-m", "edgekd.worker", str(folder)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "KeyError" in json.loads((folder / "error.json").read_text())["message"]
+
+
+def test_two_builds_at_once_do_the_work_once(tmp_path: Path) -> None:
+    step = split(arrays(tmp_path))
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom edgekd.steps import Split\nfrom edgekd.store import Store\n"
+        "with Store(Path(sys.argv[1])) as store:\n"
+        "    store.do(Split.model_validate_json(sys.argv[2]))\n"
+        "    print(store.records[0].cached)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "store"), step.model_dump_json()]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert sorted(p.communicate(timeout=60)[0].strip() for p in both) == ["False", "True"]
+
+
+def test_gc_keeps_what_was_used_last(store: Store, tmp_path: Path) -> None:
+    file = arrays(tmp_path)
+    old, new = split(file, 1), split(file, 2)
+    store.do(old)
+    time.sleep(0.05)
+    store.do(new)
+    one = files.size(store.entries / key(new)[:2] / key(new))
+    assert store.gc(one + 10) > 0
+    left = [p.name for p in store.entries.glob("*/*")]
+    assert left == [key(new)]
+
+
+def test_a_store_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(StoreError, match="--store"):
+        Store(blocked / "store")

@@ -1,0 +1,231 @@
+"""A made-up world that answers steps at once, so that policies can be tested without torch, files or time.
+
+Accuracy grows with the student's size and the teacher's help; latency is MACs times a constant. Nothing here is measured.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from edgekd.errors import EdgekdError, Problem, UsageError
+from edgekd.policies.known import Known
+from edgekd.results import (
+    Artifact,
+    Checkpoint,
+    Compared,
+    DeviceFacts,
+    File,
+    Gain,
+    Interval,
+    Latency,
+    Measured,
+    Measurement,
+    Option,
+    Parity,
+    PartFiles,
+    Predictions,
+    Program,
+    Score,
+    Signature,
+    Size,
+    SoftTargets,
+    Splits,
+    Trained,
+)
+from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Plan, Schedule, Student, Target, Teacher
+from edgekd.steps import Compare, Convert, Evaluate, Export, Measure, Predict, Step, Train
+
+FACTS = DeviceFacts(
+    name="made-up computer",
+    fingerprint="f",
+    model="none",
+    system="none",
+    processor="none",
+    cores=1,
+    memory=1,
+    python="3",
+    runtimes={"tflite": "1", "onnx": "1"},
+)
+
+
+def file(name: str) -> File:
+    return File(entry="e" * 8, name=name, sha256="0" * 64, size=1)
+
+
+def part(count: int) -> PartFiles:
+    return PartFiles(inputs={"x": file("x.npy")}, labels=file("y.npy"), count=count, labelled=count, digest="d")
+
+
+SPLITS = Splits(
+    parts={"train": part(8000), "calibration": part(200), "validation": part(1000), "test": part(2000)},
+    classes=("a", "b"),
+)
+SOFT = SoftTargets(
+    train=file("soft.npy"), parts={"validation": file("v"), "test": file("t")}, views=2, seed=0, seconds_per_view=1.0
+)
+EFFORT = Effort(
+    name="quick",
+    seeds=1,
+    trial_epochs=2,
+    epochs=10,
+    views=2,
+    candidates=6,
+    distill=((1.0, 0.9), (4.0, 0.9)),
+    control=((1e-3, 0.01), (3e-3, 0.01)),
+    train_seconds=1e6,
+)
+
+
+def plan(*targets: Target, effort: Effort = EFFORT, **changes: Any) -> Plan:
+    return Plan(
+        name="made-up",
+        data=Data(source=Choice(name="arrays")),
+        teacher=Teacher(source=Choice(name="torch")),
+        student=Student(family=Choice(name="convnet")),
+        targets=targets or (Target(name="tflite", format="tflite"),),
+        effort=effort,
+        schedule=Schedule(epochs=effort.epochs),
+        **changes,
+    )
+
+
+def option(width: int) -> Option:
+    architecture = Architecture(family=Choice(name="convnet", settings={"width": width}))
+    return Option(architecture=architecture, size=Size(params=100 * width, macs=10_000 * width))
+
+
+def known(*targets: Target, widths: range = range(1, 41), teacher: Size | None = None, **changes: Any) -> Known:
+    return Known(
+        plan=plan(*targets, **changes),
+        splits=SPLITS,
+        soft_targets=SOFT,
+        options=tuple(option(width) for width in widths),
+        teacher=teacher or Size(params=1_000_000, macs=100_000_000),
+        facts={"this-computer": FACTS},
+    )
+
+
+def target(format_: str = "tflite", precision: str = "auto", **budget: Any) -> Target:
+    return Target(name=format_, format=format_, precision=precision, budget=Budget(**budget))
+
+
+class World:
+    """Answers steps. `accuracy(width, taught)` and `seconds(macs, precision)` are its two laws."""
+
+    def __init__(
+        self,
+        accuracy: Callable[[int, bool], float] = lambda width, taught: min(0.9, 0.5 + width / 50) + 0.03 * taught,
+        seconds: Callable[[int, str], float] = lambda macs, precision: (
+            macs * (1e-9 if precision == "float32" else 5e-10)
+        ),
+        parity: bool = True,
+        convertible_teacher: bool = True,
+    ) -> None:
+        self.accuracy, self.seconds, self.parity, self.convertible = accuracy, seconds, parity, convertible_teacher
+        self.asked: list[Step[Any]] = []
+
+    def follow(self, policy: Any) -> Any:
+        """Drive a policy to its end."""
+        try:
+            wanted = next(policy)
+            while True:
+                self.asked += wanted
+                try:
+                    answers = tuple(self.answer(step) for step in wanted)
+                except EdgekdError as error:
+                    wanted = policy.throw(error)
+                else:
+                    wanted = policy.send(answers)
+        except StopIteration as stop:
+            return stop.value
+
+    def answer(self, step: Step[Any]) -> Any:
+        match step:
+            case Train():
+                return self._train(step)
+            case Export():
+                return self._export(step)
+            case Convert():
+                return self._convert(step)
+            case Measure():
+                return Measured(measurements=tuple(self._measure(a) for a in step.artifacts))
+            case Predict():
+                return Predictions(outputs=file(step.artifact.graph), part=step.part, basis="measured")
+            case Evaluate():
+                return self._evaluate(step)
+            case Compare():
+                return Compared(
+                    gain=Gain(
+                        difference=Interval(value=0.03, low=0.01, high=0.05), distilled=(0.9,), control=(0.87,), seeds=1
+                    )
+                )
+        raise AssertionError(f"the made-up world was asked {step}")
+
+    def _train(self, step: Train) -> Trained:
+        architecture = step.networks[0]
+        width = int(str(architecture.family.settings["width"]))
+        value = self.accuracy(width, step.soft_targets is not None)
+        checkpoint = Checkpoint(
+            architecture=architecture,
+            weights=file("w"),
+            validation_accuracy=value,
+            epochs=step.schedule.epochs,
+            seed=step.seed,
+        )
+        return Trained(checkpoints=(checkpoint,))
+
+    def _export(self, step: Export) -> Program:
+        match step.source:
+            case Checkpoint(architecture=architecture, validation_accuracy=value):
+                name, width = f"{value}", int(str(architecture.family.settings["width"]))
+            case Architecture(family=family):
+                name, width = "0", int(str(family.settings["width"]))
+            case _:
+                if not self.convertible:
+                    raise UsageError(Problem("teacher", "is a black box"))
+                name, width = "0.95", 10_000
+        return Program(
+            file=file("student.pt2"),
+            signature=Signature(inputs=(), outputs=()),
+            golden=file("g"),
+            reference=file("r"),
+            size=Size(params=100 * width, macs=10_000 * width),
+            digest=f"{name}:{width}",
+            trained=name != "0",
+        )
+
+    def _convert(self, step: Convert) -> Artifact:
+        shrink = {"float32": 4, "float16": 2, "int8": 1}[step.precision]
+        return Artifact(
+            file=file("student"),
+            format=step.format,
+            precision=step.precision,
+            signature=step.program.signature,
+            golden=step.program.golden,
+            size=step.program.size.params * shrink,
+            graph=f"{step.program.digest}:{step.precision}",
+            made_by="nobody",
+        )
+
+    def _measure(self, artifact: Artifact) -> Measurement:
+        _, width, precision = artifact.graph.split(":")
+        value = self.seconds(10_000 * int(width), precision)
+        latency = Latency(
+            sessions=((value,),), warmup_runs=1, threads=1, load=0.1, first=value, p50=value, p90=value, p90_high=value,
+            p99=value, quiet=value, stable=True,
+        )  # fmt: skip
+        return Measurement(basis="measured", device=FACTS, latency=latency, memory=1000)
+
+    def _evaluate(self, step: Evaluate) -> Score:
+        accuracy = float(step.predictions.outputs.name.split(":")[0]) if ":" in step.predictions.outputs.name else 0.95
+        if step.precision == "int8":
+            accuracy -= 0.01
+        parity = None
+        if step.reference is not None:
+            parity = Parity(
+                agreement=1, near_ties=0, relative_error=0, constant=False, passed=self.parity, why="made up"
+            )
+        drop = Interval(value=0.95 - accuracy, low=0, high=1) if step.teacher else None
+        interval = Interval(value=accuracy, low=accuracy, high=accuracy)
+        return Score(
+            part=step.predictions.part, metric="accuracy", accuracy=interval, count=2000, drop=drop, parity=parity
+        )
