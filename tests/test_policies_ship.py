@@ -45,7 +45,7 @@ def test_the_control_ships_where_the_teacher_does_not_help() -> None:
 
 
 def test_a_file_that_does_not_compute_what_torch_computed_fails_the_build() -> None:
-    with pytest.raises(EdgekdError, match="tflite float32 .* does not compute what torch computes"):
+    with pytest.raises(EdgekdError, match=r"tflite float32 .* does not compute what torch computes"):
         World(parity=False).follow(choose(known(target())))
 
 

@@ -1,6 +1,7 @@
 """A made-up world that answers steps at once, so that policies can be tested without torch, files or time.
 
-Accuracy grows with the student's size and the teacher's help; latency is MACs times a constant. Nothing here is measured.
+Accuracy grows with the student's size and the teacher's help; latency is MACs times a constant. Nothing is
+measured.
 """
 
 from collections.abc import Callable

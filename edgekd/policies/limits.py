@@ -2,7 +2,7 @@
 
 from edgekd import units
 from edgekd.policies.known import Known, tightest
-from edgekd.results import Interval, Measurement, Option, Score, Size
+from edgekd.results import Candidate, Interval, Measurement, Option, Score, Size
 from edgekd.spec import Budget, Plan
 
 # Multiply-accumulates that one core trains in a second, forward and backward of small depthwise nets. A fixed, cautious
@@ -51,6 +51,25 @@ def physical(budget: Budget, size: int, memory: int | None, latency: float | Non
     if budget.max_memory is not None and memory is not None and memory > budget.max_memory:
         found.append(f"memory: {units.show_size(memory)} over {units.show_size(budget.max_memory)}")
     return tuple(found)
+
+
+def used(plan: Plan, candidate: Candidate) -> float:
+    """The largest share of any target's budget for latency, file size or memory that a priced candidate uses."""
+    return max(
+        share(
+            target.budget,
+            candidate.file_size.get(target.name),
+            candidate.memory.get(target.name),
+            candidate.latency.get(target.name),
+        )
+        for target in plan.targets
+    )
+
+
+def share(budget: Budget, size: int | None, memory: int | None, latency: float | None) -> float:
+    """The largest share of its limits that a file uses; above one it breaks a limit."""
+    pairs = ((latency, budget.max_latency), (size, budget.max_size), (memory, budget.max_memory))
+    return max((cost / limit for cost, limit in pairs if cost and limit), default=0.0)
 
 
 def accuracy(budget: Budget, score: Score | None, float_score: Score | None) -> tuple[str, ...]:

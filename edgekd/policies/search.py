@@ -1,8 +1,9 @@
 """How large may the student be, and how large should it be?
 
 Exact limits first; then untrained candidates are exported, converted, quantized and timed in the target's own runtime,
-in two waves along compute; then those that fit are trained briefly, and the smallest that is within one standard error
-of the best on the validation part is taken (the one-standard-error rule of Breiman et al., 1984).
+a first wave along compute and then the edge of what fits; then those that fit are trained briefly, and the smallest
+that is within one standard error of the best on the validation part is taken (the one-standard-error rule of
+Breiman et al., Classification and Regression Trees, 1984).
 """
 
 import math
@@ -54,26 +55,34 @@ def spread(options: Sequence[Option], count: int) -> list[Option]:
 
 
 def _price_along(known: Known, within: list[Option]) -> Policy[list[Candidate]]:
-    """Price a first wave over all sizes, then, if some are too slow, a second one around the edge of what fits."""
+    """Price a first wave over all sizes, then, one by one, students at the edge of what fits."""
     count = known.plan.effort.candidates
-    first = spread(within, min(FIRST_WAVE, count))
-    priced = yield from price(known, first)
-    bad = [c.size.macs for c in priced if not c.fits]
-    if bad and count > len(first):
-        good = max((c.size.macs for c in priced if c.fits), default=0)
-        edge = min((m for m in bad if m > good), default=min(bad))
-        seen = {c.size.macs for c in priced}
-        between = [o for o in within if good < o.size.macs < edge and o.size.macs not in seen]
-        if not good:
-            between = [o for o in within if o.size.macs < edge and o.size.macs not in seen]
-        more = yield from price(known, spread(between, count - len(first))) if between else _none()
-        priced = sorted([*priced, *more], key=lambda c: c.size.macs)
+    priced = yield from price(known, spread(within, min(FIRST_WAVE, count)))
+    while len(priced) < count:
+        good = max((c for c in priced if c.fits), key=lambda c: c.size.macs, default=None)
+        above = [c for c in priced if not c.fits and (good is None or c.size.macs > good.size.macs)]
+        if not above:
+            break
+        bad = min(above, key=lambda c: c.size.macs)
+        low = good.size.macs if good else 0
+        between = [o for o in within if low < o.size.macs < bad.size.macs]
+        if not between:
+            break
+        wanted = _edge(known, good, bad)
+        guess = min(between, key=lambda o: abs(math.log(o.size.macs) - wanted))
+        priced = sorted([*priced, *(yield from price(known, [guess]))], key=lambda c: c.size.macs)
     return priced
 
 
-def _none() -> Policy[list[Candidate]]:
-    return []
-    yield []
+def _edge(known: Known, good: Candidate | None, bad: Candidate) -> float:
+    """log MACs at which, on a straight line in logarithms between two candidates, 95 % of the budget is used."""
+    high = math.log(bad.size.macs)
+    if good is None:
+        return high - math.log(4)
+    low, used, over = math.log(good.size.macs), limits.used(known.plan, good), limits.used(known.plan, bad)
+    if not 0 < used < 0.95 < over:
+        return (low + high) / 2
+    return low + (high - low) * math.log(0.95 / used) / math.log(over / used)
 
 
 def price(known: Known, options: Sequence[Option]) -> Policy[list[Candidate]]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import mean
 
 from edgekd.errors import EdgekdError
+from edgekd.policies import limits
 from edgekd.policies.known import Known
 from edgekd.policies.race import Raced, race
 from edgekd.policies.search import Sized, search
@@ -13,7 +14,6 @@ from edgekd.spec import Target, Value
 from edgekd.steps import Compare, Convert, Export, Policy, Predict
 
 ROUNDS = 3
-PHYSICAL = ("latency", "size", "memory")
 
 
 class Outcome(Value):
@@ -37,10 +37,18 @@ def choose(known: Known) -> Policy[Outcome]:
         raced = yield from race(known, sized.chosen.architecture)
         outcome = yield from _judge(known, sized, raced, turn)
         shipped = [row for row in outcome.rows if row.ships]
-        if not any(reason.startswith(PHYSICAL) for row in shipped for reason in row.missed):
+        over = max((_share(known, row) for row in shipped), default=0.0)
+        if over <= 1:
             break
-        below = sized.chosen.size.macs
+        below = int(sized.chosen.size.macs / over)
     return outcome
+
+
+def _share(known: Known, row: Row) -> float:
+    """The largest share of its target's budget that a measured file uses."""
+    budget = next(target.budget for target in known.plan.targets if target.name == row.target)
+    latency = row.measurement.latency.p90_high if row.measurement.latency else None
+    return limits.share(budget, row.artifact.size if row.artifact else None, row.measurement.memory, latency)
 
 
 def _judge(known: Known, sized: Sized, raced: Raced, turn: int) -> Policy[Outcome]:
