@@ -26,11 +26,14 @@ def source(
     if not problems:
         others = [part for part in parts if part != "train"]
         problems = [p for part in others for p in _differences(parts["train"], parts[part], where[part], canvas)]
-    largest = max((int(p[LABELS].max(initial=-1)) for p in parts.values() if not problems and LABELS in p), default=-1)
-    classes = tuple(names) or tuple(str(label) for label in range(largest + 1))
-    if largest >= len(classes):
-        message = f"a label is {largest}, but there are {len(classes)} classes (0 to {len(classes) - 1})"
+    labels = [arrays[LABELS] for arrays in parts.values() if not problems and LABELS in arrays]
+    largest = max((int(values.max()) for values in labels), default=-1)
+    # a class without a sample is refused later; here it keeps a stray label from making a billion names
+    known = len(names) or sum(map(len, labels))
+    if largest >= known:
+        message = f"a label is {largest}, but there are {known} {'classes' if names else 'labels in all'}"
         problems.append(Problem(where["train"], message, "Labels count from 0; name every class in `classes`"))
+    classes = tuple(names) or tuple(str(label) for label in range(min(largest + 1, known)))
     if len(set(classes)) != len(classes):
         problems.append(Problem(where["train"], "two classes have the same name", "Give each class its own name"))
     if problems:

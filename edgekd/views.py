@@ -39,9 +39,9 @@ def augment(images: NDArray[np.uint8], rows: Array, view: int, seed: int) -> NDA
     vertical = np.clip(steps + _field(bits, 8, 2 * reach + 1)[:, None] - reach, 0, side - 1)
     horizontal = np.clip(steps + _field(bits, 32, 2 * reach + 1)[:, None] - reach, 0, side - 1)
     horizontal = np.where(mirrored[:, None], side - 1 - horizontal, horizontal)
-    pixel = vertical[:, :, None] * side + horizontal[:, None, :]
-    flat = images.reshape(len(images), side * side, -1)
-    moved = np.take_along_axis(flat, pixel.reshape(len(images), -1, 1), axis=1)
+    first = np.arange(len(images), dtype=np.int64)[:, None, None] * side * side
+    pixel = first + vertical[:, :, None] * side + horizontal[:, None, :]
+    moved: NDArray[np.uint8] = np.take(images.reshape(len(images) * side * side, -1), pixel.ravel(), axis=0)
     return moved.reshape(images.shape)
 
 

@@ -1,0 +1,53 @@
+"""Samples from .npz files: arrays by input name, labels under y (missing or negative: unlabelled)."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edgekd import pools
+from edgekd.errors import Problem, UsageError
+from edgekd.plugins import Array, Canvas, Source
+from edgekd.spec import Value
+
+VERSION = 1
+PACKAGES = ("numpy", "pillow")
+EXTRA = "train"
+FILES = ("train", "test", "unlabelled")
+
+
+class Settings(Value):
+    """Paths of the .npz files of training, test and more unlabelled samples, and the names of the classes in order."""
+
+    train: str
+    test: str | None = None
+    unlabelled: str | None = None
+    classes: tuple[str, ...] = ()
+
+
+def read(settings: Settings, files: Mapping[str, Path], canvas: Canvas | None, skip_bad: bool) -> Source:
+    """Read the files and check them together; raises UsageError with every mistake. There is nothing to skip here."""
+    named = {name: getattr(settings, name) for name in FILES}
+    paths = {name: files.get(name, Path(value)) for name, value in named.items() if value is not None}
+    where = {name: f"data.{name} ({path})" for name, path in paths.items()}
+    loaded = {name: _load(path) for name, path in paths.items()}
+    problems = [
+        Problem(where[name], got, "Write it with numpy.savez") for name, got in loaded.items() if type(got) is str
+    ]
+    if problems:
+        raise UsageError(*problems)
+    arrays = {name: got for name, got in loaded.items() if not isinstance(got, str)}
+    return pools.source(arrays, where, settings.classes, canvas)
+
+
+def _load(path: Path) -> dict[str, Array] | str:
+    """All arrays of a file by name, or what is wrong with it. Pickled objects are never loaded."""
+    if not path.is_file():
+        return "there is no such file"
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
+            return dict(found)
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        return f"cannot be read as .npz ({type(error).__name__}: {error})"

@@ -1,0 +1,108 @@
+"""Read every sample once, split them into disjoint parts, and write each part with its digest.
+
+Test: the source's own, or a share that is held out. Validation (labelled) and calibration (unlabelled first) are taken
+out of the rest; what is left is the training part, of which `labels` samples keep their label. Copies of a sample never
+stand in two parts.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from edgekd import plugins, sampling
+from edgekd.errors import UsageError
+from edgekd.mistakes import translate
+from edgekd.plugins import Array, Canvas, Source
+from edgekd.results import File, PartFiles, Splits
+from edgekd.spec import Choice, Image, Part, Value
+from edgekd.steps import Split
+from edgekd.workspace import Workspace
+
+VERSION = 1
+PACKAGES = ("numpy",)
+CHUNK_BYTES = 64 * 1024**2
+
+
+def run(step: Split, out: Workspace) -> Splits:
+    """Make the splits of a step; raises UsageError for data that cannot be split honestly, with every reason."""
+    out.progress(0.0, "reading samples")
+    canvas = common_canvas(step.images)
+    module = plugins.find("datasets", step.data.source.name)
+    settings = _settings(module.Settings, step.data.source)
+    files = {setting: Path(file.path) for setting, file in step.data.source.files.items()}
+    source: Source = module.read(settings, files, canvas, step.skip_bad)
+    out.progress(0.6, "looking for copies")
+    twins = sampling.twins(source)
+    problems = [*sampling.shortcomings(source, twins, step.data), *sampling.overlaps(source, twins)]
+    if problems:
+        raise UsageError(*problems)
+    drawn = sampling.draw(source, twins, step.data, step.seed)
+    parts: dict[Part, PartFiles] = {}
+    for i, (part, chosen) in enumerate(drawn.parts.items()):
+        out.progress(0.7 + 0.3 * i / len(drawn.parts), f"writing the {part} part")
+        parts[part] = _written(part, chosen, out)
+    return Splits(
+        parts=parts,
+        classes=source.classes,
+        canvas=None if canvas is None else canvas.size,
+        channels=None if canvas is None else ("gray" if canvas.channels == "gray" else "rgb"),
+        skipped=source.skipped,
+        caveats=drawn.caveats,
+        read=len(source.train.labels) + (0 if source.test is None else len(source.test.labels)),
+    )
+
+
+def common_canvas(images: Sequence[Image]) -> Canvas | None:
+    """The square that serves all networks: the largest size, its filter, and colour if any network wants colour."""
+    if not images:
+        return None
+    largest = max(images, key=lambda image: image.size)
+    gray = all(image.channels == "gray" for image in images)
+    return Canvas(largest.size, "gray" if gray else "rgb", largest.filter)
+
+
+def _settings(kind: type[Value], choice: Choice) -> Value:
+    """The settings of the data set as its plug-in reads them; raises UsageError with every mistake."""
+    try:
+        return kind.model_validate(choice.settings)
+    except ValidationError as error:
+        raise translate(error, lambda key: f"data.{key}", kind.model_fields) from error
+
+
+def _written(part: Part, chosen: sampling.Chosen, out: Workspace) -> PartFiles:
+    """Write one part; its digest covers names, types, shapes and bytes of all inputs, and the labels."""
+    total = hashlib.sha256()
+    inputs: dict[str, File] = {}
+    for name, array in chosen.pool.inputs.items():
+        file = f"{part}.{name}.npy"
+        total.update(f"{name} {array.dtype.str} {array.shape[1:]}\n".encode())
+        for chunk in _saved(out.path(file), array, chosen.rows):
+            total.update(chunk)
+        inputs[name] = out.file(file)
+    labels = chosen.labels.astype(np.int64)
+    total.update(labels.tobytes())
+    return PartFiles(
+        inputs=inputs,
+        labels=out.save(f"{part}-labels.npy", labels),
+        count=len(labels),
+        labelled=int((labels >= 0).sum()),
+        digest=total.hexdigest(),
+        rows=out.save(f"{part}-rows.npy", chosen.rows.astype(np.int64)),
+    )
+
+
+def _saved(path: Path, array: Array, rows: NDArray[np.int64]) -> Iterator[bytes]:
+    """Write rows of an array as .npy piece by piece, since a part may be larger than memory; yields the bytes."""
+    header = {"descr": npy.dtype_to_descr(array.dtype), "fortran_order": False, "shape": (len(rows), *array.shape[1:])}
+    step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
+    with path.open("wb") as stream:
+        npy.write_array_header_1_0(stream, header)
+        for start in range(0, len(rows), step):
+            chunk = np.ascontiguousarray(array[rows[start : start + step]]).tobytes()
+            stream.write(chunk)
+            yield chunk

@@ -1,0 +1,50 @@
+"""Fixtures that several test modules share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from hypothesis import settings
+
+# machines that run tests are shared and slow at times; how long an example takes says nothing about it
+settings.register_profile("edgekd", deadline=None, max_examples=50)
+settings.load_profile("edgekd")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of tiny real model files (tests/tiny.py), made once, also where tests run in several processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done.json").is_file():
+            folder.mkdir()
+            command = [sys.executable, "-m", "tests.tiny", str(folder)]
+            made = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+            assert made.returncode == 0, made.stderr[-2000:]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """converted("tflite") -> a folder with real artifacts of two toy networks (tests/converted.py), made once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "converted"
+
+    def make(format: str) -> Path:
+        with FileLock(f"{folder}.lock"):
+            folder.mkdir(exist_ok=True)
+            for part in ("program", format):
+                if not (folder / f"{part}.done").is_file():
+                    command = [sys.executable, "-m", "tests.converted", str(folder), part]
+                    made = subprocess.run(
+                        command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
+                    )
+                    assert made.returncode == 0, made.stderr[-2000:]
+        return folder
+
+    return make

@@ -1,0 +1,190 @@
+"""What every runtime must do with real files: the right answers for any number of samples, and a clear no for bad files."""
+
+import importlib
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekd import plugins
+from edgekd.runtimes import facts, predict, preprocess
+from edgekd.runtimes.fault import Fault
+from tests import tiny
+
+NAMES = plugins.names("runtimes")
+# Files of tests/tiny.py: (runtime, file, kind, batch of the file, type of ids)
+FILES = [
+    ("onnx", "image-dynamic.onnx", "image", -1, ""),
+    ("onnx", "image-fixed.onnx", "image", 1, ""),
+    ("onnx", "image-four.onnx", "image", 4, ""),
+    ("onnx", "int8-fixed.onnx", "int8", 1, ""),
+    ("onnx", "text-dynamic.onnx", "text", -1, "int64"),
+    ("openvino", "image-dynamic.openvino", "image", -1, ""),
+    ("openvino", "image-fixed.openvino", "image", 1, ""),
+    ("openvino", "text-dynamic.openvino", "text", -1, "int64"),
+    ("tflite", "image-dynamic.tflite", "image", -1, ""),
+    ("tflite", "image-fixed.tflite", "image", 1, ""),
+    ("tflite", "text-fixed.tflite", "text", 1, "int32"),
+]
+
+
+def expected(kind: str) -> Any:
+    stored = tiny.samples()
+    if kind == "text":
+        return tiny.text_net(stored["ids"], stored["mask"])
+    return tiny.image_net(preprocess.prepare(stored["image"], tiny.PREPROCESS))
+
+
+def job(tiny_files: Path, folder: Path, file: str, kind: str, batch: int, ids: str, **more: Any) -> dict[str, Any]:
+    """A request for `file` over the tiny samples."""
+    source = tiny_files / file
+    (shutil.copytree if source.is_dir() else shutil.copyfile)(source, folder / file)
+    for name, values in tiny.samples().items():
+        np.save(folder / f"{name}.npy", values)
+    signature = tiny.signature(kind, batch, ids or "int64")
+    inputs = {name: f"{name}.npy" for name in tiny.samples()}
+    return {"model": file, "threads": 1, "signature": signature, "inputs": inputs, **more}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_runtime_declares_what_installs_it_and_belongs_to_a_format(name: str) -> None:
+    declared = plugins.declared("runtimes", name)
+    assert declared.version >= 1
+    assert declared.packages
+    assert declared.extra
+    assert declared.summary.endswith((".", "only."))
+    assert name in plugins.names("formats")
+    assert facts.declared(name)["PACKAGES"] == declared.packages
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_runtime_that_runs_here_is_tested_here(name: str) -> None:
+    """A new runtime needs its files in tests/tiny.py."""
+    platforms = facts.declared(name).get("PLATFORMS", (sys.platform,))
+    assert sys.platform not in platforms or name in {runtime for runtime, *_ in FILES}
+
+
+@pytest.mark.parametrize("name", sorted({runtime for runtime, *_ in FILES}))
+def test_versions_are_those_of_the_installed_package(name: str) -> None:
+    module = importlib.import_module(f"edgekd.runtimes.{name}")
+    assert facts.runtimes()[0][name] == module.version()
+
+
+@pytest.mark.parametrize(("runtime", "file", "kind", "batch", "ids"), FILES, ids=[file for _, file, *_ in FILES])
+def test_predictions_are_right_for_any_number_of_samples(
+    tiny: Path, tmp_path: Path, runtime: str, file: str, kind: str, batch: int, ids: str
+) -> None:
+    request = job(tiny, tmp_path, file, kind, batch, ids, runtime=runtime)
+    answer = predict.run(request, tmp_path)
+    outputs = np.load(tmp_path / answer["outputs"]["logits"])
+    assert outputs.dtype == np.float32
+    assert outputs.shape == (7, 4)
+    tolerance = 0.12 if kind == "int8" else 1e-4
+    np.testing.assert_allclose(outputs, expected(kind), rtol=0, atol=tolerance)
+    assert answer["batch"] == (1 if batch == -1 else batch)
+
+
+@pytest.mark.parametrize(("runtime", "file"), [(r, f) for r, f, _, batch, _ in FILES if batch == -1])
+@pytest.mark.parametrize("batch", [3, 16])
+def test_an_open_batch_takes_the_size_that_is_asked_for(
+    tiny: Path, tmp_path: Path, runtime: str, file: str, batch: int
+) -> None:
+    kind = file.partition("-")[0]
+    answer = predict.run({**job(tiny, tmp_path, file, kind, -1, "", runtime=runtime), "batch": batch}, tmp_path)
+    assert answer["batch"] == batch
+    outputs = np.load(tmp_path / answer["outputs"]["logits"])
+    np.testing.assert_allclose(outputs, expected(kind), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("runtime", sorted({runtime for runtime, *_ in FILES}))
+def test_two_runs_may_be_compared_and_kept(tiny: Path, runtime: str) -> None:
+    """Outputs of a run stay what they were when the next run has happened."""
+    file = next(f for r, f, kind, *_ in FILES if r == runtime and kind == "image")
+    module = importlib.import_module(f"edgekd.runtimes.{runtime}")
+    model = module.load(tiny / file, 1, _signature(), 1)
+    ready = preprocess.prepare(_images(), _preprocess())
+    found = []
+    for row in (0, 1):
+        model.feed([np.ascontiguousarray(ready[row : row + 1])])
+        model.invoke()
+        found.append(model.outputs()[0])
+    np.testing.assert_allclose(np.concatenate(found), expected("image")[:2], rtol=0, atol=1e-4)
+    assert isinstance(model.notes, dict)
+
+
+@pytest.mark.parametrize("runtime", sorted({runtime for runtime, *_ in FILES}))
+@pytest.mark.parametrize("content", [b"", b"\x08\x07not a model" * 20])
+def test_a_file_that_is_no_model_is_a_fault(tmp_path: Path, runtime: str, content: bytes) -> None:
+    path = tmp_path / "model.bin"
+    path.write_bytes(content)
+    if runtime == "openvino":
+        path = tmp_path / "model.openvino"
+        path.mkdir()
+        (path / "model.xml").write_bytes(content)
+    module = importlib.import_module(f"edgekd.runtimes.{runtime}")
+    with pytest.raises(Fault, match=f"{'model.xml' if runtime == 'openvino' else path.name} does not run in"):
+        module.load(path, 1, _signature(), 1)
+
+
+@pytest.mark.parametrize("runtime", sorted({runtime for runtime, *_ in FILES}))
+def test_a_signature_of_another_model_is_a_fault(tiny: Path, runtime: str) -> None:
+    file = next(f for r, f, kind, *_ in FILES if r == runtime and kind == "text")
+    module = importlib.import_module(f"edgekd.runtimes.{runtime}")
+    with pytest.raises(Fault, match="are not those of the file"):
+        module.load(tiny / file, 1, _signature(), 1)
+
+
+def test_an_openvino_folder_holds_one_model(tmp_path: Path) -> None:
+    module = importlib.import_module("edgekd.runtimes.openvino")
+    with pytest.raises(Fault, match=r"must hold one \.xml file, and holds 0"):
+        module.load(tmp_path, 1, _signature(), 1)
+
+
+def test_openvino_never_computes_in_bfloat16(tiny: Path) -> None:
+    module = importlib.import_module("edgekd.runtimes.openvino")
+    assert module.load(tiny / "image-fixed.openvino", 1, _signature(), 1).notes == {"precision": "f32", "threads": 1}
+
+
+def test_tflite_gives_the_whole_network_to_xnnpack(tiny: Path) -> None:
+    module = importlib.import_module("edgekd.runtimes.tflite")
+    assert module.load(tiny / "image-fixed.tflite", 1, _signature(), 1).notes == {"delegates": 1}
+
+
+def test_numbered_arguments_are_in_numerical_order() -> None:
+    module = importlib.import_module("edgekd.runtimes.tflite")
+    names = [f"args_{i}" for i in range(12)]
+    assert [name for name, _ in module._ordered(dict.fromkeys(sorted(names)))] == names
+
+
+def test_every_output_can_be_asked_for_and_images_can_be_files(tiny: Path, tmp_path: Path) -> None:
+    request = job(tiny, tmp_path, "image-dynamic.onnx", "image", -1, "", runtime="onnx")
+    answer = predict.run({**request, "all": True}, tmp_path)
+    assert list(answer["outputs"]) == ["logits"]
+    from_arrays = np.load(tmp_path / "outputs-0.npy")
+    preprocess.Image.fromarray(_images()[4]).save(tmp_path / "photo.png")
+    predict.run({**request, "files": ["photo.png"]}, tmp_path)
+    np.testing.assert_allclose(np.load(tmp_path / "outputs-0.npy"), from_arrays[4:5], rtol=0, atol=1e-6)
+
+
+def test_chunks_do_not_change_the_answer(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = job(tiny, tmp_path, "image-four.onnx", "image", 4, "", runtime="onnx")
+    predict.run(request, tmp_path)
+    whole = np.load(tmp_path / "outputs-0.npy")
+    monkeypatch.setattr("edgekd.runtimes.tensors.CHUNK", 1)
+    predict.run(request, tmp_path)
+    assert np.array_equal(np.load(tmp_path / "outputs-0.npy"), whole)
+
+
+def _images() -> Any:
+    return tiny.samples()["image"]
+
+
+def _preprocess() -> dict[str, Any]:
+    return tiny.PREPROCESS
+
+
+def _signature() -> dict[str, Any]:
+    return tiny.signature("image")

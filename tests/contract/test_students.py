@@ -1,0 +1,117 @@
+"""Every student family: builds what its settings say, repeatably, and learns."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter
+from torch import nn
+
+from edgekd import networks, plugins
+from edgekd.results import Signature, TensorSpec
+from edgekd.spec import Architecture, Choice, UserFile
+
+FAMILIES = plugins.names("students")
+OUTPUTS = (TensorSpec(name="logits", shape=(-1, 7)),)
+OWN = "from torch import nn\n\n\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.LazyLinear(7))\n"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def signature(channels: int = 1, side: int = 24) -> Signature:
+    return Signature(inputs=(TensorSpec(name="image", shape=(-1, channels, side, side)),), outputs=OUTPUTS)
+
+
+def architecture(name: str, folder: Path) -> Architecture:
+    """The family with its default settings; families of the user's own code get some."""
+    if "make" not in plugins.declared("students", name).code:
+        return Architecture(family=Choice(name=name))
+    path = folder / "my_net.py"
+    path.write_text(OWN)
+    files = {"make": UserFile(path=str(path), sha256="0")}
+    return Architecture(family=Choice(name=name, settings={"make": "my_net:build"}, files=files))
+
+
+def images(channels: int, side: int, count: int = 3) -> torch.Tensor:
+    return torch.randn(count, channels, side, side, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 24), (3, 96)])
+def test_gives_finite_logits_for_any_batch(name: str, channels: int, side: int, tmp_path: Path) -> None:
+    given = signature(channels, side)
+    module = networks.build(architecture(name, tmp_path), given).eval()
+    x = images(channels, side)
+    with torch.no_grad():
+        together = networks.forward(module, {"image": x}, given)
+        alone = networks.forward(module, {"image": x[:1]}, given)
+    assert together["logits"].shape == (3, 7) and torch.isfinite(together["logits"]).all()
+    torch.testing.assert_close(together["logits"][:1], alone["logits"], rtol=1e-3, atol=1e-4)
+    if "features" in together:
+        assert together["features"].shape[0] == 3
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_initial_weights_follow_the_seed(name: str, tmp_path: Path) -> None:
+    given, made = signature(), []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        module = networks.build(architecture(name, tmp_path), given)
+        networks.forward(module.eval(), {"image": images(1, 24)}, given)
+        made.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
+    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_space_holds_distinct_settings_that_build(name: str, tmp_path: Path) -> None:
+    family = plugins.find("students", name)
+    wanted = architecture(name, tmp_path).family
+    options = family.space(family.Settings.model_validate(wanted.settings), signature().inputs)
+    written = [option.model_dump(mode="json") for option in options]
+    assert written and len({str(settings) for settings in written}) == len(written)
+    assert [family.Settings.model_validate(settings) for settings in written] == list(options)
+    for settings in (written[0], written[-1]):
+        choice = wanted.model_copy(update={"settings": settings})
+        assert isinstance(networks.build(Architecture(family=choice), signature()), nn.Module)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_space_keeps_what_the_user_set(name: str, tmp_path: Path) -> None:
+    family = plugins.find("students", name)
+    settings = family.Settings.model_validate(architecture(name, tmp_path).family.settings)
+    for option in family.space(settings, signature().inputs):
+        for key in settings.model_fields_set:
+            assert getattr(option, key) == getattr(settings, key)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_settings_are_frozen_and_described(name: str) -> None:
+    family = plugins.find("students", name)
+    assert family.Settings.model_config["frozen"] and family.Settings.model_config["extra"] == "forbid"
+    assert family.Settings.__doc__ and TypeAdapter(family.Settings).json_schema()["properties"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_learns_a_batch_by_heart(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    given = signature()
+    module, labels = networks.build(architecture(name, tmp_path), given), torch.arange(7)
+    x = images(1, 24, 7)
+    networks.forward(module, {"image": x}, given)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(12):
+        loss = nn.functional.cross_entropy(networks.forward(module, {"image": x}, given)["logits"], labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert np.isfinite(losses).all() and losses[-1] < 0.7 * losses[0]

@@ -1,0 +1,110 @@
+"""Real programs and artifacts of two toy networks, made in a fresh process: python -m tests.converted FOLDER FORMAT...
+
+FOLDER/NAME.json describes each; their files are in FOLDER/entries. "program" instead of a format exports the networks.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+from edgekd import files
+from edgekd.results import Artifact, Program, Splits
+from edgekd.spec import Architecture, Choice, Image, UserFile
+from edgekd.stages import convert, export
+from edgekd.steps import Convert, Export
+from edgekd.workspace import Workspace
+from tests import learnable
+
+IMAGE = Image(size=16, channels="gray", mean=(0.3,), std=(0.25,))
+# not float16 of words: conversions are the slow part of the tests
+CONVERSIONS = ("images-int8", "words-int8", "images-float32", "words-float32", "images-float16")
+NETS = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+class ConvNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(1, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16)
+        self.conv2, self.norm2 = nn.Conv2d(16, 16, 3, 1, 1, groups=16, bias=False), nn.BatchNorm2d(16)
+        self.head = nn.Linear(16, 3)
+        for norm in (self.norm1, self.norm2):
+            norm.running_mean.uniform_(-1, 1)
+            norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, image):
+        x = F.relu6(self.norm1(self.conv1(image)))
+        x = F.relu6(self.norm2(self.conv2(x))).mean((2, 3))
+        return {"features": x, "logits": 5 * self.head(F.dropout(x, 0.5, self.training))}
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.inner, self.head = nn.Embedding(20, 16), nn.Linear(16, 32), nn.Linear(32, 3)
+
+    def forward(self, ids, mask):
+        kept = mask.unsqueeze(-1).to(torch.float32)
+        mean = (self.table(ids) * kept).sum(1) / kept.sum(1).clamp(min=1)
+        return self.head(F.relu(self.inner(mean)))
+"""
+
+
+def architecture(folder: Path, name: str, image: Image | None = None) -> Architecture:
+    """A network of "the user's own": a class in nets.py."""
+    path = folder / "nets.py"
+    if not path.exists():
+        path.write_text(NETS)
+    file = UserFile(path=str(path), sha256=files.digest(path))
+    return Architecture(
+        family=Choice(name="module", settings={"make": f"nets:{name}"}, files={"make": file}), image=image
+    )
+
+
+def entry(folder: Path, key: str) -> Workspace:
+    """A stage's folder that is its store entry already."""
+    key = hashlib.sha256(key.encode()).hexdigest()
+    place = folder / "entries" / key[:2] / key
+    place.mkdir(parents=True, exist_ok=True)
+    return Workspace(place, folder / "entries", key)
+
+
+def splits(folder: Path) -> dict[str, Splits]:
+    """Images and words in one store entry (their labels have one name, and nothing here reads them)."""
+    entries = folder / "entries"
+    return {"images": _calibrated(learnable.images(entries)), "words": _calibrated(learnable.tokens(entries))}
+
+
+def _calibrated(data: Splits) -> Splits:
+    """With all training samples for calibration: eight do not show how large values get."""
+    return data.model_copy(update={"parts": data.parts | {"calibration": data.parts["train"]}})
+
+
+def sources(folder: Path) -> dict[str, Architecture]:
+    return {"images": architecture(folder, "ConvNet", IMAGE), "words": architecture(folder, "Words")}
+
+
+def program(folder: Path, net: str) -> Program:
+    return Program.model_validate_json((folder / f"{net}.json").read_text())
+
+
+def artifact(folder: Path, format: str, net: str, precision: str) -> Artifact:
+    return Artifact.model_validate_json((folder / f"{format}-{net}-{precision}.json").read_text())
+
+
+def main(folder: Path, part: str, wanted: tuple[str, ...]) -> None:
+    """Export the networks, or convert them to one format; `wanted` are the conversions to make, in that order."""
+    for net, data in splits(folder).items():
+        if part == "program":
+            made = export.run(Export(source=sources(folder)[net], splits=data, seed=3), entry(folder, net))
+            (folder / f"{net}.json").write_text(made.model_dump_json())
+    for name in wanted if part != "program" else ():
+        net, precision = name.split("-")
+        step = Convert(program=program(folder, net), format=part, precision=precision, splits=splits(folder)[net])
+        described = convert.run(step, entry(folder, f"{part}-{name}")).model_dump_json()
+        (folder / f"{part}-{name}.json").write_text(described)
+    (folder / f"{part}.done").touch()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], tuple(sys.argv[3:]) or CONVERSIONS)

@@ -1,0 +1,26 @@
+"""What --effort promises: 1, 3 and 5 seeds, fair grids, at most 8 candidates, and a sentence that says so."""
+
+import pytest
+
+from edgekd.effort import PRESETS, describe
+
+
+@pytest.mark.parametrize(("name", "seeds"), [("quick", 1), ("standard", 3), ("thorough", 5)])
+def test_presets(name: str, seeds: int):
+    effort = PRESETS[name]
+    assert effort.name == name and effort.seeds == seeds
+    assert len(effort.distill) == len(effort.control) == len(set(effort.control)) == len(set(effort.distill))
+    assert effort.candidates <= 8
+    assert all(temperature > 0 and 0 < weight <= 1 for temperature, weight in effort.distill)
+
+
+def test_more_effort_is_more_of_everything():
+    quick, standard, thorough = PRESETS.values()
+    for key in ("seeds", "trial_epochs", "epochs", "views", "train_seconds"):
+        assert getattr(quick, key) < getattr(standard, key) < getattr(thorough, key)
+
+
+def test_quick_says_that_one_seed_is_run():
+    assert describe(PRESETS["quick"]).startswith("effort quick: one seed, 24 epochs")
+    assert "says nothing about spread" in describe(PRESETS["quick"])
+    assert "three seeds" in describe(PRESETS["standard"]) and "spread" not in describe(PRESETS["standard"])

@@ -1,0 +1,85 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgekd.runtimes import facts
+from edgekd.runtimes.fault import Fault
+
+PI = "processor\t: 0\nBogoMIPS\t: 108.00\nCPU part\t: 0xd0b\n\nRevision\t: d04170\nModel\t\t: Raspberry Pi 5 Model B\n"
+
+
+def test_facts_name_the_device_and_never_its_host(tmp_path: Path) -> None:
+    found = facts.run({}, tmp_path)
+    assert set(found["runtimes"]) | set(found["missing"]) == {"coreml", "onnx", "openvino", "tflite"}
+    assert not set(found["runtimes"]) & set(found["missing"])
+    assert found["cores"] >= 1
+    assert found["memory"] > 1 << 28
+    assert len(found["fingerprint"]) == 64
+
+
+def test_the_fingerprint_changes_with_the_device_and_not_with_the_day(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = facts.run({}, tmp_path)["fingerprint"]
+    monkeypatch.setattr(facts.platform, "release", lambda: "99.0")
+    monkeypatch.setattr(facts.platform, "node", lambda: "another-name")
+    assert facts.run({}, tmp_path)["fingerprint"] == before
+    monkeypatch.setattr(facts, "_processor", lambda: "another processor")
+    assert facts.run({}, tmp_path)["fingerprint"] != before
+
+
+def test_an_arm_board_is_called_by_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "text", lambda path: PI if path == Path("/proc/cpuinfo") else None)
+    assert facts._processor() == "Raspberry Pi 5 Model B"
+    monkeypatch.setattr(facts, "text", lambda path: PI.partition("\n\n")[0])
+    assert facts._processor() == "ARM part 0xd0b"
+
+
+def test_sensors_that_are_not_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(facts, "CPUFREQ", tmp_path)
+    assert facts.governor() is None
+    assert facts.frequency() is None
+    (tmp_path / "scaling_governor").write_text("performance\n")
+    (tmp_path / "scaling_cur_freq").write_text("1800000\n")
+    assert facts.governor() == "performance"
+    assert facts.frequency() == 1.8e9
+
+
+def test_on_a_mac_facts_come_from_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"hw.model": "Mac14,2", "machdep.cpu.brand_string": "Apple M2", "hw.memsize": "8589934592"}
+    monkeypatch.setattr(facts.sys, "platform", "darwin")
+    monkeypatch.setattr(facts, "text", lambda path: None)
+    monkeypatch.setattr(
+        facts.subprocess,
+        "run",
+        lambda command, **_: subprocess.CompletedProcess(command, 0, stdout=said[command[-1]] + "\n"),
+    )
+    monkeypatch.setattr(facts.os, "sysconf", lambda name: (_ for _ in ()).throw(ValueError(name)))
+    assert (facts._model(), facts._processor(), facts._memory()) == ("Mac14,2", "Apple M2", 8 << 30)
+    assert "coreml" not in facts.runtimes()[1] or "not installed" in facts.runtimes()[1]["coreml"]
+
+
+def test_a_runtime_without_its_package_is_missing_with_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(package: str) -> str:
+        raise facts.PackageNotFoundError(package)
+
+    monkeypatch.setattr(facts, "version", none)
+    installed, missing = facts.runtimes()
+    assert installed == {}
+    assert missing["tflite"].endswith("Run there: pip install ai-edge-litert")
+
+
+@pytest.mark.parametrize("name", ["job", "nothing", "../x", "preprocess"])
+def test_only_runtimes_are_declared(name: str) -> None:
+    with pytest.raises(Fault, match="there is no runtime"):
+        facts.declared(name)
+    assert facts.declared("coreml")["PLATFORMS"] == ("darwin",)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_counters_of_the_surroundings_do_not_run_backwards() -> None:
+    before, after = facts.surroundings(), facts.surroundings()
+    for name in ("steal", "pressure"):
+        assert before[name] is None or after[name] >= before[name] >= 0

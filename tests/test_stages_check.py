@@ -1,0 +1,206 @@
+"""All mistakes of a plan are found at once, each with its key, and nothing is raised."""
+
+import os
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgekd import networks
+from edgekd.results import Checked
+from edgekd.spec import Choice, Data, Effort, Image, Plan, Schedule, Student, Target, Teacher, UserFile
+from edgekd.stages import check
+from edgekd.steps import Check
+from tests import learnable
+
+GRAY = Image(size=12, channels="gray")
+EFFORT = Effort(
+    name="quick", seeds=1, trial_epochs=1, epochs=1, views=1, candidates=1, distill=(), control=(), train_seconds=1.0
+)
+MY_NET = """
+from torch import nn
+
+def build(classes=3):
+    return nn.Sequential(nn.Flatten(), nn.Linear(144, classes))
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """A plan without mistakes: data of three classes, a teacher of the user's own, a small student, no targets."""
+    np.savez(tmp_path / "x.npz", x=np.zeros((4, 12, 12), np.uint8), y=np.zeros(4, np.int64))
+    (tmp_path / "my_net.py").write_text(MY_NET)
+    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(144, 3)).state_dict(), tmp_path / "w.pt")
+    return Plan(
+        name="mine",
+        data=Data(source=choice("arrays", tmp_path, train="x.npz", classes=["a", "b", "c"])),
+        teacher=Teacher(source=choice("torch", tmp_path, make="my_net:build", weights="w.pt"), image=GRAY),
+        student=Student(family=Choice(name="resnet", settings={"width": 4}), image=GRAY, search=False),
+        targets=(),
+        effort=EFFORT,
+        schedule=Schedule(epochs=1),
+    )
+
+
+def choice(name: str, folder: Path, **settings: object) -> Choice:
+    paths = {key: folder / str(settings[key]) for key in ("train", "weights", "file") if key in settings}
+    paths |= {"make": folder / "my_net.py"} if "make" in settings else {}
+    files = {key: UserFile(path=str(path), sha256="") for key, path in paths.items()}
+    return Choice(name=name, settings=settings, files=files)
+
+
+def ask(plan: Plan, folder: Path) -> Checked:
+    return check.run(Check(plan=plan), learnable.workspace(folder))
+
+
+def mistakes(plan: Plan, folder: Path) -> list[str]:
+    return [str(mistake.problem()) for mistake in ask(plan, folder).mistakes]
+
+
+def with_teacher(plan: Plan, folder: Path, **settings: object) -> Plan:
+    kept = {key: value for key, value in plan.teacher.source.settings.items() if key not in settings}
+    source = choice("torch", folder, **kept, **settings)
+    return plan.model_copy(update={"teacher": plan.teacher.model_copy(update={"source": source})})
+
+
+def test_a_good_plan_has_no_mistakes(plan: Plan, tmp_path: Path) -> None:
+    assert ask(plan, tmp_path) == Checked()
+
+
+def test_mistakes_of_every_section_come_at_once(plan: Plan, tmp_path: Path) -> None:
+    bad = plan.model_copy(
+        update={
+            "data": plan.data.model_copy(
+                update={"source": choice("arrays", tmp_path, train="x.npz", clases=["a"]), "metric": "acuracy"}
+            ),
+            "teacher": plan.teacher.model_copy(update={"source": choice("torch", tmp_path, make="my_net:biuld")}),
+            "student": plan.student.model_copy(update={"family": Choice(name="resnet", settings={"width": "wide"})}),
+            "targets": (Target(name="tflite", format="tflite", device={"reach": {"name": "pigeon"}}),),
+        }
+    )
+    found = mistakes(bad, tmp_path)
+    assert len(found) == 5
+    for start, says in [
+        ("data.metric", "there is no 'acuracy' among metrics"),
+        ("target tflite", "there is no 'pigeon' among devices"),
+        ("data.clases", "Did you mean 'classes'?"),
+        ("teacher.make", "Did you mean 'build'?"),
+        ("student.width", "'wide' is not a whole number"),
+    ]:
+        assert any(text.startswith(start) and says in text for text in found), (start, found)
+
+
+def test_a_teacher_of_other_classes_than_the_data(plan: Plan, tmp_path: Path) -> None:
+    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(144, 5)).state_dict(), tmp_path / "w.pt")
+    (text,) = mistakes(with_teacher(plan, tmp_path, arguments={"classes": 5}), tmp_path)
+    assert text.startswith("teacher: knows 5 classes, but the data has 3")
+
+
+def test_weights_missing_wrong_or_of_another_checksum(plan: Plan, tmp_path: Path) -> None:
+    (gone,) = mistakes(with_teacher(plan, tmp_path, weights="gone.pt"), tmp_path)
+    assert gone.startswith("teacher.weights: ")
+    assert "gone.pt is not there" in gone
+    (digest,) = mistakes(with_teacher(plan, tmp_path, sha256="0" * 64), tmp_path)
+    assert digest.startswith(f"teacher.weights ({tmp_path / 'w.pt'}): has sha256")
+    torch.save(nn.Linear(1, 1), tmp_path / "w.pt")
+    (pickled,) = mistakes(plan, tmp_path)
+    assert "Save the state dict instead" in pickled
+
+
+def test_a_program_without_trust(plan: Plan, tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(144, 3)).eval()
+    torch.export.save(torch.export.export(module, (torch.zeros(1, 1, 12, 12),)), tmp_path / "t.pt2")
+    teacher = plan.teacher.model_copy(update={"source": choice("program", tmp_path, file="t.pt2")})
+    (text,) = mistakes(plan.model_copy(update={"teacher": teacher}), tmp_path)
+    assert text.startswith("teacher.file: ")
+    assert "--trust" in text
+    trusted = teacher.model_copy(update={"trust": True})
+    assert ask(plan.model_copy(update={"teacher": trusted}), tmp_path) == Checked()
+
+
+def test_saved_outputs_are_a_warning(plan: Plan, tmp_path: Path) -> None:
+    np.savez(tmp_path / "o.npz", train=np.ones((4, 3)))
+    teacher = plan.teacher.model_copy(update={"source": choice("saved", tmp_path, file="o.npz")})
+    found = ask(plan.model_copy(update={"teacher": teacher}), tmp_path)
+    assert found.mistakes == ()
+    assert found.warnings == (
+        "the teacher's own latency, memory and file cannot be measured: saved outputs are not a network",
+    )
+
+
+def test_a_network_that_does_not_take_such_images(plan: Plan, tmp_path: Path) -> None:
+    image = Image(size=14, channels="gray")
+    (text,) = mistakes(plan.model_copy(update={"teacher": plan.teacher.model_copy(update={"image": image})}), tmp_path)
+    assert text.startswith("teacher.make: ")
+    assert "RuntimeError" in text
+
+
+def test_a_family_as_the_teacher_is_loaded_where_the_classes_are_known(plan: Plan, tmp_path: Path) -> None:
+    family, settings = networks.configured("students", Choice(name="resnet", settings={"width": 4}))
+    signature = check._signature(GRAY, 3)
+    torch.save(family.build(settings, signature.inputs, signature.outputs).state_dict(), tmp_path / "w.pt")
+    source = choice("torch", tmp_path, family="resnet", axes={"width": 4}, weights="w.pt")
+    good = plan.model_copy(update={"teacher": plan.teacher.model_copy(update={"source": source})})
+    assert ask(good, tmp_path) == Checked()
+    unknown = good.model_copy(update={"data": Data(source=choice("arrays", tmp_path, train="x.npz"))})
+    assert ask(unknown, tmp_path) == Checked()
+    two = good.model_copy(update={"data": Data(source=choice("arrays", tmp_path, train="x.npz", classes=["a", "b"]))})
+    (text,) = mistakes(two, tmp_path)
+    assert "head.weight is (3, 16) in the file, (2, 16) in the network" in text
+
+
+def test_ids_and_a_mask_are_not_taken_for_images(plan: Plan, tmp_path: Path) -> None:
+    tokens = plan.model_copy(
+        update={
+            "teacher": plan.teacher.model_copy(update={"image": None}),
+            "student": plan.student.model_copy(update={"image": None}),
+        }
+    )
+    assert ask(tokens, tmp_path) == Checked()
+    torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "w.pt")
+    found = mistakes(tokens, tmp_path)
+    assert found
+    assert all(text.startswith("teacher.weights") for text in found)
+
+
+def target(**settings: object) -> Target:
+    return Target(name="tflite", format="tflite", **settings)
+
+
+def test_a_missing_extra_is_one_sentence_with_the_pip_line(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(package: str) -> None:
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(check.networks, "configured", lambda *_: (None, None))
+    declared = SimpleNamespace(packages=("lost-package",), extra="tflite", precisions=("float32",), code=(), files=())
+    monkeypatch.setattr(check.plugins, "declared", lambda *_: declared)
+    monkeypatch.setattr(check.metadata, "distribution", lost)
+    with pytest.raises(check.UsageError) as caught:
+        check._check_target(target(precision="int8"))
+    extra, precision = (str(problem) for problem in caught.value.problems)
+    assert extra == "lost-package is not installed. Run: pip install 'edgekd[tflite]'"
+    assert precision.startswith("precision: tflite files cannot be made in int8")
+
+
+def test_the_store_must_be_writable_and_have_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check._check_store(tmp_path / "not" / "yet" / "made")
+    monkeypatch.setattr(check.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 * 1024**2))
+    with pytest.raises(check.UsageError, match="has 5 MiB left; a build wants 1 GiB"):
+        check._check_store(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(check.UsageError, match="cannot be written"):
+        check._check_store(tmp_path)
+
+
+def test_remarks_stop_nothing(plan: Plan, tmp_path: Path) -> None:
+    student = plan.student.model_copy(update={"image": Image(size=24)})
+    found = ask(plan.model_copy(update={"student": student}), tmp_path)
+    assert found.mistakes == ()
+    assert any("larger than the teacher's" in text for text in found.warnings)
+    assert any("sees colour" in text for text in found.warnings)

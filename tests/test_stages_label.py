@@ -1,0 +1,199 @@
+"""Soft targets are what the teacher says, of every view, and a teacher that does not fit the data is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgekd import networks
+from edgekd.errors import UsageError
+from edgekd.results import SoftTargets, Splits
+from edgekd.spec import Choice, Image, Teacher, UserFile
+from edgekd.stages import label
+from edgekd.steps import Label
+from edgekd.views import Feed
+from tests import learnable
+
+IMAGE = Image(size=12, channels="gray", mean=(0.3,), std=(0.2,))
+SEEN = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes=3, scale=1.0, flat=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer, self.scale, self.flat = nn.Linear(144, classes), scale, flat
+
+    def forward(self, image):
+        logits = self.scale * self.layer(image.flatten(1))
+        return logits * 0 + 1 if self.flat else logits
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.layer = nn.Embedding(20, 8), nn.Linear(8, 3)
+
+    def forward(self, ids, mask):
+        x = self.embed(ids) * mask.unsqueeze(2)
+        return {"logits": self.layer(x.sum(1) / mask.sum(1, keepdim=True))}
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label.os, "cpu_count", lambda: 1)
+
+
+def teacher(folder: Path, member: str = "Net", image: Image | None = IMAGE, **arguments: object) -> Teacher:
+    (folder / "my_net.py").write_text(SEEN)
+    files = {"make": UserFile(path=str(folder / "my_net.py"), sha256="")}
+    settings = {"make": f"my_net:{member}", "arguments": arguments}
+    return Teacher(source=Choice(name="torch", settings=settings, files=files), image=image)
+
+
+def ask(folder: Path, splits: Splits, who: Teacher, **more: object) -> tuple[SoftTargets, dict[str, np.ndarray]]:
+    """The stage's answer and its arrays by part."""
+    out = learnable.workspace(folder)
+    found = label.run(Label(teacher=who, splits=splits, **{"views": 3, "seed": 4, **more}), out)
+    files = {"train": found.train, **found.parts}
+    return found, {part: np.load(out.path(file.name)) for part, file in files.items()}
+
+
+def live(folder: Path, splits: Splits, who: Teacher, part: str, view: int, seed: int = 4) -> np.ndarray:
+    """What the teacher says now, sample by sample, of one view of a part."""
+    out = learnable.workspace(folder)
+    signature = networks.signature(splits, who.image, out)
+    kind, settings = networks.configured("teachers", who.source)
+    oracle = kind.load(settings, networks.paths(who.source), signature, False)
+    feed = Feed(out, splits, part, signature, augment=view > 0, seed=seed)
+    return np.concatenate([oracle.outputs(feed.batch([row], view), np.array([row]), part) for row in range(feed.count)])
+
+
+def refusal(folder: Path, splits: Splits, who: Teacher) -> str:
+    with pytest.raises(UsageError) as caught:
+        ask(folder, splits, who)
+    return str(caught.value)
+
+
+def test_cached_outputs_equal_live_ones_in_every_view(tmp_path: Path) -> None:
+    splits, who = learnable.images(tmp_path / "entries"), teacher(tmp_path)
+    found, arrays = ask(tmp_path, splits, who)
+    assert (found.views, found.seed) == (3, 4)
+    assert found.seconds_per_view > 0
+    assert arrays["train"].dtype == np.float16
+    assert arrays["train"].shape == (3, 160, 3)
+    for view in range(3):
+        np.testing.assert_allclose(
+            arrays["train"][view], live(tmp_path, splits, who, "train", view), rtol=2e-3, atol=1e-3
+        )
+    assert not np.array_equal(arrays["train"][0], arrays["train"][1])
+    for part in ("calibration", "validation", "test"):
+        assert arrays[part].dtype == np.float32
+        np.testing.assert_allclose(arrays[part], live(tmp_path, splits, who, part, 0), rtol=1e-5, atol=1e-5)
+
+
+def test_pieces_do_not_matter_and_the_same_step_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits, who = learnable.images(tmp_path / "entries"), teacher(tmp_path)
+    first, whole = ask(tmp_path, splits, who)
+    again, _ = ask(tmp_path, splits, who)
+    assert again.train.sha256 == first.train.sha256
+    assert again.parts == first.parts
+    monkeypatch.setattr(label, "CHUNK", 7)
+    _, pieces = ask(tmp_path, splits, who)
+    np.testing.assert_allclose(pieces["train"], whole["train"], rtol=2e-3, atol=1e-3)
+
+
+def test_without_augmentation_there_is_one_view(tmp_path: Path) -> None:
+    splits = learnable.images(tmp_path / "entries")
+    found, arrays = ask(tmp_path, splits, teacher(tmp_path), augment=False)
+    assert found.views == 1
+    assert arrays["train"].shape == (1, 160, 3)
+
+
+def test_ids_and_a_mask(tmp_path: Path) -> None:
+    splits, who = learnable.tokens(tmp_path / "entries"), teacher(tmp_path, "Words", image=None)
+    found, arrays = ask(tmp_path, splits, who)
+    assert found.views == 1
+    np.testing.assert_allclose(arrays["train"][0], live(tmp_path, splits, who, "train", 0), rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(arrays["test"], live(tmp_path, splits, who, "test", 0), rtol=1e-5, atol=1e-6)
+
+
+def numbered(folder: Path, splits: Splits, read: int | None = None) -> Splits:
+    """The splits with the samples' numbers in the source: a held-out order of 216, and 16 test samples of its own."""
+    order, start, parts = np.random.default_rng(3).permutation(216), 0, {}
+    for part, files in splits.parts.items():
+        rows = np.arange(files.count) if part == "test" else order[start : start + files.count]
+        start += 0 if part == "test" else files.count
+        kept = learnable.store(folder / "entries", f"{part}-rows.npy", rows.astype(np.int64))
+        parts[part] = files.model_copy(update={"rows": kept})
+    return splits.model_copy(update={"parts": parts, "read": read})
+
+
+def saved(folder: Path, train: int = 216) -> tuple[Teacher, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(5)
+    arrays = random.normal(size=(train, 3)).astype(np.float32), random.normal(size=(16, 3)).astype(np.float32)
+    np.savez(folder / "o.npz", train=arrays[0], test=arrays[1])
+    file = UserFile(path=str(folder / "o.npz"), sha256="")
+    return Teacher(source=Choice(name="saved", settings={"file": "o.npz"}, files={"file": file})), *arrays
+
+
+def test_saved_outputs_go_to_their_own_samples(tmp_path: Path) -> None:
+    splits = numbered(tmp_path, learnable.images(tmp_path / "entries"), read=232)
+    who, train, test = saved(tmp_path)
+    found, arrays = ask(tmp_path, splits, who)
+    assert found.views == 1
+    out = learnable.workspace(tmp_path)
+    for part in ("calibration", "validation"):
+        np.testing.assert_array_equal(arrays[part], train[out.load(splits.parts[part].rows)])
+    np.testing.assert_array_equal(arrays["train"][0], train[out.load(splits.parts["train"].rows)].astype(np.float16))
+    np.testing.assert_array_equal(arrays["test"], test)
+
+
+def test_saved_outputs_of_other_data_are_refused(tmp_path: Path) -> None:
+    plain = learnable.images(tmp_path / "entries")
+    message = refusal(tmp_path, numbered(tmp_path, plain, read=232), saved(tmp_path, train=217)[0])
+    assert "233 outputs were saved, but the data has 232 samples" in message
+    assert "not numbered" in refusal(tmp_path, plain, saved(tmp_path)[0])
+    assert "has 100 outputs of train" in refusal(tmp_path, numbered(tmp_path, plain), saved(tmp_path, train=100)[0])
+
+
+def test_a_teacher_of_other_classes_is_refused(tmp_path: Path) -> None:
+    message = refusal(tmp_path, learnable.images(tmp_path / "entries"), teacher(tmp_path, classes=5))
+    assert message.startswith("teacher: knows 5 classes, but the data has 3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"scale": float("nan")}, "not finite numbers for 160 of 160 samples"),
+        ({"flat": True}, "gives the same outputs"),
+    ],
+)
+def test_nonsense_is_refused(tmp_path: Path, arguments: dict, says: str) -> None:
+    assert says in refusal(tmp_path, learnable.images(tmp_path / "entries"), teacher(tmp_path, **arguments))
+
+
+def test_huge_logits_stay_finite_in_float16(tmp_path: Path) -> None:
+    _, arrays = ask(tmp_path, learnable.images(tmp_path / "entries"), teacher(tmp_path, scale=1e6))
+    assert np.isfinite(arrays["train"]).all()
+    assert np.abs(arrays["train"]).max() == np.finfo(np.float16).max
+
+
+def test_progress_tells_the_rate(tmp_path: Path) -> None:
+    ask(tmp_path, learnable.images(tmp_path / "entries"), teacher(tmp_path), augment=False)
+    text = (tmp_path / "work" / "progress.json").read_text()
+    assert '"done": 1.0' in text
+    assert "232 of 232 samples labelled" in text
+
+
+def test_all_cores_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", seen.append)
+    monkeypatch.setattr(label.os, "cpu_count", lambda: 6)
+    ask(tmp_path, learnable.images(tmp_path / "entries"), teacher(tmp_path), augment=False)
+    assert seen == [6]

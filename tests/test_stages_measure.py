@@ -1,0 +1,263 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekd.errors import DeviceError
+from edgekd.results import Artifact, DeviceFacts, File, Measurement, PartFiles, Signature, Splits
+from edgekd.runtimes import preprocess
+from edgekd.spec import Device
+from edgekd.stages import measure, predict, probe
+from edgekd.steps import Measure, Predict, Probe
+from edgekd.workspace import Workspace
+from tests import tiny as tiny_files
+
+KEY, DATA = "ab" + "0" * 62, "cd" + "0" * 62
+DEVICE = Device()
+
+
+class Bench:
+    """Artifacts and splits as earlier steps would have left them, and a workspace to measure in."""
+
+    def __init__(self, folder: Path, tiny: Path) -> None:
+        self._tiny, self._folder = tiny, folder
+        self.out = Workspace(folder / "work", folder / "entries", KEY)
+        self.out.folder.mkdir()
+        self._entry = folder / "entries" / DATA[:2] / DATA
+        self._entry.mkdir(parents=True)
+
+    def file(self, name: str) -> File:
+        return File(entry=DATA, name=name, sha256="", size=0)
+
+    def artifact(self, name: str, kind: str, batch: int = -1, ids: str = "int64") -> Artifact:
+        (self._entry / name).symlink_to(self._tiny / name)
+        return Artifact(
+            file=self.file(name),
+            format=name.rpartition(".")[2],
+            precision="float32",
+            signature=Signature.model_validate(tiny_files.signature(kind, batch, ids)),
+            golden=self.file("golden.npz"),
+            size=1,
+            graph="",
+            made_by="",
+        )
+
+    def splits(self, *inputs: str) -> Splits:
+        for name in inputs:
+            np.save(self._entry / f"{name}.npy", tiny_files.samples()[name])
+        part = PartFiles(
+            inputs={name: self.file(f"{name}.npy") for name in inputs},
+            labels=self.file("labels.npy"),
+            count=7,
+            labelled=7,
+            digest="",
+        )
+        return Splits(parts={"validation": part, "test": part}, classes=tuple(tiny_files.CLASSES))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, tiny: Path) -> Bench:
+    return Bench(tmp_path, tiny)
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> DeviceFacts:
+    folder = tmp_path_factory.mktemp("probe")
+    return probe.run(Probe(device=DEVICE), Workspace(folder, folder, KEY))
+
+
+def question(facts: DeviceFacts, *artifacts: Artifact, splits: Splits, **more: Any) -> Measure:
+    runtime = facts.runtimes.get(artifacts[0].format, "")
+    known = {"device": DEVICE, "fingerprint": facts.fingerprint, "runtime": runtime, **more}
+    return Measure(artifacts=artifacts, splits=splits, **known)
+
+
+def test_probe_gives_the_facts_of_this_computer(facts: DeviceFacts) -> None:
+    assert facts.name.startswith("this computer (")
+    assert "onnx" in facts.runtimes
+
+
+def test_quick_prices_every_artifact_in_order(bench: Bench, facts: DeviceFacts) -> None:
+    first, second = bench.artifact("image-dynamic.onnx", "image"), bench.artifact("image-four.onnx", "image", 4)
+    step = question(facts, first, second, splits=bench.splits("image"), protocol="quick")
+    one, two = measure.run(step, bench.out).measurements
+    assert one.basis == two.basis == "measured"
+    assert one.device == facts
+    assert one.latency is not None
+    assert two.latency is not None
+    assert len(one.latency.sessions) == 2
+    assert sum(map(len, one.latency.sessions)) >= 64
+    assert 0 < one.latency.quiet <= one.latency.p50 <= one.latency.p90 <= one.latency.p90_high
+    assert one.memory is None or 1 << 18 < one.memory < 64 << 20
+    assert "one inference takes 4 samples" in two.latency.why
+    told = json.loads(bench.out.path("sessions.json").read_text())
+    assert told[0]["sessions"][0]["notes"] == {"providers": ["CPUExecutionProvider"]}
+    assert sorted(p.name for p in bench.out.folder.iterdir()) == ["progress.json", "sessions.json"]
+
+
+def test_ids_with_a_mask_are_measured_and_predicted_like_images(bench: Bench, facts: DeviceFacts) -> None:
+    artifact = bench.artifact("text-fixed.tflite", "text", 1, "int32")
+    splits = bench.splits("ids", "mask")
+    step = question(facts, artifact, splits=splits, protocol="quick", threads=2)
+    (found,) = measure.run(step, bench.out).measurements
+    assert found.latency is not None
+    assert found.latency.threads == 2
+    stored = tiny_files.samples()
+    outputs = predicted(bench, facts, artifact, splits)
+    np.testing.assert_allclose(outputs, tiny_files.text_net(stored["ids"], stored["mask"]), rtol=0, atol=1e-4)
+
+
+def test_full_has_at_least_1024_inferences_interleaved(
+    bench: Bench, facts: DeviceFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of the processes and their number, with answers made up; the real ones are in the other tests."""
+    asked: list[tuple[str, str, dict[str, Any]]] = []
+
+    def ask(job: Any, reached: Any, verb: str, timeout: float, more: dict[str, Any]) -> dict[str, Any]:
+        asked.append((job.folder.name, verb, dict(more)))
+        slow = job.folder.name == "job-1"
+        if verb == "memory":
+            return {"memory": 5, "why": ""}
+        runs = more.get("runs", 80 if slow else 205)
+        latencies = np.random.default_rng(len(asked)).normal(1e-3, 1e-5, runs).tolist()
+        around = {"pressure": 1.0, "steal": None}
+        return {
+            "runs": runs,
+            "stride": 2,
+            "latencies": latencies,
+            "warmup": len(asked),
+            "settled": not slow,
+            "load": 0.1,
+            "first": 0.2,
+            "batch": 1,
+            "seconds": 0.4,
+            "before": around,
+            "after": around | {"pressure": 1.1},
+        }
+
+    monkeypatch.setattr(measure.jobs.Job, "ask", ask)
+    first, second = bench.artifact("image-dynamic.onnx", "image"), bench.artifact("image-four.onnx", "image", 4)
+    one, two = measure.run(question(facts, first, second, splits=bench.splits("image")), bench.out).measurements
+    clocked = [name for name, verb, _ in asked if verb == "clock"]
+    assert clocked == ["job-0", "job-1"] * 5 + ["job-1"] * 8
+    assert [name for name, verb, _ in asked if verb == "memory"] == ["job-0", "job-1"]
+    assert asked[0][2]["least"] == 205
+    assert "runs" not in asked[0][2]
+    assert all((more["runs"], more["stride"]) == (80, 2) for name, verb, more in asked[2:-2] if name == "job-1")
+    assert one.latency is not None
+    assert two.latency is not None
+    assert sum(map(len, one.latency.sessions)) == 1025
+    assert sum(map(len, two.latency.sessions)) == 1040
+    assert one.latency.warmup_runs == 1
+    assert one.latency.why == "processes waited for a core 25 % of the time"
+    assert "13 of 13 warm-ups did not settle" in two.latency.why
+    assert one.memory == 5
+    assert one.latency.stable
+
+
+@pytest.mark.parametrize(("runs", "sessions"), [(1024, 5), (205, 5), (100, 11), (8, 16), (1, 16)])
+def test_few_runs_a_session_ask_for_more_sessions(runs: int, sessions: int) -> None:
+    assert measure.PROTOCOLS["full"].wanted(runs) == sessions
+    assert measure.PROTOCOLS["quick"].wanted(runs) == 2
+
+
+def test_too_few_inferences_are_said() -> None:
+    told = [
+        {"runs": 8, "batch": 1, "settled": True, "seconds": 8.0, "before": NOWHERE, "after": NOWHERE} for _ in range(16)
+    ]
+    assert list(measure._remarks(measure.PROTOCOLS["full"], told)) == ["128 inferences only, because each takes long"]
+
+
+NOWHERE = {"pressure": None, "steal": None}
+
+
+def core_ml(bench: Bench, monkeypatch: pytest.MonkeyPatch, facts: DeviceFacts) -> tuple[Artifact, DeviceFacts]:
+    """An artifact whose runtime is not on the device."""
+    left = {name: version for name, version in facts.runtimes.items() if name != "onnx"}
+    without = facts.model_copy(update={"runtimes": left, "missing": {"onnx": "it only works elsewhere"}})
+    monkeypatch.setattr(measure.jobs.Reached, "facts", lambda _: without)
+    return bench.artifact("image-dynamic.onnx", "image"), without
+
+
+def test_a_format_that_cannot_run_is_not_measured_with_the_reason(
+    bench: Bench, facts: DeviceFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, without = core_ml(bench, monkeypatch, facts)
+    why = f"onnx cannot run on {facts.name}: it only works elsewhere"
+    splits = bench.splits("image")
+    found = measure.run(question(without, artifact, artifact, splits=splits), bench.out).measurements
+    assert found == (Measurement(basis="not measured", device=without, why=why),) * 2
+    answer = predict.run(
+        Predict(
+            artifact=artifact,
+            splits=splits,
+            part="test",
+            device=DEVICE,
+            fingerprint=facts.fingerprint,
+            runtime="",
+        ),
+        bench.out,
+    )
+    assert (answer.basis, answer.why) == ("not measured", why)
+    assert np.load(bench.out.path(answer.outputs.name)).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fingerprint": "other"}, "is not the device that was there when the build began"),
+        ({"runtime": "0.1"}, r"the onnx runtime of this computer .* but the build began with 0\.1"),
+    ],
+)
+def test_another_device_or_runtime_than_asked_about_is_refused(
+    bench: Bench, facts: DeviceFacts, change: dict[str, str], message: str
+) -> None:
+    artifact = bench.artifact("image-dynamic.onnx", "image")
+    with pytest.raises(DeviceError, match=message):
+        measure.run(question(facts, artifact, splits=bench.splits("image"), **change), bench.out)
+
+
+def predicted(bench: Bench, facts: DeviceFacts, artifact: Artifact, splits: Splits) -> Any:
+    step = Predict(
+        artifact=artifact,
+        splits=splits,
+        part="test",
+        device=DEVICE,
+        fingerprint=facts.fingerprint,
+        runtime=facts.runtimes[artifact.format],
+    )
+    answer = predict.run(step, bench.out)
+    assert (answer.basis, answer.part) == ("measured", "test")
+    assert answer.outputs == bench.out.file("outputs.npy")
+    assert not bench.out.path("job").exists()
+    return np.load(bench.out.path("outputs.npy"))
+
+
+@pytest.mark.parametrize("name", ["image-dynamic.tflite", "image-dynamic.onnx", "image-dynamic.openvino"])
+def test_predictions_of_a_part_are_those_of_the_network(bench: Bench, facts: DeviceFacts, name: str) -> None:
+    outputs = predicted(bench, facts, bench.artifact(name, "image"), bench.splits("image"))
+    np.testing.assert_allclose(outputs, expected(), rtol=0, atol=1e-4)
+
+
+def expected() -> Any:
+    return tiny_files.image_net(preprocess.prepare(tiny_files.samples()["image"], tiny_files.PREPROCESS))
+
+
+def test_the_same_question_gives_the_same_bytes(bench: Bench, facts: DeviceFacts) -> None:
+    artifact, splits = bench.artifact("image-dynamic.onnx", "image"), bench.splits("image")
+    predicted(bench, facts, artifact, splits)
+    first = bench.out.path("outputs.npy").read_bytes()
+    predicted(bench, facts, artifact, splits)
+    assert bench.out.path("outputs.npy").read_bytes() == first
+
+
+def test_a_model_that_does_not_run_is_an_error_that_names_it(bench: Bench, facts: DeviceFacts, tmp_path: Path) -> None:
+    artifact = bench.artifact("image-dynamic.onnx", "image")
+    path = bench.out.locate(artifact.file)
+    path.unlink()
+    path.write_bytes(b"nonsense")
+    with pytest.raises(DeviceError, match=r"image-dynamic\.onnx does not run in ONNX Runtime"):
+        measure.run(question(facts, artifact, splits=bench.splits("image")), bench.out)
+    assert not bench.out.path("job-0").exists()

@@ -1,0 +1,108 @@
+"""The grammar of targets: FORMAT[@DEVICE], other names of formats, hints, devices that this version cannot reach."""
+
+from pathlib import Path
+
+import pytest
+
+from edgekd import plugins
+from edgekd.errors import UsageError
+from edgekd.targets import formats, read_addresses, read_format, read_name, split, value
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("tflite", "tflite"),
+        ("TFLite", "tflite"),
+        ("litert", "tflite"),
+        ("core-ml", "coreml"),
+        ("coreml", "coreml"),
+        ("ov", "openvino"),
+        ("onnx", "onnx"),
+    ],
+)
+def test_other_names_of_formats(written: str, name: str):
+    assert read_format(written, "--target") == name
+
+
+def test_several_targets_in_one_word_each_once():
+    assert split(["tflite,onnx", "onnx", " openvino ,"]) == ("tflite", "onnx", "openvino")
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("android", "tflite@pixel-8"),
+        ("ios", "coreml"),
+        ("raspberry-pi-5", "tflite@raspberry-pi-5"),
+        ("tflight", "Did you mean 'tflite'?"),
+        ("opnvino", "Did you mean 'openvino'?"),
+        ("nonsense", "Choose from: coreml, onnx, openvino, tflite"),
+        ("", "Choose from"),
+    ],
+)
+def test_what_is_no_format_gets_a_hint(written: str, hint: str):
+    with pytest.raises(UsageError) as caught:
+        read_format(written, "--target")
+    assert str(caught.value).startswith("--target: ") and hint in str(caught.value)
+
+
+def test_this_computer_is_the_device_where_none_is_named():
+    for text in ("tflite", "tflite@this-computer"):
+        name, device = read_name(text, {}, "--target")
+        assert (name, device.name, device.reach.name) == ("tflite", "this-computer", "local")
+
+
+def test_a_board_that_cannot_be_reached_yet_is_refused_in_a_sentence():
+    assert "ssh" not in plugins.names("devices"), "the board can be reached now: test that instead"
+    with pytest.raises(
+        UsageError, match="measuring on raspberry-pi-5 needs the ssh device, which this version does not"
+    ):
+        read_name("tflite@raspberry-pi-5", {}, "--target")
+
+
+def test_both_halves_are_told_at_once():
+    with pytest.raises(UsageError) as caught:
+        read_name("tflight@pixel8", {}, "--target")
+    assert [problem.hint for problem in caught.value.problems] == ["Did you mean 'tflite'?", "Did you mean 'pixel-8'?"]
+
+
+def test_nothing_after_the_at_sign_is_a_mistake():
+    with pytest.raises(UsageError, match="there is no device card ''"):
+        read_name("tflite@", {}, "--target")
+
+
+def test_a_private_device_card_with_a_known_reach_is_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets/bench-pc.toml").write_text('[device]\nreach = "local"\n', encoding="utf-8")
+    _, device = read_name("onnx@bench-pc", {"bench-pc": "there"}, "--target")
+    assert (device.name, device.reach.name, device.address) == ("bench-pc", "local", "there")
+
+
+def test_a_device_card_without_reach_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets/odd.toml").write_text("[device]\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"odd.toml: \[device\] reach: is missing"):
+        read_name("onnx@odd", {}, "--target")
+
+
+def test_addresses_of_flags_win_and_mistakes_are_told_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "edgekd").mkdir()
+    (tmp_path / "edgekd/config.toml").write_text('[at]\npixel-8 = "usb"\nraspberry-pi-5 = "old"\n', encoding="utf-8")
+    assert read_addresses(["raspberry-pi-5=pi@new=x"]) == {"pixel-8": "usb", "raspberry-pi-5": "pi@new=x"}
+    with pytest.raises(UsageError) as caught:
+        read_addresses(["nothing", "pixl-8=a"])
+    assert len(caught.value.problems) == 2 and "Did you mean 'pixel-8'?" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(formats()))
+def test_every_format_card_says_where_it_converts_and_runs(name: str):
+    page = formats()[name]
+    assert page.top["description"].value
+    assert isinstance(value(page, "format", "aliases"), list)
+    for key in ("converts", "runs"):
+        platforms = value(page, "format", key)
+        assert isinstance(platforms, list) and all(p.count("-") == 1 for p in platforms)
