@@ -152,11 +152,9 @@ def user_module(code: str, files: Mapping[str, Path], setting: str, arguments: M
     return made
 
 
-def image_input(splits: Splits, shape: tuple[int, ...], dtype: str) -> bool:
-    """Is an input of one part stored as images: (N, canvas, canvas, channels) uint8?"""
-    return (
-        splits.canvas is not None and len(shape) == 4 and shape[1:3] == (splits.canvas,) * 2 and dtype == str(np.uint8)
-    )
+def image_input(splits: Splits, array: NDArray[Any]) -> bool:
+    """Is an input stored as images: (N, canvas, canvas, channels) uint8?"""
+    return array.dtype == np.uint8 and array.ndim == 4 and array.shape[1:3] == (splits.canvas, splits.canvas)
 
 
 def signature(splits: Splits, image: Image | None, workspace: Workspace) -> Signature:
@@ -168,7 +166,7 @@ def signature(splits: Splits, image: Image | None, workspace: Workspace) -> Sign
     inputs = []
     for name, file in part.inputs.items():
         array = workspace.load(file)
-        if image is not None and splits.canvas is not None and image_input(splits, array.shape, str(array.dtype)):
+        if image is not None and splits.canvas is not None and image_input(splits, array):
             inputs.append(image_spec(name, image, splits.canvas))
         else:
             dtype = "float32" if array.dtype.kind == "f" else str(array.dtype)

@@ -78,7 +78,10 @@ def test_a_real_job_runs_without_torch_and_leaves_nothing_in_the_home(
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        ("import os, signal\nprint('almost', flush=True)\nos.kill(os.getpid(), signal.SIGSEGV)", r"ended by SIGSEGV(.|\n)*almost"),
+        (
+            "import os, signal\nprint('almost', flush=True)\nos.kill(os.getpid(), signal.SIGSEGV)",
+            r"ended by SIGSEGV(.|\n)*almost",
+        ),
         ("import os\nos.kill(os.getpid(), 9)", "ended by SIGKILL and left no result"),
         ("raise SystemExit(3)", "ended with status 3 and left no result"),
         ("print('bye')", r"ended with status 0 and left no result\n    bye"),

@@ -90,7 +90,13 @@ def test_facts_are_quick_stable_and_import_no_runtime(app: Path, tmp_path: Path)
         ({"verb": "predict"}, "the request lacks runtime, model, threads, signature"),
         ({"verb": "clock", "runtime": "onnx", "model": "m", "threads": 1, "signature": {}}, "lacks inputs or outputs"),
         (
-            {"verb": "clock", "runtime": "onnx", "model": "gone.onnx", "threads": 1, "signature": tiny.signature("text")},
+            {
+                "verb": "clock",
+                "runtime": "onnx",
+                "model": "gone.onnx",
+                "threads": 1,
+                "signature": tiny.signature("text"),
+            },
             "the model gone.onnx is not in",
         ),
         (

@@ -102,14 +102,18 @@ def test_a_slow_model_is_not_run_for_a_whole_window(monkeypatch: pytest.MonkeyPa
 
 def test_surroundings_are_read_before_and_after(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = session(monkeypatch, tmp_path, Model(0.0001), runs=2)
-    assert set(found["before"]) == set(found["after"]) == {
-        "steal",
-        "pressure",
-        "load",
-        "governor",
-        "frequency",
-        "temperature",
-    }
+    assert (
+        set(found["before"])
+        == set(found["after"])
+        == {
+            "steal",
+            "pressure",
+            "load",
+            "governor",
+            "frequency",
+            "temperature",
+        }
+    )
     assert found["switches"] >= 0
 
 

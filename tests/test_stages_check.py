@@ -148,6 +148,12 @@ def test_a_family_as_the_teacher_is_loaded_where_the_classes_are_known(plan: Pla
     assert ask(good, tmp_path) == Checked()
     unknown = good.model_copy(update={"data": Data(source=choice("arrays", tmp_path, train="x.npz"))})
     assert ask(unknown, tmp_path) == Checked()
+    member = {"name": "torch", **source.settings}
+    pinned = {f"members.{i}.weights": source.files["weights"] for i in range(2)}
+    both = Choice(name="ensemble", settings={"members": [member, member]}, files=pinned)
+    for data in (good.data, unknown.data):
+        teacher = plan.teacher.model_copy(update={"source": both})
+        assert ask(good.model_copy(update={"teacher": teacher, "data": data}), tmp_path) == Checked()
     two = good.model_copy(update={"data": Data(source=choice("arrays", tmp_path, train="x.npz", classes=["a", "b"]))})
     (text,) = mistakes(two, tmp_path)
     assert "head.weight is (3, 16) in the file, (2, 16) in the network" in text
@@ -186,6 +192,22 @@ def test_a_missing_extra_is_one_sentence_with_the_pip_line(
     extra, precision = (str(problem) for problem in caught.value.problems)
     assert extra == "lost-package is not installed. Run: pip install 'edgekd[tflite]'"
     assert precision.startswith("precision: tflite files cannot be made in int8")
+
+
+def test_a_plugin_whose_package_is_missing_is_not_imported(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = metadata.distribution
+
+    def lost(package: str) -> metadata.Distribution:
+        if package == "onnxruntime":
+            raise metadata.PackageNotFoundError(package)
+        return found(package)
+
+    monkeypatch.setattr(check.metadata, "distribution", lost)
+    teacher = plan.teacher.model_copy(update={"source": Choice(name="onnx", settings={"file": "t.onnx"})})
+    (text,) = mistakes(plan.model_copy(update={"teacher": teacher}), tmp_path)
+    assert text == "teacher: onnxruntime is not installed. Run: pip install 'edgekd[onnx-run]'"
 
 
 def test_the_store_must_be_writable_and_have_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,55 +6,11 @@ import numpy as np
 import pytest
 
 from edgekd.errors import DeviceError
-from edgekd.results import Artifact, DeviceFacts, File, Measurement, PartFiles, Signature, Splits
-from edgekd.runtimes import preprocess
-from edgekd.spec import Device
-from edgekd.stages import measure, predict, probe
-from edgekd.steps import Measure, Predict, Probe
-from edgekd.workspace import Workspace
-from tests import tiny as tiny_files
-
-KEY, DATA = "ab" + "0" * 62, "cd" + "0" * 62
-DEVICE = Device()
-
-
-class Bench:
-    """Artifacts and splits as earlier steps would have left them, and a workspace to measure in."""
-
-    def __init__(self, folder: Path, tiny: Path) -> None:
-        self._tiny, self._folder = tiny, folder
-        self.out = Workspace(folder / "work", folder / "entries", KEY)
-        self.out.folder.mkdir()
-        self._entry = folder / "entries" / DATA[:2] / DATA
-        self._entry.mkdir(parents=True)
-
-    def file(self, name: str) -> File:
-        return File(entry=DATA, name=name, sha256="", size=0)
-
-    def artifact(self, name: str, kind: str, batch: int = -1, ids: str = "int64") -> Artifact:
-        (self._entry / name).symlink_to(self._tiny / name)
-        return Artifact(
-            file=self.file(name),
-            format=name.rpartition(".")[2],
-            precision="float32",
-            signature=Signature.model_validate(tiny_files.signature(kind, batch, ids)),
-            golden=self.file("golden.npz"),
-            size=1,
-            graph="",
-            made_by="",
-        )
-
-    def splits(self, *inputs: str) -> Splits:
-        for name in inputs:
-            np.save(self._entry / f"{name}.npy", tiny_files.samples()[name])
-        part = PartFiles(
-            inputs={name: self.file(f"{name}.npy") for name in inputs},
-            labels=self.file("labels.npy"),
-            count=7,
-            labelled=7,
-            digest="",
-        )
-        return Splits(parts={"validation": part, "test": part}, classes=tuple(tiny_files.CLASSES))
+from edgekd.jobs import Reached
+from edgekd.results import Artifact, DeviceFacts, Measurement, Splits
+from edgekd.stages import measure
+from edgekd.steps import Measure
+from tests.bench import DEVICE, Bench
 
 
 @pytest.fixture
@@ -63,20 +19,14 @@ def bench(tmp_path: Path, tiny: Path) -> Bench:
 
 
 @pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> DeviceFacts:
-    folder = tmp_path_factory.mktemp("probe")
-    return probe.run(Probe(device=DEVICE), Workspace(folder, folder, KEY))
+def facts() -> DeviceFacts:
+    return Reached(DEVICE).facts()
 
 
 def question(facts: DeviceFacts, *artifacts: Artifact, splits: Splits, **more: Any) -> Measure:
     runtime = facts.runtimes.get(artifacts[0].format, "")
     known = {"device": DEVICE, "fingerprint": facts.fingerprint, "runtime": runtime, **more}
     return Measure(artifacts=artifacts, splits=splits, **known)
-
-
-def test_probe_gives_the_facts_of_this_computer(facts: DeviceFacts) -> None:
-    assert facts.name.startswith("this computer (")
-    assert "onnx" in facts.runtimes
 
 
 def test_quick_prices_every_artifact_in_order(bench: Bench, facts: DeviceFacts) -> None:
@@ -97,16 +47,13 @@ def test_quick_prices_every_artifact_in_order(bench: Bench, facts: DeviceFacts) 
     assert sorted(p.name for p in bench.out.folder.iterdir()) == ["progress.json", "sessions.json"]
 
 
-def test_ids_with_a_mask_are_measured_and_predicted_like_images(bench: Bench, facts: DeviceFacts) -> None:
+def test_ids_with_a_mask_are_measured_like_images(bench: Bench, facts: DeviceFacts) -> None:
     artifact = bench.artifact("text-fixed.tflite", "text", 1, "int32")
     splits = bench.splits("ids", "mask")
     step = question(facts, artifact, splits=splits, protocol="quick", threads=2)
     (found,) = measure.run(step, bench.out).measurements
     assert found.latency is not None
     assert found.latency.threads == 2
-    stored = tiny_files.samples()
-    outputs = predicted(bench, facts, artifact, splits)
-    np.testing.assert_allclose(outputs, tiny_files.text_net(stored["ids"], stored["mask"]), rtol=0, atol=1e-4)
 
 
 def test_full_has_at_least_1024_inferences_interleaved(
@@ -189,19 +136,6 @@ def test_a_format_that_cannot_run_is_not_measured_with_the_reason(
     splits = bench.splits("image")
     found = measure.run(question(without, artifact, artifact, splits=splits), bench.out).measurements
     assert found == (Measurement(basis="not measured", device=without, why=why),) * 2
-    answer = predict.run(
-        Predict(
-            artifact=artifact,
-            splits=splits,
-            part="test",
-            device=DEVICE,
-            fingerprint=facts.fingerprint,
-            runtime="",
-        ),
-        bench.out,
-    )
-    assert (answer.basis, answer.why) == ("not measured", why)
-    assert np.load(bench.out.path(answer.outputs.name)).shape == (0, 4)
 
 
 @pytest.mark.parametrize(
@@ -217,40 +151,6 @@ def test_another_device_or_runtime_than_asked_about_is_refused(
     artifact = bench.artifact("image-dynamic.onnx", "image")
     with pytest.raises(DeviceError, match=message):
         measure.run(question(facts, artifact, splits=bench.splits("image"), **change), bench.out)
-
-
-def predicted(bench: Bench, facts: DeviceFacts, artifact: Artifact, splits: Splits) -> Any:
-    step = Predict(
-        artifact=artifact,
-        splits=splits,
-        part="test",
-        device=DEVICE,
-        fingerprint=facts.fingerprint,
-        runtime=facts.runtimes[artifact.format],
-    )
-    answer = predict.run(step, bench.out)
-    assert (answer.basis, answer.part) == ("measured", "test")
-    assert answer.outputs == bench.out.file("outputs.npy")
-    assert not bench.out.path("job").exists()
-    return np.load(bench.out.path("outputs.npy"))
-
-
-@pytest.mark.parametrize("name", ["image-dynamic.tflite", "image-dynamic.onnx", "image-dynamic.openvino"])
-def test_predictions_of_a_part_are_those_of_the_network(bench: Bench, facts: DeviceFacts, name: str) -> None:
-    outputs = predicted(bench, facts, bench.artifact(name, "image"), bench.splits("image"))
-    np.testing.assert_allclose(outputs, expected(), rtol=0, atol=1e-4)
-
-
-def expected() -> Any:
-    return tiny_files.image_net(preprocess.prepare(tiny_files.samples()["image"], tiny_files.PREPROCESS))
-
-
-def test_the_same_question_gives_the_same_bytes(bench: Bench, facts: DeviceFacts) -> None:
-    artifact, splits = bench.artifact("image-dynamic.onnx", "image"), bench.splits("image")
-    predicted(bench, facts, artifact, splits)
-    first = bench.out.path("outputs.npy").read_bytes()
-    predicted(bench, facts, artifact, splits)
-    assert bench.out.path("outputs.npy").read_bytes() == first
 
 
 def test_a_model_that_does_not_run_is_an_error_that_names_it(bench: Bench, facts: DeviceFacts, tmp_path: Path) -> None:

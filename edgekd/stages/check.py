@@ -1,0 +1,241 @@
+"""Find every mistake in a plan that can be found without reading the data, before anything is spent."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgekd import inference, networks, plugins, units
+from edgekd.errors import Problem, UsageError
+from edgekd.mistakes import nearest
+from edgekd.results import Checked, Mistake, Signature, TensorSpec
+from edgekd.spec import Architecture, Choice, Image, Plan, Student, Target, Teacher
+from edgekd.steps import Check
+from edgekd.weights import check_sha256
+from edgekd.workspace import Workspace
+
+VERSION = 1
+PACKAGES = ("torch", "numpy", "pydantic")
+
+ROOM = 1024**3
+SAMPLES = 2
+# Where neither data nor teacher says how many classes there are: any number shows whether a student can be built.
+SOME_CLASSES = 10
+# What torch and numpy raise where a network and its input do not fit together.
+MISFITS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
+
+
+def run(step: Check, out: Workspace) -> Checked:
+    """All mistakes of a plan as values; nothing is raised for what the user can put right."""
+    torch.manual_seed(0)
+    plan = step.plan
+    found: list[Mistake] = []
+    warnings: list[str] = []
+    with _section(found, "store"):
+        _check_store(out.entries)
+    with _section(found, "data.metric"):
+        plugins.find("metrics", plan.data.metric)
+    for target in plan.targets:
+        with _section(found, f"target {target.name}"):
+            _check_target(target)
+    classes = None
+    with _section(found, "data", plan.data.source):
+        classes = _check_data(plan.data.source)
+    seen = None
+    with _section(found, "teacher", plan.teacher.source):
+        seen = _check_teacher(plan.teacher, classes, warnings)
+    with _section(found, "student", plan.student.family):
+        _check_student(plan.student, classes or seen or SOME_CLASSES)
+    warnings.extend(_remarks(plan))
+    return Checked(mistakes=tuple(dict.fromkeys(found)), warnings=tuple(warnings))
+
+
+@contextmanager
+def _section(found: list[Mistake], section: str, choice: Choice | None = None) -> Iterator[None]:
+    """Keep the problems of one section of the recipe, each with the key that it stands under."""
+    try:
+        yield
+    except UsageError as error:
+        for problem in error.problems:
+            where = _place(problem.where, section, choice)
+            found.append(Mistake(where=where, message=problem.message, hint=problem.hint))
+
+
+def _place(where: str, section: str, choice: Choice | None) -> str:
+    """Where a problem stands in the recipe: a setting's own name or its file's path comes under the section."""
+    for setting, file in choice.files.items() if choice else ():
+        if where == file.path:
+            return f"{section}.{setting} ({where})"
+    if not where or where == section or where.startswith((f"{section}.", "/")):
+        return where or section
+    return f"{section}.{where}"
+
+
+def _check_store(entries: Path) -> None:
+    """Raise UsageError unless the store's folder can be written and has room."""
+    folder = next(path for path in (entries, *entries.absolute().parents) if path.is_dir())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(Problem("", f"{folder} cannot be written", "Give yourself the permission, or move the store"))
+    free = shutil.disk_usage(folder).free
+    if free < ROOM:
+        message = f"{folder} has {units.show_size(free)} left; a build wants {units.show_size(ROOM)}"
+        raise UsageError(Problem("", message, "Free some space, for example with: edgekd store gc --keep 1GiB"))
+
+
+def _check_target(target: Target) -> None:
+    """Raise UsageError for a missing extra, a precision that the format does not offer, and a device's settings."""
+    declared = plugins.declared("formats", target.format)
+    problems = _missing("formats", target.format)
+    if target.precision != "auto" and target.precision not in declared.precisions:
+        offered = ("auto", *declared.precisions)
+        message = f"{target.format} files cannot be made in {target.precision}"
+        problems.append(Problem("precision", message, nearest(target.precision, offered)))
+    try:
+        networks.configured("devices", target.device.reach, "device")
+    except UsageError as error:
+        problems.extend(error.problems)
+    if problems:
+        raise UsageError(*problems)
+
+
+def _missing(kind: str, name: str) -> list[Problem]:
+    """A Problem with the pip line for the packages of a plug-in that are not installed, without importing any."""
+    declared, absent = plugins.declared(kind, name), []
+    for package in declared.packages:
+        try:
+            metadata.distribution(package)
+        except metadata.PackageNotFoundError:
+            absent.append(package)
+    if not absent:
+        return []
+    verb = "is" if len(absent) == 1 else "are"
+    line = f"Run: pip install 'edgekd[{declared.extra or 'all'}]'"
+    return [Problem("", f"{' and '.join(absent)} {verb} not installed", line)]
+
+
+def _configured(kind: str, choice: Choice, section: str) -> tuple[ModuleType, Any]:
+    """A plug-in and its settings, after its packages and the user's own files and functions were looked for."""
+    problems = _missing(kind, choice.name)
+    if problems:
+        raise UsageError(*problems)
+    declared = plugins.declared(kind, choice.name)
+    for setting, file in choice.files.items():
+        if not os.access(file.path, os.R_OK):
+            problems.append(
+                Problem(setting, f"{file.path} is not there or cannot be read", "Check path and permissions")
+            )
+    for setting in declared.code:
+        code = choice.settings.get(setting)
+        if isinstance(code, str) and code and not problems:
+            try:
+                networks.user_function(code, networks.paths(choice), setting)
+            except UsageError as error:
+                problems.extend(error.problems)
+    try:
+        module, settings = networks.configured(kind, choice, section)
+    except UsageError as error:
+        raise UsageError(*problems, *error.problems) from error
+    if problems:
+        raise UsageError(*problems)
+    return module, settings
+
+
+def _check_data(source: Choice) -> int | None:
+    """Look at the settings of the data; returns the number of classes where it costs nothing to know."""
+    module, settings = _configured("datasets", source, "data")
+    return len(getattr(settings, "classes", ()) or getattr(module, "CLASSES", ())) or None
+
+
+def _check_teacher(teacher: Teacher, classes: int | None, warnings: list[str]) -> int | None:
+    """Load the teacher and ask it about made-up images; returns its number of classes, None where that is not known."""
+    kind, settings = _configured("teachers", teacher.source, "teacher")
+    files = networks.paths(teacher.source)
+    if teacher.image is None or (classes is None and _counts_on_classes(settings)):
+        _check_teacher_files(teacher, kind, settings, files)
+        return None
+    signature = _signature(teacher.image, classes or SOME_CLASSES)
+    with _fitting("the teacher", teacher.image):
+        oracle = kind.load(settings, files, signature, teacher.trust)
+        if oracle.module is None:
+            warnings.append(f"the teacher's own latency, memory and file cannot be measured: {oracle.why_no_module}")
+        if not oracle.live:
+            return None
+        outputs = np.asarray(oracle.outputs(_samples(signature), np.arange(SAMPLES), "train"))
+    inference.check_outputs(outputs, SAMPLES, classes, "teacher")
+    return int(outputs.shape[1])
+
+
+def _counts_on_classes(settings: Any) -> bool:
+    """Is a teacher, or one of its members, a family that is built for the data's number of classes?"""
+    return bool(getattr(settings, "family", "")) or any(
+        "family" in member for member in getattr(settings, "members", ())
+    )
+
+
+def _check_teacher_files(teacher: Teacher, kind: ModuleType, settings: Any, files: Mapping[str, Path]) -> None:
+    """Check what can be known without the data's shapes and classes: checksums, and weights of the user's own code."""
+    declared = plugins.declared("teachers", teacher.source.name)
+    for setting in declared.files:
+        if setting in files and files[setting].is_file():
+            check_sha256(files[setting], str(getattr(settings, "sha256", "")))
+    if any(setting in files for setting in declared.code):
+        outputs = (TensorSpec(name="logits", shape=(-1, SOME_CLASSES)),)
+        kind.load(settings, files, Signature(inputs=(), outputs=outputs), teacher.trust)
+
+
+def _check_student(student: Student, classes: int) -> None:
+    """Build the student as written, untrained, and run it on made-up images; a search must have something to choose."""
+    family, settings = _configured("students", student.family, "student")
+    if student.image is None:
+        return
+    signature = _signature(student.image, classes)
+    with _fitting(f"the student {student.family.name!r}", student.image):
+        if student.search and not family.space(settings, signature.inputs):
+            raise UsageError(Problem("", f"{student.family.name} offers no student here", "Loosen its fixed settings"))
+        module = networks.build(Architecture(family=student.family, image=student.image), signature)
+        outputs = inference.answers(module, signature)(_samples(signature), np.arange(SAMPLES), "train")
+    inference.check_outputs(outputs, SAMPLES, classes, "student")
+
+
+@contextmanager
+def _fitting(who: str, image: Image) -> Iterator[None]:
+    """Turn what torch says of a network that does not take such images into one sentence."""
+    try:
+        yield
+    except MISFITS as error:
+        reason = str(error).strip().partition("\n")[0]
+        message = (
+            f"{who} does not take {image.channels} images of {image.size} pixels: {type(error).__name__}: {reason}"
+        )
+        raise UsageError(Problem("image", message, "Check size and channels of its image")) from error
+
+
+def _signature(image: Image, classes: int) -> Signature:
+    """What a network of one image input takes and gives; the canvas is its own size, since no data is read."""
+    return Signature(
+        inputs=(networks.image_spec("image", image, image.size),),
+        outputs=(TensorSpec(name="logits", shape=(-1, classes)),),
+    )
+
+
+def _samples(signature: Signature) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    random = np.random.default_rng(0)
+    return {
+        spec.name: random.standard_normal((SAMPLES, *spec.shape[1:])).astype(np.float32) for spec in signature.inputs
+    }
+
+
+def _remarks(plan: Plan) -> Iterator[str]:
+    """What stops nothing, but should be known before hours are spent."""
+    teacher, student = plan.teacher.image, plan.student.image
+    if teacher and student and student.size > teacher.size:
+        yield f"the student's images ({student.size} pixels) are larger than the teacher's ({teacher.size})"
+    if teacher and student and teacher.channels == "gray" and student.channels != "gray":
+        yield "the student sees colour, but the teacher labels gray images"

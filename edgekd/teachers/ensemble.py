@@ -1,0 +1,131 @@
+"""Several teachers as one: the weighted mean of their probabilities or of their logits.
+
+Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", https://arxiv.org/abs/1503.02531.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue, field_validator, model_validator
+from torch import Tensor, nn
+
+from edgekd import inference, networks
+from edgekd.errors import Problem, UsageError
+from edgekd.mistakes import Gather
+from edgekd.plugins import Oracle
+from edgekd.results import Signature
+from edgekd.spec import Choice, UserFile, Value
+
+VERSION = 1
+PACKAGES = ("torch",)
+EXTRA = "train"
+NESTS = ("members",)
+
+Array = NDArray[Any]
+Mean = Literal["probabilities", "logits"]
+
+
+class Settings(Value):
+    """`members` are teachers as tables {name = "torch", make = ..., weights = ...}, all with the same image settings.
+
+    `shares` says how much each one counts (all alike without it); `mean` is taken over probabilities or over logits.
+    """
+
+    members: tuple[dict[str, JsonValue], ...]
+    shares: tuple[float, ...] = ()
+    mean: Mean = "probabilities"
+
+    @field_validator("members")
+    @classmethod
+    def _named(cls, members: tuple[dict[str, JsonValue], ...]) -> tuple[dict[str, JsonValue], ...]:
+        if len(members) < 2:
+            raise ValueError("an ensemble has at least two members")
+        for i, member in enumerate(members):
+            if not isinstance(member.get("name"), str):
+                raise ValueError(f'member {i} needs a name, for example name = "torch"')
+        return members
+
+    @model_validator(mode="after")
+    def _one_share_each(self) -> "Settings":
+        if self.shares and len(self.shares) != len(self.members):
+            raise ValueError(f"{len(self.shares)} shares are given for {len(self.members)} members")
+        if any(not 0 < share < float("inf") for share in self.shares):
+            raise ValueError("every share must be above zero")
+        return self
+
+
+class Ensemble(nn.Module):
+    """Networks side by side on the same inputs; {"logits": (N, classes)} is the mean of theirs."""
+
+    def __init__(self, members: Sequence[nn.Module], shares: Sequence[float], mean: Mean, signature: Signature) -> None:
+        super().__init__()
+        self.members, self.mean, self.signature = nn.ModuleList(members), mean, signature
+        self.register_buffer("shares", torch.tensor(shares, dtype=torch.float32), persistent=False)
+
+    def forward(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Inputs in the signature's order -> {"logits": (N, classes)}."""
+        first = self.signature.outputs[0].name
+        outputs = torch.stack([networks.named(member(*inputs), self.signature)[first] for member in self.members])
+        shares = self.get_buffer("shares")[:, None, None]
+        if self.mean == "logits":
+            return {first: (outputs * shares).sum(0)}
+        return {first: (outputs.softmax(2) * shares).sum(0).clamp_min(inference.LEAST).log()}
+
+
+def load(settings: Settings, files: Mapping[str, Path], signature: Signature, trust: bool) -> Oracle:
+    """Load every member; raises UsageError with the mistakes of all of them, each with the member's number."""
+    gather = Gather()
+    found = [gather.attempt(_member, i, settings, files, signature, trust) for i in range(len(settings.members))]
+    gather.check()
+    members = [member for member in found if member is not None]
+    given = np.array(settings.shares or [1.0] * len(members), np.float32)
+    shares = given / given.sum()
+
+    def outputs(batch: Mapping[str, Array], rows: Array, part: str) -> NDArray[np.float32]:
+        answers = [np.asarray(member.outputs(batch, rows, part), np.float32) for member in members]
+        widths = {answer.shape[1:] for answer in answers}
+        if len(widths) > 1:
+            seen = ", ".join(str(answer.shape[1]) for answer in answers)
+            raise UsageError(Problem("members", f"they know different numbers of classes: {seen}"))
+        return _mean(np.stack(answers), shares, settings.mean)
+
+    counts = [member.count for member in members if member.count is not None]
+    live = all(member.live for member in members)
+    networks_of_all = [member.module for member in members if member.module is not None]
+    if len(networks_of_all) < len(members):
+        why = "; ".join(f"member {i}: {m.why_no_module}" for i, m in enumerate(members) if m.module is None)
+        return Oracle(outputs=outputs, why_no_module=why, live=live, count=counts[0] if counts else None)
+    module = Ensemble(networks_of_all, shares.tolist(), settings.mean, signature).eval()
+    return Oracle(outputs=outputs, module=module)
+
+
+def _member(i: int, settings: Settings, files: Mapping[str, Path], signature: Signature, trust: bool) -> Oracle:
+    """Load one member; its own files are those under "members.<i>."."""
+    start = f"members.{i}."
+    own = {key.removeprefix(start): path for key, path in files.items() if key.startswith(start)}
+    written = dict(settings.members[i])
+    pinned = {key: UserFile(path=str(path), sha256="") for key, path in own.items()}
+    choice = Choice(name=str(written.pop("name")), settings=written, files=pinned)
+    try:
+        kind, chosen = networks.configured("teachers", choice, start.rstrip("."))
+        member: Oracle = kind.load(chosen, own, signature, trust)
+    except UsageError as error:
+        problems = [
+            p if p.where.startswith(start) else Problem(start + p.where, p.message, p.hint) for p in error.problems
+        ]
+        raise UsageError(*problems) from error
+    return member
+
+
+def _mean(answers: Array, shares: NDArray[np.float32], mean: Mean) -> NDArray[np.float32]:
+    """(members, N, classes) logits -> (N, classes), as Ensemble does it in torch."""
+    weights = shares[:, None, None]
+    if mean == "logits":
+        return np.asarray((answers * weights).sum(0), np.float32)
+    powers = np.exp(answers - answers.max(2, keepdims=True))
+    probabilities = powers / powers.sum(2, keepdims=True)
+    return inference.log_probabilities((probabilities * weights).sum(0))
