@@ -65,7 +65,6 @@ class Job:
 
     def ask(self, reached: Reached, verb: str, timeout: float, more: Mapping[str, Any]) -> dict[str, Any]:
         """Send the job with one verb and its own fields; returns the answer. Raises DeviceError."""
-        (self.folder / RESULT).unlink(missing_ok=True)
         request = self._request | {"verb": verb} | dict(more)
         (self.folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
         reached.run(self.folder, timeout)
@@ -73,8 +72,6 @@ class Job:
             answer: dict[str, Any] = json.loads((self.folder / RESULT).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DeviceError(f"{reached.device.name} left no readable answer: {error}") from error
-        if "error" in answer:
-            raise DeviceError(f"{reached.device.name}: {answer['error']}")
         return answer
 
 

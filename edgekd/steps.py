@@ -35,6 +35,7 @@ from edgekd.spec import (
     Plan,
     Precision,
     Schedule,
+    Settings,
     Student,
     Teacher,
     Value,
@@ -42,6 +43,22 @@ from edgekd.spec import (
 
 PlugIn = tuple[str, str]
 Result = TypeVar("Result", bound=Value)
+
+
+def _teacher(teacher: Teacher) -> tuple[PlugIn, ...]:
+    """The plug-ins behind a teacher: its kind, the student family that it names, and an ensemble's members."""
+    return _behind(teacher.source.name, teacher.source.settings)
+
+
+def _behind(name: str, settings: Settings) -> tuple[PlugIn, ...]:
+    found: list[PlugIn] = [("teachers", name)]
+    if isinstance(settings.get("family"), str):
+        found.append(("students", str(settings["family"])))
+    members = settings.get("members")
+    for member in members if isinstance(members, list) else ():
+        if isinstance(member, dict) and isinstance(member.get("name"), str):
+            found += _behind(str(member["name"]), member)
+    return tuple(found)
 
 
 class Step(Value, Generic[Result]):
@@ -84,7 +101,7 @@ class Check(Step[Checked]):
         plan = self.plan
         return (
             ("datasets", plan.data.source.name),
-            ("teachers", plan.teacher.source.name),
+            *_teacher(plan.teacher),
             ("students", plan.student.family.name),
             ("metrics", plan.data.metric),
         )
@@ -121,7 +138,7 @@ class Label(Step[SoftTargets]):
     seed: int = 0
 
     def plugins(self) -> tuple[PlugIn, ...]:
-        return (("teachers", self.teacher.source.name),)
+        return _teacher(self.teacher)
 
 
 class Count(Step[Counted]):
@@ -134,7 +151,7 @@ class Count(Step[Counted]):
     splits: Splits
 
     def plugins(self) -> tuple[PlugIn, ...]:
-        teacher = () if self.teacher is None else (("teachers", self.teacher.source.name),)
+        teacher = () if self.teacher is None else _teacher(self.teacher)
         return (("students", self.student.family.name), *teacher)
 
 
@@ -188,8 +205,8 @@ class Export(Step[Program]):
                 return (("students", architecture.family.name),)
             case Architecture(family=family):
                 return (("students", family.name),)
-            case Teacher(source=source):
-                return (("teachers", source.name),)
+            case Teacher():
+                return _teacher(self.source)
 
     def warm(self) -> tuple[str, ...]:
         return ("edgekd.stages.export",)

@@ -1,1 +1,12 @@
+"""The device side: runs a model file in its own runtime. Needs Python 3.9, numpy and that runtime, nothing of edgekd.
 
+A runtime is a module with literal VERSION, PACKAGES (its distribution first), EXTRA and optionally PLATFORMS, and
+
+    version() -> str                                the runtime's own version
+    load(path, threads, signature, batch) -> model  raises fault.Fault for a file that it cannot run
+
+where `signature` is results.Signature as JSON and `batch` how many samples one run shall take if the file leaves that
+open. The model has `batch` (what one run really takes), `notes` (facts of this run, by name), `feed(arrays)` (one array
+an input, in the signature's order and types, unchanged until the run is over), `invoke()` (the inference alone: this is
+what is timed) and `outputs()` (one array an output, in the signature's order).
+"""

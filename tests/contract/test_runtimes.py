@@ -1,4 +1,4 @@
-"""What every runtime must do with real files: the right answers for any number of samples, and a clear no for bad files."""
+"""What every runtime must do with real files: right answers for any number of samples, a clear no for bad files."""
 
 import importlib
 import shutil

@@ -1,0 +1,113 @@
+"""Time a model: load, first inference, warm-up until steady, then timed runs with real inputs. Nothing is removed."""
+
+from __future__ import annotations
+
+import gc
+import math
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from .facts import surroundings
+from .job import runtime
+from .tensors import Array, Samples, pad
+
+# A window of the warm-up has so many runs and seconds; the warm-up ends when two windows in a row have medians that
+# differ by at most AGREE of one.
+WINDOW_RUNS, WINDOW_SECONDS, AGREE, LONGEST_WARMUP = 16, 0.04, 0.05, 2.0
+
+
+def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Time one session.
+
+    Either `runs` and `stride` are given, or they are chosen after the warm-up so that the session lasts `seconds`, has
+    at least `least` runs, but does not exceed `longest` seconds; of many runs every stride-th is kept, at most `most`.
+    All times in the result are seconds.
+    """
+    signature = request["signature"]
+    kind = runtime(request["runtime"])
+    samples = Samples(request, folder)
+    started = time.perf_counter_ns()
+    model = kind.load(folder / request["model"], request["threads"], signature, 1)
+    load = time.perf_counter_ns() - started
+    inputs = _batches(samples, model.batch)
+    first = _timed(model, inputs, 1)[0]
+    warm, settled = _warm_up(model, inputs, float(request.get("longest_warmup", LONGEST_WARMUP)))
+    runs, stride = choose(statistics.median(warm[-WINDOW_RUNS:]) * 1e-9, request)
+    before, switches = surroundings(), _switches()
+    started = time.perf_counter_ns()
+    times = _timed(model, inputs, runs * stride)
+    seconds = (time.perf_counter_ns() - started) * 1e-9
+    return {
+        "runtime": request["runtime"],
+        "version": kind.version(),
+        "load": load * 1e-9,
+        "first": first * 1e-9,
+        "warmup": len(warm),
+        "settled": settled,
+        "runs": runs,
+        "stride": stride,
+        "latencies": [round(t * 1e-9, 9) for t in times[::stride]],
+        "seconds": seconds,
+        "batch": model.batch,
+        "notes": model.notes,
+        "switches": _switches() - switches,
+        "before": before,
+        "after": surroundings(),
+    }
+
+
+def choose(typical: float, request: dict[str, Any]) -> tuple[int, int]:
+    """(runs to keep, one of how many) for a session whose runs take `typical` seconds."""
+    if "runs" in request:
+        return int(request["runs"]), int(request.get("stride", 1))
+    typical = max(typical, 1e-9)
+    wanted = max(int(request["least"]), math.ceil(float(request["seconds"]) / typical))
+    total = max(2, min(wanted, int(float(request["longest"]) / typical)))
+    stride = math.ceil(total / int(request["most"]))
+    return math.ceil(total / stride), stride
+
+
+def _batches(samples: Samples, batch: int) -> list[list[Array]]:
+    """All given samples as inputs of single runs; a last, smaller batch is filled up."""
+    inputs = samples.prepare(0, samples.count)
+    return [pad([a[i : i + batch] for a in inputs], batch) for i in range(0, samples.count, batch)]
+
+
+def _timed(model: Any, inputs: list[list[Array]], count: int, offset: int = 0) -> list[int]:
+    """Nanoseconds of `count` inferences, inputs in turn; feeding them is not timed."""
+    times, size = [0] * count, len(inputs)
+    feed, invoke, clock = model.feed, model.invoke, time.perf_counter_ns
+    gc.disable()
+    for i in range(count):
+        feed(inputs[(offset + i) % size])
+        start = clock()
+        invoke()
+        times[i] = clock() - start
+    gc.enable()
+    return times
+
+
+def _warm_up(model: Any, inputs: list[list[Array]], longest: float) -> tuple[list[int], bool]:
+    """Run until two windows in a row agree, or for `longest` seconds; returns the times and whether they agreed."""
+    times: list[int] = []
+    started = time.perf_counter()
+    last = math.inf
+    while True:
+        window, opened = 0, time.perf_counter()
+        while window < WINDOW_RUNS or time.perf_counter() - opened < WINDOW_SECONDS:
+            times += _timed(model, inputs, 1, len(times))
+            window += 1
+            if time.perf_counter() - started > longest and len(times) > 1:
+                return times, False
+        median = statistics.median(times[-window:])
+        if abs(median - last) <= AGREE * median:
+            return times, True
+        last = median
+
+
+def _switches() -> int:
+    """How often this process had to give up its core so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
