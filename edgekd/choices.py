@@ -5,6 +5,7 @@ No plug-in is imported: what it declares about itself is read from its source. V
 
 import ast
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,22 @@ def setting_names(kind: str, name: str) -> dict[str, bool]:
 
 
 def expand(table: Table, kind: Kind, section: str) -> Table:
-    """Put the card that `name` names under the table: the card's keys first, the page's own over them."""
+    """Put the card that `name` names under the table: the card's keys first, the page's own over them.
+
+    Of a data card come also where its data are from, their licence, and the checksums of its files.
+    """
     if "name" not in table:
         return table
     entry = table["name"]
     page = read_page(card(kind, str(entry.value), entry.where))
-    rest = {key: value for key, value in table.items() if key != "name"}
-    return expand(page.tables.get(section, {}), kind, section) | rest
+    base = expand(page.tables.get(section, {}), kind, section)
+    if kind == "data":
+        told = {"origin": page.top.get("source"), "licence": page.top.get("licence")}
+        base = {key: value for key, value in told.items() if value} | base
+    if "sha256" in page.tables:
+        sums = {name: item.value for name, item in page.tables["sha256"].items()}
+        base = {"sha256": Entry(sums, page.where("[sha256]"), page.file.parent)} | base
+    return base | {key: value for key, value in table.items() if key != "name"}
 
 
 def choose(kind: str, table: Table, others: Iterable[str], where: str) -> Choice:
@@ -57,6 +67,10 @@ def choose(kind: str, table: Table, others: Iterable[str], where: str) -> Choice
     for key in [key for key in settings if known and key not in known and key != "sha256"]:
         gather.problems.append(Problem(settings[key].where, "is not a known key", nearest(key, (*known, *others))))
     found: dict[str, UserFile] = {}
+    for key in [key for key in declared.nests if key in settings]:
+        inner = gather.attempt(_nested, kind, key, settings[key]) or ()
+        settings[key] = replace(settings[key], value=[{"name": c.name, **c.settings} for c in inner])
+        found |= {f"{key}.{i}.{name}": file for i, c in enumerate(inner) for name, file in c.files.items()}
     for key in declared.files:
         if key in settings:
             found |= gather.attempt(read_files, key, settings[key]) or {}
@@ -69,6 +83,24 @@ def choose(kind: str, table: Table, others: Iterable[str], where: str) -> Choice
             settings.pop("sha256")
     gather.check()
     return Choice(name=name, settings={key: entry.value for key, entry in settings.items()}, files=found)
+
+
+def _nested(kind: str, key: str, entry: Entry) -> tuple[Choice, ...]:
+    """Plug-ins of the same kind that a setting lists as tables; each may also be a card's name."""
+    if not isinstance(entry.value, list) or not all(isinstance(item, dict) for item in entry.value):
+        hint = f'Write for example {key} = [{{ make = "my_net:build", weights = "a.pt" }}, ...]'
+        raise UsageError(Problem(entry.where, "is not a list of tables", hint))
+    gather, found = Gather(), []
+    for i, item in enumerate(entry.value):
+        where = f"{entry.where}[{i}]"
+        table = {name: Entry(value, f"{where}.{name}", entry.base) for name, value in item.items()}
+        if "name" in table and table["name"].value in plugins.names(kind):
+            table[NAMING[kind]] = table.pop("name")
+        expanded = gather.attempt(expand, table, "teachers", "teacher")
+        # All members see the same images: those of the whole, whatever a member's own card says.
+        found.append(gather.attempt(choose, kind, expanded, ("image",), where) if expanded else None)
+    gather.check()
+    return tuple(choice for choice in found if choice)
 
 
 def _pick(kind: str, settings: Table, where: str) -> str:
@@ -107,7 +139,7 @@ def _overlap(kind: str, name: str, settings: Table) -> tuple[int, int]:
 def _shown_missing(path: Path, entry: Entry) -> Problem:
     folder = path.parent
     beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
-    hint = nearest(path.name, beside) if beside else ""
+    hint = nearest(path.name, beside, 0.5) if beside else ""
     hint = hint if hint.startswith("Did") else f"Paths are relative to {entry.base}"
     return Problem(entry.where, f"{path} is not there", hint)
 
@@ -170,11 +202,16 @@ def _imported(file: Path, entry: Entry) -> set[str]:
 
 
 def _check_digest(entry: Entry, found: list[UserFile]) -> None:
-    """Compare a written sha256 with the first file's own."""
-    if found and str(entry.value).lower() != found[0].sha256:
-        message = f"{found[0].path} has the sha256 {found[0].sha256}, but {entry.value} is written here"
+    """Compare a written sha256 with the first file's own, or a table of them with the files of those names."""
+    wanted = entry.value if isinstance(entry.value, dict) else {Path(file.path).name: entry.value for file in found[:1]}
+    wrong = [file for file in found if str(wanted.get(Path(file.path).name, file.sha256)).lower() != file.sha256]
+    hint = "The file was changed or damaged: get it again, or correct the sha256"
+    if wrong:
         raise UsageError(
-            Problem(entry.where, message, "The file was changed or damaged: get it again, or correct the sha256")
+            *(
+                Problem(entry.where, f"{file.path} has another sha256 than is written here: {file.sha256}", hint)
+                for file in wrong
+            )
         )
 
 

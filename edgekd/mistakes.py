@@ -44,10 +44,10 @@ class Gather:
             raise UsageError(*dict.fromkeys(self.problems))
 
 
-def nearest(word: str, names: Iterable[str]) -> str:
+def nearest(word: str, names: Iterable[str], alike: float = 0.6) -> str:
     """A sentence with the nearest good name, or with all of them where none is near."""
     known = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(word.lower(), known, 1, 0.5)
+    close = difflib.get_close_matches(word.lower(), known, 1, alike)
     if close:
         return f"Did you mean {known[close[0]]!r}?"
     return f"Choose from: {', '.join(known.values())}." if known else ""

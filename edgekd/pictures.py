@@ -24,7 +24,7 @@ class Picture:
 
 
 def write(folder: Path, samples: Pixels) -> tuple[Picture, ...]:
-    """Write golden images of stored samples, uint8 (N, canvas, canvas, 1 or 3), larger than the canvas on both sides."""
+    """Write golden images of stored samples, uint8 (N, canvas, canvas, 1 or 3), larger than these on both sides."""
     first, last = enlarge(samples[0]), enlarge(samples[-1])
     Image.fromarray(first).save(folder / "odd-size.png")
     _save_turned(folder / "turned.jpg", Image.fromarray(first))
@@ -50,7 +50,8 @@ def enlarge(sample: Pixels) -> Pixels:
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), np.int16)
     rows, columns = np.indices((height, width))
     texture = (7 * rows + 13 * columns) % 17 * 3 - 24
-    return np.clip(pixels + texture[..., None], 0, 255).astype(np.uint8)
+    textured: Pixels = np.clip(pixels + texture[..., None], 0, 255)
+    return textured.astype(np.uint8)
 
 
 def _save_turned(path: Path, picture: Image.Image) -> None:

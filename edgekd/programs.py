@@ -1,28 +1,101 @@
-"""Exported networks as .pt2 files: the one file that leaves torch.
+"""Exported networks as .pt2 files: traced once, the same bytes each time, and all that leaves torch.
 
 A .pt2 is executable: load only those that edgekd wrote itself (the store checks their digests) or that the user trusts.
 """
 
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.export import ExportedProgram
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+from torch.export import Dim, ExportedProgram
 
+from edgekd import networks
+from edgekd.errors import Problem, UsageError
 from edgekd.results import Signature
 
 # torch.export treats sizes 0 and 1 as constants, so a batch that shall vary is traced with another size.
 TRACED_BATCH = 3
+TOLERANCE = 1e-4
+# what torch.export raises, or the network itself while it is traced
+UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError)
+
+
+class _Positional(nn.Module):
+    """A network that takes its inputs in the signature's order and gives a tuple of the signature's outputs only."""
+
+    def __init__(self, network: nn.Module, signature: Signature) -> None:
+        super().__init__()
+        self.network = network
+        self._signature = signature
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        outputs = networks.named(self.network(*inputs), self._signature)
+        return tuple(outputs[spec.name] for spec in self._signature.outputs)
+
+
+def trace(
+    network: nn.Module, signature: Signature, rows: Mapping[str, NDArray[Any]], where: str
+) -> tuple[ExportedProgram, Signature]:
+    """Export a network for any batch where it allows that, else for one sample; the signature given back says which.
+
+    `rows` are a few real samples, to see whether the network treats each for itself. Raises UsageError, naming `where`
+    the network is from, for one that torch.export cannot follow.
+    """
+    module = _Positional(network, signature).eval().requires_grad_(False)
+    program = _any_batch(module, signature, [torch.tensor(rows[spec.name]) for spec in signature.inputs])
+    if program is None:
+        signature = with_batch(signature, 1)
+        try:
+            program = torch.export.export(module, samples(signature, 1))
+        except UNTRACEABLE as error:
+            reason = f"torch.export cannot follow this network ({type(error).__name__}: {_first_line(error)})"
+            hint = "Its forward must be free of branches on values of tensors, and of other libraries' arrays"
+            raise UsageError(Problem(where, reason, hint)) from error
+    for node in program.graph.nodes:
+        # paths of the machine that exported it, which nobody else needs
+        node.meta.pop("stack_trace", None)
+    return program, signature
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def _any_batch(module: nn.Module, signature: Signature, rows: Sequence[Tensor]) -> ExportedProgram | None:
+    """A program whose batch may vary, if the network treats samples one by one whatever their number."""
+    shapes = (tuple({0: Dim("batch", min=1)} for _ in signature.inputs),)
+    try:
+        program = torch.export.export(module, samples(signature, TRACED_BATCH), dynamic_shapes=shapes)
+        run = program.module()
+        with torch.no_grad():
+            together = run(*rows)
+            alone = [run(*(values[row : row + 1] for values in rows)) for row in range(len(rows[0]))]
+    # a network that fixes its batch; whether it can be followed at all, the export for one sample tells
+    except UNTRACEABLE:
+        return None
+    each = [torch.cat(values) for values in zip(*alone, strict=True)]
+    pairs = zip(each, together, strict=True)
+    alike = all(a.shape == b.shape and torch.allclose(a, b, TOLERANCE, TOLERANCE) for a, b in pairs)
+    return program if alike else None
+
+
+def write(program: ExportedProgram, path: Path) -> None:
+    """Write a .pt2. The file's own name is inside it, so the same bytes need the same name."""
+    torch.export.save(program, path)
 
 
 def load(path: Path) -> ExportedProgram:
-    """Read a program that edgekd wrote."""
+    """Read a .pt2 that edgekd wrote."""
     return torch.export.load(path)
 
 
 def dynamic(signature: Signature) -> bool:
     """Does a program with this signature run with any number of samples at once?"""
-    return all(spec.shape[0] == -1 for spec in (*signature.inputs, *signature.outputs))
+    return all(spec.shape[0] == -1 for spec in signature.inputs)
 
 
 def samples(signature: Signature, batch: int) -> tuple[Tensor, ...]:
@@ -39,8 +112,54 @@ def with_batch(signature: Signature, batch: int) -> Signature:
     return signature.model_copy(update={"inputs": inputs, "outputs": outputs})
 
 
+def without_int64(signature: Signature) -> Signature:
+    """The same signature with 32-bit integers where it had 64-bit ones, as most devices want them."""
+    inputs = tuple(
+        spec.model_copy(update={"dtype": "int32"}) if spec.dtype == "int64" else spec for spec in signature.inputs
+    )
+    return signature.model_copy(update={"inputs": inputs})
+
+
 def at_batch_one(program: ExportedProgram, signature: Signature) -> ExportedProgram:
     """The same program for one sample at a time, for runtimes that want all shapes fixed."""
-    if not dynamic(signature):
-        return program
-    return torch.export.export(program.module(), samples(signature, 1))
+    return torch.export.export(program.module(), samples(signature, 1)) if dynamic(signature) else program
+
+
+def digest(program: ExportedProgram) -> str:
+    """sha256 of the graph without its weights: operators, arguments, shapes and types in order.
+
+    Trained and untrained networks of one architecture have the same digest, and so the same latency.
+    """
+    kinds = {spec.arg.name: spec.kind.name for spec in program.graph_signature.input_specs}
+    text = "\n".join(_lines(program.graph_module, kinds))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _lines(module: fx.GraphModule, kinds: Mapping[str, str]) -> list[str]:
+    """One line a node, free of names (a renamed layer is the same graph), of values and of memory addresses."""
+    numbers: dict[fx.Node, str] = {}
+    lines: list[str] = []
+    for node in module.graph.nodes:
+        inner = getattr(module, str(node.target), None) if node.op == "get_attr" else None
+        if isinstance(inner, fx.GraphModule):
+            lines += ["{", *_lines(inner, {}), "}"]
+        target = _target(node.target) if node.op == "call_function" else kinds.get(node.name, "")
+        args, kwargs = (fx.node.map_arg(part, lambda used: numbers[used]) for part in (node.args, node.kwargs))
+        lines.append(f"{node.op} {target} {args} {kwargs} -> {_shape(node.meta.get('val'))}")
+        numbers[node] = f"%{len(numbers)}"
+    return lines
+
+
+def _target(target: Any) -> str:
+    """An operator's name, or a function's."""
+    return str(target) if hasattr(target, "_schema") else f"{target.__module__}.{target.__qualname__}"
+
+
+def _shape(value: Any) -> str:
+    """Type and shape of a node's tensor or tensors; a size that varies is -1."""
+    if isinstance(value, Tensor):
+        sizes = ", ".join(str(size) if isinstance(size, int) else "-1" for size in value.shape)
+        return f"{value.dtype} ({sizes})"
+    if isinstance(value, tuple | list):
+        return f"[{'; '.join(_shape(one) for one in value)}]"
+    return type(value).__name__

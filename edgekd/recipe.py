@@ -6,6 +6,7 @@ default recipe is used. Paths on a page are relative to the page.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgekd import plugins
 from edgekd.catalog import DEFAULT_RECIPE, Entry, Page, Table, card, read_page
@@ -30,7 +31,7 @@ from edgekd.spec import (
 from edgekd.targets import read_addresses, read_targets
 
 SECTIONS = ("data", "teacher", "student", "train", "target")
-DATA_KEYS = ("labels", "validation", "calibration", "test_share", "metric", "name")
+DATA_KEYS = (*(key for key in Data.model_fields if key != "source"), "name")
 TEACHER_KEYS = ("image", "name")
 STUDENT_KEYS = ("image", "search", "name")
 PLAN_KEYS = ("effort", "augment", "seed", "teacher_share", "max_time")
@@ -162,7 +163,7 @@ def read_student(page: Page, teacher: Image | None) -> Student:
     table = expand(section(page, "student"), "students", "student")
     family = gather.attempt(choose, "students", table, STUDENT_KEYS, page.where("[student]"))
     image = gather.attempt(read_image, table.get("image"), teacher)
-    more = {"family": family or {"name": ""}, "image": image}
+    more: dict[str, Any] = {"family": family or {"name": ""}, "image": image}
     more |= {"search": False} if "search" not in table and family and "make" in family.files else {}
     student = gather.attempt(parse, Student, table, ("search",), more)
     gather.check()

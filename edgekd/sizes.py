@@ -1,12 +1,13 @@
 """Exact size of a network: its parameters, and the multiply-accumulates of one sample, counted by running it once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.backends import mkldnn
+from torch.backends import mha
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,6 +33,20 @@ _PRODUCTS = {
 }
 
 
+@contextmanager
+def _plain_kernels() -> Iterator[None]:
+    """Fused kernels of transformer layers, attention and recurrent networks hide their products from the counter."""
+    before = torch._C._get_mkldnn_enabled(), mha.get_fastpath_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch._C._set_mkldnn_enabled(before[0])
+        mha.set_fastpath_enabled(before[1])
+
+
 def size(module: nn.Module, batch: Mapping[str, Tensor], signature: Signature) -> Size:
     """Parameters and multiply-accumulates of convolutions, linear layers, matrix products and attention.
 
@@ -39,8 +54,7 @@ def size(module: nn.Module, batch: Mapping[str, Tensor], signature: Signature) -
     pooling are not multiply-accumulates and are not counted. The module is left in evaluation mode.
     """
     module.eval()
-    # The CPU's fused attention and recurrent kernels hide their products from the counter; the plain ones do not.
     counter = FlopCounterMode(display=False, custom_mapping=_PRODUCTS)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), mkldnn.flags(enabled=False), counter:
+    with torch.no_grad(), _plain_kernels(), counter:
         networks.forward(module, batch, signature)
     return Size(params=sum(p.numel() for p in module.parameters()), macs=counter.get_total_flops() // 2)

@@ -87,15 +87,19 @@ class Data(Value):
 
     `labels` keeps that many labelled training samples (stratified); the rest become the unlabelled transfer set.
     `validation` and `calibration` are numbers of samples taken out of the training samples; without `test` samples of
-    the source's own, `test_share` of everything is held out and each accuracy carries a caveat.
+    the source's own, `test_share` of everything is held out and each accuracy carries a caveat. `origin` and `licence`
+    are what the data's card says of it; they go into the model card.
     """
 
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"origin", "licence"})
     source: Choice
     labels: int | None = None
     validation: int = 1000
     calibration: int = 256
     test_share: float = 0.2
     metric: str = "accuracy"
+    origin: str = ""
+    licence: str = ""
 
 
 class Teacher(Value):

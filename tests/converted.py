@@ -1,4 +1,4 @@
-"""Real programs and artifacts of two toy networks, made in a fresh process: python -m tests.converted FOLDER FORMAT...
+"""Real programs and artifacts of toy networks, made in a fresh process: python -m tests.converted FOLDER FORMAT...
 
 FOLDER/NAME.json describes each; their files are in FOLDER/entries. "program" instead of a format exports the networks.
 """
@@ -47,6 +47,20 @@ class Words(nn.Module):
         kept = mask.unsqueeze(-1).to(torch.float32)
         mean = (self.table(ids) * kept).sum(1) / kept.sum(1).clamp(min=1)
         return self.head(F.relu(self.inner(mean)))
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.norm, self.qkv = nn.Embedding(20, 16), nn.LayerNorm(16), nn.Linear(16, 48)
+        self.mix, self.head = nn.Linear(16, 16), nn.Linear(16, 3)
+
+    def forward(self, ids, mask):
+        x, kept = self.table(ids), mask.to(torch.float32)
+        q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.qkv(self.norm(x)).chunk(3, -1))
+        hidden = ((1 - kept) * -1e4)[:, None, None, :]
+        x = x + self.mix(F.scaled_dot_product_attention(q, k, v, attn_mask=hidden).transpose(1, 2).flatten(2))
+        x = (F.gelu(x) * kept.unsqueeze(-1)).sum(1) / kept.sum(1, keepdim=True).clamp(min=1)
+        return self.head(x)
 """
 
 
@@ -72,7 +86,8 @@ def entry(folder: Path, key: str) -> Workspace:
 def splits(folder: Path) -> dict[str, Splits]:
     """Images and words in one store entry (their labels have one name, and nothing here reads them)."""
     entries = folder / "entries"
-    return {"images": _calibrated(learnable.images(entries)), "words": _calibrated(learnable.tokens(entries))}
+    images, words = _calibrated(learnable.images(entries)), _calibrated(learnable.tokens(entries))
+    return {"images": images, "words": words, "attention": words}
 
 
 def _calibrated(data: Splits) -> Splits:
@@ -81,7 +96,11 @@ def _calibrated(data: Splits) -> Splits:
 
 
 def sources(folder: Path) -> dict[str, Architecture]:
-    return {"images": architecture(folder, "ConvNet", IMAGE), "words": architecture(folder, "Words")}
+    return {
+        "images": architecture(folder, "ConvNet", IMAGE),
+        "words": architecture(folder, "Words"),
+        "attention": architecture(folder, "Attention"),
+    }
 
 
 def program(folder: Path, net: str) -> Program:
@@ -93,12 +112,11 @@ def artifact(folder: Path, format: str, net: str, precision: str) -> Artifact:
 
 
 def main(folder: Path, part: str, wanted: tuple[str, ...]) -> None:
-    """Export the networks, or convert them to one format; `wanted` are the conversions to make, in that order."""
-    for net, data in splits(folder).items():
-        if part == "program":
-            made = export.run(Export(source=sources(folder)[net], splits=data, seed=3), entry(folder, net))
-            (folder / f"{net}.json").write_text(made.model_dump_json())
-    for name in wanted if part != "program" else ():
+    """Export the `wanted` networks, or make the `wanted` conversions to one format, in that order."""
+    for net in wanted or ("images", "words") if part == "program" else ():
+        step = Export(source=sources(folder)[net], splits=splits(folder)[net], seed=3)
+        (folder / f"{net}.json").write_text(export.run(step, entry(folder, net)).model_dump_json())
+    for name in wanted or CONVERSIONS if part != "program" else ():
         net, precision = name.split("-")
         step = Convert(program=program(folder, net), format=part, precision=precision, splits=splits(folder)[net])
         described = convert.run(step, entry(folder, f"{part}-{name}")).model_dump_json()
@@ -107,4 +125,4 @@ def main(folder: Path, part: str, wanted: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], tuple(sys.argv[3:]) or CONVERSIONS)
+    main(Path(sys.argv[1]), sys.argv[2], tuple(sys.argv[3:]))

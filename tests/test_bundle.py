@@ -247,19 +247,18 @@ def test_the_same_answers_give_the_same_bytes(of_images: Path, tmp_path: Path) -
     assert (again / "digests.json").read_bytes() == (of_images / "digests.json").read_bytes()
 
 
-def test_an_older_bundle_is_replaced_but_nothing_else(of_images: Path, tmp_path: Path) -> None:
-    first = written(tmp_path / "one", images=True)
-    (first / "extra").write_text("an older bundle may be replaced")
+def test_an_older_bundle_is_replaced_but_nothing_else(copy: Path, tmp_path: Path) -> None:
+    (copy / "extra").write_text("an older bundle may be replaced")
     row, golden = shipped(store := small.Store(tmp_path / "two"), small.device_facts(), images=True)
-    bundle.write(synthetic.report(), row, golden, store.entries, first, LOCK)
-    assert sound(verify(first)) and not (first / "extra").exists()
+    bundle.write(synthetic.report(), row, golden, store.entries, copy, LOCK)
+    assert sound(verify(copy)) and not (copy / "extra").exists()
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "cat.jpg").write_bytes(b"precious")
     with pytest.raises(UsageError, match="is not a bundle"):
         bundle.write(synthetic.report(), row, golden, store.entries, photos, LOCK)
     assert (photos / "cat.jpg").read_bytes() == b"precious"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "photos", "two"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "photos", "two"]
 
 
 def test_a_row_without_a_file_cannot_be_bundled(tmp_path: Path) -> None:

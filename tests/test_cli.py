@@ -136,6 +136,17 @@ def test_mistakes_are_usage_and_nothing_is_made(fake_build: dict[str, Any], tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_out_that_cannot_be_written_is_told_before_anything_is_spent(
+    fake_build: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result = run("build", "-t", "tflite", "--out", "file/run")
+    assert result.exit_code == 2 and "--out: file is a file, not a folder" in result.stderr
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write everywhere
+    result = run("build", "-t", "tflite", "--out", "run")
+    assert result.exit_code == 2 and "cannot be written" in result.stderr and "plan" not in fake_build
+
+
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [

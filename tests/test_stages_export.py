@@ -1,6 +1,9 @@
 """Export: the right network, in eval mode, for any batch where that is so; torch's own outputs beside it."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -212,3 +215,11 @@ def test_the_file_holds_no_path_of_this_machine(tmp_path: Path) -> None:
     content = Workspace(tmp_path, tmp_path / "entries", "").locate(made.file).read_bytes()
     assert str(Path.cwd()).encode() not in content and b"site-packages" not in content
     assert json.dumps(str(tmp_path)).encode() not in content
+
+
+def test_two_fresh_processes_make_the_same_bytes(converted: Callable[[str], Path], tmp_path: Path) -> None:
+    first = converted("program")
+    command = [sys.executable, "-m", "tests.converted", str(tmp_path), "program"]
+    subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True)
+    for net in ("images", "words"):
+        assert toy.program(first, net) == toy.program(tmp_path, net)

@@ -3,21 +3,28 @@
 Source: He et al., "Deep Residual Learning for Image Recognition", section 4.2, https://arxiv.org/abs/1512.03385.
 """
 
+from collections.abc import Sequence
+from itertools import product
+
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgekd.spec import Value
 from edgekd.results import TensorSpec
+from edgekd.spec import Value
 
 VERSION = 1
 PACKAGES = ("torch",)
+
+WIDTHS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
+DEPTHS = (1, 2, 3)
 
 
 class Settings(Value):
     """Width of the first stage in channels, and residual blocks in each of the three stages."""
 
-    width: int = 32
-    depth: int = 1
+    width: int = Field(default=32, ge=1, le=512)
+    depth: int = Field(default=1, ge=1, le=32)
 
 
 class Block(nn.Module):
@@ -60,3 +67,10 @@ class ResNet(nn.Module):
 def build(settings: Settings, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> nn.Module:
     """Make the untrained network for one (N, C, H, W) image input and one (N, classes) output."""
     return ResNet(inputs[0].shape[1], settings.width, settings.depth, outputs[0].shape[-1])
+
+
+def space(settings: Settings, inputs: tuple[TensorSpec, ...]) -> Sequence[Settings]:
+    """Widths and depths from two thousand to four million parameters; what the user set stays as it is."""
+    axes = {"width": WIDTHS, "depth": DEPTHS}
+    free = {name: values for name, values in axes.items() if name not in settings.model_fields_set}
+    return [settings.model_copy(update=dict(zip(free, point, strict=True))) for point in product(*free.values())]

@@ -1,6 +1,7 @@
 """What every format must do: each precision, on images and on ids with a mask, in its own runtime, as torch says."""
 
 import importlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,19 +16,17 @@ from edgekd.views import Feed
 from edgekd.workspace import Workspace, locate
 from tests import converted as toy
 
-NETS = ("images", "words")
 PRECISIONS = {"float32", "float16", "int8"}
 # largest difference from torch, as a share of torch's largest output; the toys have few and coarse activations
 TOLERANCE = {"float32": 1e-5, "float16": 3e-3, "int8": 5e-2}
 Made = Callable[[str], Path]
 
 each_format = pytest.mark.parametrize("format", plugins.names("formats"))
+# Core ML runs on macOS only; elsewhere tests/test_formats.py evaluates what is in its files
+each_that_runs = pytest.mark.parametrize(
+    "format", [name for name in plugins.names("formats") if name != "coreml" or sys.platform == "darwin"]
+)
 each_conversion = pytest.mark.parametrize("net, precision", [name.split("-") for name in toy.CONVERSIONS])
-
-
-def runs_here(format: str) -> bool:
-    """Core ML runs on macOS only; its files are looked into in tests/test_formats.py."""
-    return format != "coreml" or sys.platform == "darwin"
 
 
 def outputs(folder: Path, made: Artifact, program: Program, net: str, batch: int) -> np.ndarray:
@@ -80,11 +79,9 @@ def test_it_holds_no_path_of_this_machine(format: str, net: str, precision: str,
         assert secret.encode() not in content
 
 
-@each_format
+@each_that_runs
 @each_conversion
 def test_its_outputs_are_those_of_torch(format: str, net: str, precision: str, converted: Made) -> None:
-    if not runs_here(format):
-        pytest.skip("Core ML runs on macOS only")
     folder = converted(format)
     made, program = toy.artifact(folder, format, net, precision), toy.program(folder, net)
     reference = np.load(locate(folder / "entries", program.reference), allow_pickle=False)
@@ -96,10 +93,8 @@ def test_its_outputs_are_those_of_torch(format: str, net: str, precision: str, c
         np.testing.assert_allclose(outputs(folder, made, program, net, batch=16), found, atol=1e-2)
 
 
-@each_format
+@each_that_runs
 def test_fewer_bits_change_the_outputs(format: str, converted: Made) -> None:
-    if not runs_here(format):
-        pytest.skip("Core ML runs on macOS only")
     folder = converted(format)
     found = {}
     for precision in PRECISIONS:
@@ -112,11 +107,27 @@ def test_fewer_bits_change_the_outputs(format: str, converted: Made) -> None:
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
 def test_a_fresh_process_makes_the_same_bytes(format: str, converted: Made, tmp_path: Path) -> None:
     first = converted(format)
-    for part, wanted in (("program", ()), (format, ("images-int8",))):
-        command = [sys.executable, "-m", "tests.converted", str(tmp_path), part, *wanted]
+    one = toy.artifact(first, format, "images", "int8")
+    program = toy.program(first, "images")
+    copy = toy.entry(tmp_path, "images")
+    assert copy.key == program.file.entry
+    shutil.copy(locate(first / "entries", program.file), copy.path(program.file.name))
+    shutil.copy(first / "images.json", tmp_path)
+    command = [sys.executable, "-m", "tests.converted", str(tmp_path), format, "images-int8"]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)
+    assert toy.artifact(tmp_path, format, "images", "int8") == one
+
+
+@pytest.mark.slow
+@each_that_runs
+def test_attention_with_a_mask_keeps_its_outputs(format: str, tmp_path: Path) -> None:
+    wanted = ("attention-int8", "attention-float32")
+    for part in (("program", "attention"), (format, *wanted)):
+        command = [sys.executable, "-m", "tests.converted", str(tmp_path), *part]
         subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)
-    for net in NETS:
-        one, two = toy.program(first, net), toy.program(tmp_path, net)
-        assert (one.file, one.reference, one.golden, one.digest) == (two.file, two.reference, two.golden, two.digest)
-    one, two = (toy.artifact(folder, format, "images", "int8") for folder in (first, tmp_path))
-    assert one == two
+    program = toy.program(tmp_path, "attention")
+    reference = np.load(locate(tmp_path / "entries", program.reference), allow_pickle=False)
+    for name in wanted:
+        made = toy.artifact(tmp_path, format, *name.split("-"))
+        found = outputs(tmp_path, made, program, "attention", batch=1)
+        assert np.abs(found - reference).max() <= TOLERANCE[made.precision] * np.abs(reference).max()

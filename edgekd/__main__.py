@@ -1,0 +1,5 @@
+"""`python -m edgekd` is `edgekd`."""
+
+from edgekd.cli import main
+
+main()

@@ -1,0 +1,166 @@
+"""Time one model file or bundle on this computer, as a build does: fresh processes without torch, memory apart."""
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import files, jobs
+from edgekd.catalog import shown
+from edgekd.describe import READERS
+from edgekd.errors import Problem, UsageError
+from edgekd.results import Artifact, File, Latency, Measurement, Signature, TensorSpec
+from edgekd.spec import Device, Value
+from edgekd.statistics import spread
+
+SUFFIXES = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino", ".openvino": "openvino", ".mlpackage": "coreml"}
+SESSIONS, INFERENCES, TIMEOUT = 4, 1024, 300.0
+CLOCK = {"seconds": 0.4, "least": math.ceil(INFERENCES / SESSIONS), "longest": 8.0, "most": 1024, "longest_warmup": 2.0}
+SAMPLES = 32
+
+
+class Benched(Value):
+    """What was timed, with which inputs, and what came out."""
+
+    artifact: str
+    format: str
+    size: int
+    inputs: str
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, its format and signature, and samples to feed it; `inputs` says in words what these are."""
+
+    model: Path
+    format: str
+    signature: Signature
+    samples: dict[str, NDArray[Any]]
+    inputs: str
+
+
+def bench(path: Path, threads: int) -> Benched:
+    """Time a bundle with its golden samples, a bare file with random numbers. Raises UsageError and DeviceError."""
+    subject = _bundle(path) if (path / "signature.json").is_file() else _bare(path)
+    reached = jobs.Reached(Device())
+    facts = reached.facts()
+    size = files.size(subject.model)
+    told = {"artifact": str(path), "format": subject.format, "size": size, "inputs": subject.inputs}
+    if subject.format not in facts.runtimes:
+        why = f"{subject.format} cannot run on {facts.name}: {facts.missing.get(subject.format, 'no runtime')}"
+        return Benched(**told, measurement=Measurement(basis="not measured", device=facts, why=why))
+    with (
+        tempfile.TemporaryDirectory(prefix="edgekd-") as name,
+        jobs.Job(Path(name, "job"), _artifact(subject, size), subject.model, threads) as job,
+    ):
+        weights = subject.model.with_suffix(".bin")
+        if subject.model.suffix == ".xml" and weights.is_file():
+            job.link(weights.name, weights)
+        inputs = {"inputs": {name: f"input-{i}.npy" for i, name in enumerate(subject.samples)}}
+        for key, array in subject.samples.items():
+            job.save(inputs["inputs"][key], array)
+        sessions = [job.ask(reached, "clock", TIMEOUT, inputs | CLOCK) for _ in range(SESSIONS)]
+        memory = job.ask(reached, "memory", TIMEOUT, inputs)
+    return Benched(
+        **told,
+        measurement=Measurement(
+            basis="measured",
+            device=facts,
+            latency=_latency(sessions, threads),
+            memory=memory["memory"],
+            why=memory.get("why", ""),
+        ),
+    )
+
+
+def _latency(told: list[dict[str, Any]], threads: int) -> Latency:
+    """All sessions as one value."""
+    found = spread([np.asarray(session["latencies"]) for session in told])
+    batch = f"one inference takes {told[0]['batch']} samples" if told[0]["batch"] != 1 else ""
+    return Latency(
+        sessions=tuple(tuple(session["latencies"]) for session in told),
+        warmup_runs=min(session["warmup"] for session in told),
+        threads=threads,
+        load=float(np.median([session["load"] for session in told])),
+        first=float(np.median([session["first"] for session in told])),
+        p50=found.p50,
+        p90=found.p90,
+        p90_high=found.p90_high,
+        p99=found.p99,
+        quiet=found.quiet,
+        stable=found.stable,
+        why="; ".join(filter(None, (found.why, batch))),
+    )
+
+
+def _artifact(subject: Subject, size: int) -> Artifact:
+    """The model as jobs want it; it is in no store."""
+    file = File(entry="", name=subject.model.name, sha256="", size=size)
+    return Artifact(
+        file=file,
+        format=subject.format,
+        precision="float32",
+        signature=subject.signature,
+        golden=file,
+        size=size,
+        graph="",
+        made_by="",
+    )
+
+
+def _bundle(folder: Path) -> Subject:
+    """A bundle's model and its golden samples as they were stored, so that preprocessing is its own."""
+    try:
+        golden = json.loads((folder / "golden/golden.json").read_text(encoding="utf-8"))
+        signature = Signature.model_validate_json((folder / "signature.json").read_text(encoding="utf-8"))
+        with np.load(folder / "golden/golden.npz", allow_pickle=False) as stored:
+            samples = {spec.name: stored[f"raw:{spec.name}"] for spec in signature.inputs}
+        model = folder / Path(golden["model"]["name"]).name
+        return Subject(model, golden["format"], signature, samples, "the bundle's golden samples")
+    except (OSError, ValueError, KeyError) as error:
+        hint = f"Run: edgekd verify {shown(folder)}"
+        raise UsageError(Problem(shown(folder), f"is not a whole bundle: {error}", hint)) from None
+
+
+def _bare(path: Path) -> Subject:
+    """A model file alone: its own tensors, filled with random numbers."""
+    if not path.exists():
+        raise UsageError(Problem(shown(path), "this file is not there"))
+    format_name = SUFFIXES.get(path.suffix.lower(), "")
+    if format_name not in READERS:
+        hint = f"Name a bundle, or a file that ends in {', '.join(s for s, f in SUFFIXES.items() if f in READERS)}"
+        raise UsageError(Problem(shown(path), "is no model file that can be timed here", hint))
+    command = [sys.executable, "-P", "-m", "edgekd.describe", format_name, str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        told = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+    except (ValueError, IndexError, subprocess.TimeoutExpired):
+        told = None
+    if told is None:
+        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise UsageError(Problem(shown(path), f"cannot be read as {format_name}: {last}"))
+    signature = Signature.model_validate(told)
+    samples = {spec.name: _random(spec, path) for spec in signature.inputs}
+    return Subject(path, format_name, signature, samples, "random numbers, because a bare file brings no samples")
+
+
+def _random(spec: TensorSpec, path: Path) -> NDArray[Any]:
+    """Normal numbers for floats, zeros and ones for others (an id of one is in every vocabulary)."""
+    if any(n < 0 for n in spec.shape[1:]):
+        message = (
+            f"the input {spec.name} has the shape {list(spec.shape)}: the sizes of its open dimensions are unknown"
+        )
+        raise UsageError(Problem(shown(path), message, "Time a bundle, which brings samples"))
+    shape, generator = (SAMPLES, *spec.shape[1:]), np.random.default_rng(0)
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind == "f":
+        return generator.standard_normal(shape).astype(dtype)
+    return generator.integers(0, 2, shape).astype(dtype)

@@ -1,0 +1,81 @@
+"""Is a bundle what was written, and does its model still give what was recorded?
+
+Digests show damage, and the golden vectors show that files, preprocessing and runtime still belong together, also where
+somebody has changed a file and its digest. They do not show the work of a forger who records everything anew.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from edgekd import files
+from edgekd.errors import Problem, UsageError
+from edgekd.runtimes import digests
+from edgekd.spec import Value
+
+TIMEOUT = 300.0
+
+
+class Finding(Value):
+    """One thing that was looked at: is it right (None: it could not be looked at here), and what was seen."""
+
+    what: str
+    passed: bool | None
+    why: str = ""
+
+
+def verify(folder: Path) -> tuple[Finding, ...]:
+    """Check every digest, then replay golden vectors and golden images in the model's runtime, in a fresh process.
+
+    A bundle is sound if no finding has `passed` False. Raises UsageError where `folder` holds no bundle.
+    """
+    if not (folder / digests.NAME).is_file():
+        hint = "Name the folder that build wrote for one target"
+        raise UsageError(Problem(str(folder), f"is not a bundle: it holds no {digests.NAME}", hint))
+    found = [Finding.model_validate(one) for one in digests.check(folder)]
+    return (*found, *_model(folder), *_replayed(folder))
+
+
+def sound(findings: tuple[Finding, ...]) -> bool:
+    """Whether nothing that could be looked at is wrong."""
+    return all(finding.passed is not False for finding in findings)
+
+
+def _model(folder: Path) -> tuple[Finding, ...]:
+    """The model must be the file that the golden vectors were recorded with, whatever digests.json says."""
+    try:
+        model = json.loads((folder / "golden" / "golden.json").read_text(encoding="utf-8"))["model"]
+        path = folder / Path(model["name"]).name
+        same = files.digest(path) == model["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return (Finding(what="model", passed=False, why=f"{type(error).__name__}: {error}"),)
+    return (Finding(what=path.name, passed=same, why="" if same else "it is not the model that was recorded"),)
+
+
+def _replayed(folder: Path) -> tuple[Finding, ...]:
+    """Findings of the replay; a crash of the runtime is one too."""
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    with tempfile.TemporaryDirectory() as work:
+        answer = Path(work) / "findings.json"
+        command = [sys.executable, "-P", "-m", "edgekd.bundle.replay", str(folder.absolute()), str(answer)]
+        try:
+            done = subprocess.run(
+                command,
+                env=os.environ | {"PYTHONPATH": path},
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return (Finding(what="replay", passed=False, why=f"the runtime did not answer within {TIMEOUT:.0f} s"),)
+        if not answer.is_file():
+            last = "; ".join(done.stderr.strip().splitlines()[-2:]) or "no message"
+            return (
+                Finding(what="replay", passed=False, why=f"the runtime ended with status {done.returncode}: {last}"),
+            )
+        return tuple(Finding.model_validate(one) for one in json.loads(answer.read_text(encoding="utf-8")))

@@ -1,0 +1,62 @@
+"""A signature, a student and its training in words, for the pages of a bundle."""
+
+from edgekd.results import Report, Row, Signature, TensorSpec
+from edgekd.spec import Architecture, Choice
+
+
+def is_image(signature: Signature) -> bool:
+    """Whether the one input is an image that edgekd knows how to prepare."""
+    return len(signature.inputs) == 1 and signature.inputs[0].preprocess is not None
+
+
+def tensor(spec: TensorSpec) -> str:
+    """image: float32, any batch x 28 x 28 x 1"""
+    shape = " x ".join("any batch" if size == -1 else str(size) for size in spec.shape)
+    scale = f", quantized: (value - {spec.zero_point or 0}) * {spec.scale:g}" if spec.scale is not None else ""
+    return f"`{spec.name}`: {spec.dtype}, {shape}{scale}"
+
+
+def steps(spec: TensorSpec) -> tuple[str, ...]:
+    """What happens to an encoded image before the network sees it, in order."""
+    how = spec.preprocess
+    if how is None:
+        return ()
+    numbers = [", ".join(f"{value:g}" for value in values) for values in (how.mean, how.std)]
+    resized = () if how.size == how.canvas else (f"resize to {how.size} x {how.size} pixels ({how.filter})",)
+    return (
+        "decode; turn as EXIF says; put transparent parts on white",
+        f"convert to {'gray' if how.channels == 'gray' else 'RGB'}",
+        f"resize the shorter side to {how.canvas} pixels ({how.filter}, antialiased) and cut the central square",
+        *resized,
+        f"channels {how.channels}; (x / 255 - mean) / std with mean {numbers[0]} and std {numbers[1]}",
+        f"layout {how.layout}",
+    )
+
+
+def choice(chosen: Choice) -> str:
+    """convnet (width 16, depth 2)"""
+    settings = ", ".join(f"{name} {value}" for name, value in sorted(chosen.settings.items()))
+    return f"{chosen.name} ({settings})" if settings else chosen.name
+
+
+def architecture(student: Architecture) -> str:
+    """The student's family and settings, and what it started from."""
+    files = ", ".join(f"{name} sha256 {file.sha256[:16]}" for name, file in sorted(student.family.files.items()))
+    return choice(student.family) + (f"; {files}" if files else "")
+
+
+def origin(row: Row, report: Report) -> str:
+    """How the network that ships came to be."""
+    if row.role == "control":
+        return "trained on labels alone: the student without a teacher was the better one"
+    if row.role == "student":
+        return f"distilled from the teacher `{report.plan.teacher.source.name}`"
+    return "the teacher itself"
+
+
+def data(report: Report) -> str:
+    """Where the data comes from."""
+    source = report.plan.data
+    named = source.origin or choice(Choice(name=source.source.name))
+    labels = "all labels" if source.labels is None else f"{source.labels} labelled samples, the rest unlabelled"
+    return f"{named}; {labels}"

@@ -1,0 +1,95 @@
+"""The command line. Only files of this folder print or exit; each command is a file, imported when it is asked for.
+
+Exit status: 0 fits, 1 failed, 2 usage, 3 budget missed, 4 inconclusive, 130 interrupted.
+"""
+
+import importlib
+import sys
+import tempfile
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from edgekd.errors import EdgekdError
+
+# Command -> its line in `edgekd --help`, so that help need not import the commands.
+COMMANDS = {
+    "build": "Make the best student that keeps the budget, and measure it beside its teacher.",
+    "plan": "Check everything that build would do, and say what and how long; trains nothing.",
+    "init": "Write a commented recipe for your own teacher and data.",
+    "report": "Print the table of a run again.",
+    "compare": "Compare two runs: accuracy, latency, size, and whether one can replace the other.",
+    "verify": "Replay a bundle's golden vectors and check every digest.",
+    "bench": "Time a model file or a bundle on this computer.",
+    "list": "List plug-ins and cards: targets, devices, recipes, teachers, student families, ...",
+    "doctor": "Say what works on this machine, what is missing, and the one command that fixes it.",
+    "store": "Look after the store of answers.",
+}
+
+
+class Commands(TyperGroup):
+    """A group that shows each command's line without importing it, and imports the one that is run."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=line) for name, line in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """The command that the arguments name, its module imported."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS:
+            command = get_command(importlib.import_module(f"edgekd.cli.{name}").app)
+        return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an error that edgekd can name is printed without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except EdgekdError as error:
+            typer.echo(f"edgekd: {error}", err=True)
+            raise typer.Exit(error.exit_status) from None
+        except KeyboardInterrupt:
+            typer.echo("edgekd: interrupted; the same command continues where it stopped", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: edgekd build --target tflite --max-latency 20ms",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgekd {version('edgekd')}")
+        raise typer.Exit
+
+
+@app.callback()
+def edgekd(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The best student of your teacher that keeps a hardware budget, as a file for the device's own runtime."""
+
+
+def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Save the traceback of a bug and say where; the interpreter then exits with status 1."""
+    with tempfile.NamedTemporaryFile("w", prefix="edgekd-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(kind, error, trace, file=file)
+    typer.echo(f"edgekd: this is a bug: {kind.__name__}: {error}. The traceback is in {Path(file.name)}", err=True)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.excepthook = _unexpected
+    get_command(app)(prog_name="edgekd")

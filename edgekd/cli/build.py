@@ -1,0 +1,102 @@
+"""`edgekd build`: the whole line, from a teacher to measured bundles."""
+
+import os
+from pathlib import Path
+
+import typer
+
+from edgekd.build import build as run_build
+from edgekd.catalog import shown
+from edgekd.cli import options as o
+from edgekd.cli import output
+from edgekd.cli.progress import display
+from edgekd.effort import describe
+from edgekd.errors import Problem, UsageError
+from edgekd.recipe import load_plan
+from edgekd.report.text import table
+from edgekd.results import Report
+from edgekd.spec import Plan
+from edgekd.store import Store
+
+app = typer.Typer(add_completion=False)
+
+
+def default_out(plan: Plan) -> Path:
+    """Where a run goes that does not say: runs/RECIPE-TARGETS."""
+    targets = "-".join(target.name.replace("@", "-at-") for target in plan.targets)
+    return Path("runs") / f"{plan.name}-{targets}"
+
+
+def check_out(folder: Path) -> None:
+    """Refuse, before anything is spent, a folder that cannot be written."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(Problem("--out", f"{shown(there)} is a file, not a folder", "Choose another folder"))
+    if not os.access(there, os.W_OK | os.X_OK):
+        hint = "Give yourself the permission, or choose another folder with --out"
+        raise UsageError(Problem("--out", f"{shown(there)} cannot be written", hint))
+
+
+def show(report: Report, out: Path) -> None:
+    """Print headline, table, what binds, where things are, and the next command to type."""
+    output.answer(f"\n{report.headline}\n")
+    output.answer(output.lines(table(report)))
+    if report.binds:
+        output.answer(f"\nwhat binds: {report.binds}")
+    if report.teacher_already_fits:
+        output.answer("your teacher already fits this budget")
+    for text in (*report.notes, *report.caveats):
+        output.answer(f"note: {text}")
+    ran = f"{report.steps_run} steps run, {report.steps_cached} known already"
+    output.answer(f"report: {shown(out / 'report.html')} ({ran})")
+    for target, folder in report.bundles.items():
+        output.answer(f"bundle for {target}: {shown(out / folder)}")
+    output.answer(f"next: {next_command(report, out)}")
+
+
+def next_command(report: Report, out: Path) -> str:
+    """What a user types after this run."""
+    if report.bundles:
+        return f"edgekd verify {shown(out / next(iter(report.bundles.values())))}"
+    return f"edgekd report {shown(out)}"
+
+
+@app.command()
+def build(
+    context: typer.Context,
+    recipe: o.Recipe = None,
+    target: o.Targets = None,
+    at: o.At = None,
+    max_latency: o.MaxLatency = None,
+    max_params: o.MaxParams = None,
+    max_macs: o.MaxMacs = None,
+    max_size: o.MaxSize = None,
+    max_memory: o.MaxMemory = None,
+    max_drop: o.MaxDrop = None,
+    min_accuracy: o.MinAccuracy = None,
+    max_quantization_loss: o.MaxQuantizationLoss = None,
+    precision: o.Precision = None,
+    threads: o.Threads = None,
+    effort: o.Effort = None,
+    max_time: o.MaxTime = None,
+    seed: o.Seed = None,
+    teacher_share: o.TeacherShare = None,
+    trust: o.Trust = False,
+    skip_bad: o.SkipBad = False,
+    accept_stand_in: o.AcceptStandIn = False,
+    out: o.Out = None,
+    store: o.StoreAt = None,
+    json: o.Json = False,
+) -> None:
+    """Make the best student that keeps the budget, and measure it beside its teacher."""
+    plan = load_plan(recipe, o.flags(context))
+    folder = out or default_out(plan)
+    check_out(folder)
+    output.say(describe(plan.effort))
+    with display() as observer, Store(o.store_root(store), observer) as answers:
+        report = run_build(plan, answers, folder)
+    if json:
+        output.answer((folder / "report.json").read_text(encoding="utf-8"))
+    else:
+        show(report, folder)
+    raise typer.Exit(output.STATUS[report.status])

@@ -1,0 +1,78 @@
+"""Options that several commands share, and what they mean together."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgekd.flags import Flags
+
+_BUDGET, _TRAINING, _WHERE = "Budget", "Training", "Where"
+
+Recipe = Annotated[
+    str | None, typer.Argument(metavar="[RECIPE]", help="A recipe's name or a TOML file; none: the embedded default.")
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", "-t", metavar="FORMAT[@DEVICE]", help="tflite, onnx, openvino, coreml; may be repeated."),
+]
+At = Annotated[list[str] | None, typer.Option("--at", metavar="NAME=ADDRESS", help="Where a device is reached.")]
+
+
+def _text(flag: str, metavar: str, help: str, panel: str) -> Any:
+    return typer.Option(flag, metavar=metavar, help=help, rich_help_panel=panel)
+
+
+MaxLatency = Annotated[
+    str | None, _text("--max-latency", "20ms", "Upper 95 % bound of the p90 on the device.", _BUDGET)
+]
+MaxParams = Annotated[str | None, _text("--max-params", "100k", "Parameters of the network.", _BUDGET)]
+MaxMacs = Annotated[str | None, _text("--max-macs", "5M", "Multiply-accumulates of one inference.", _BUDGET)]
+MaxSize = Annotated[str | None, _text("--max-size", "256KiB", "Size of the file that ships.", _BUDGET)]
+MaxMemory = Annotated[str | None, _text("--max-memory", "16MiB", "Peak memory over the empty runtime's.", _BUDGET)]
+MaxDrop = Annotated[str | None, _text("--max-drop", "1pp", "Accuracy lost against the teacher.", _BUDGET)]
+MinAccuracy = Annotated[str | None, _text("--min-accuracy", "90%", "Accuracy of the file that ships.", _BUDGET)]
+MaxQuantizationLoss = Annotated[
+    str | None,
+    _text("--max-quantization-loss", "0.5pp", "Accuracy lost against the same student in float.", _BUDGET),
+]
+Precision = Annotated[
+    str | None,
+    _text("--precision", "auto", "float32, float16, int8, or auto: the fastest that keeps the budget.", _BUDGET),
+]
+Threads = Annotated[str | None, _text("--threads", "1", "Threads of an inference.", _BUDGET)]
+Effort = Annotated[str | None, _text("--effort", "quick", "quick, standard or thorough: 1, 3 or 5 seeds.", _TRAINING)]
+MaxTime = Annotated[str | None, _text("--max-time", "10m", "Longest time of the build.", _TRAINING)]
+Seed = Annotated[str | None, _text("--seed", "0", "Seed of splits, initial weights and order.", _TRAINING)]
+TeacherShare = Annotated[
+    str | None,
+    _text("--teacher-share", "25%", "Most of the teacher's MACs and parameters that a student may have.", _TRAINING),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load a teacher's .pt2, which can run code. Only for files of your own making.")
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that do not decode; they are named.")]
+AcceptStandIn = Annotated[
+    bool, typer.Option("--accept-stand-in", help="Let a latency measured elsewhere satisfy a budget.")
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the run goes.", rich_help_panel=_WHERE)]
+StoreAt = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", metavar="DIR", envvar="EDGEKD_STORE", help="Where answers are kept.", rich_help_panel=_WHERE
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+
+
+def flags(context: typer.Context) -> Flags:
+    """What the user said, from the options of a command that has those of Flags under the same names."""
+    said = {name: value for name, value in context.params.items() if name in Flags.model_fields and value is not None}
+    return Flags.model_validate({name: tuple(v) if isinstance(v, list) else v for name, v in said.items()})
+
+
+def store_root(given: Path | None) -> Path:
+    """Where answers are kept: --store or EDGEKD_STORE, else the user's cache folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return given or cache / "edgekd" / "store"

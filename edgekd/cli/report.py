@@ -1,0 +1,25 @@
+"""`edgekd report`: print a run's table again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekd.cli import options as o
+from edgekd.cli import output
+from edgekd.cli.runs import read_report
+from edgekd.report.text import table
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="The folder that build wrote.")], json: o.Json = False) -> None:
+    """Print the table of a run again."""
+    told = read_report(run)
+    if json:
+        output.show_json(told.model_dump(mode="json"))
+        return
+    output.answer(f"{told.headline}\n\n{output.lines(table(told))}\n\nwhat binds: {told.binds}")
+    for text in (*told.notes, *told.caveats):
+        output.answer(f"note: {text}")

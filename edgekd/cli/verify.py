@@ -1,0 +1,32 @@
+"""`edgekd verify`: is a bundle what was written?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekd.bundle.verify import Finding, sound, verify
+from edgekd.cli import options as o
+from edgekd.cli import output
+
+app = typer.Typer(add_completion=False)
+
+
+def cells(finding: Finding) -> tuple[str, str, str]:
+    """A finding as cells; what could not be looked at is neither right nor wrong."""
+    return finding.what, {True: "right", False: "WRONG", None: "not checked"}[finding.passed], finding.why
+
+
+@app.command("verify")
+def verify_bundle(
+    bundle: Annotated[Path, typer.Argument(help="The folder of one target, as build wrote it.")], json: o.Json = False
+) -> None:
+    """Replay a bundle's golden vectors and check every digest."""
+    found = verify(bundle)
+    good = sound(found)
+    if json:
+        output.show_json({"sound": good, "findings": [finding.model_dump(mode="json") for finding in found]})
+    else:
+        output.answer(output.lines([cells(finding) for finding in found]))
+        output.answer("sound: every check passed" if good else "NOT SOUND: do not use this bundle")
+    raise typer.Exit(0 if good else 1)

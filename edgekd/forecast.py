@@ -1,0 +1,98 @@
+"""What a build will do, about how long it takes, and what will bind, as far as sizes alone can say."""
+
+import os
+
+from edgekd.policies import limits
+from edgekd.policies.known import Known, precisions
+from edgekd.results import Counted, DeviceFacts, Splits
+from edgekd.spec import Plan, Value
+
+# Seconds on one core of converting, and of measuring and scoring, one small file: cautious round figures.
+CONVERTING, JUDGING = 8.0, 15.0
+# Multiply-accumulates that one core infers in a second, for plain convolutions like most teachers': cautious.
+LABELLING_RATE = 4e9
+
+
+class Ahead(Value):
+    """One kind of step that is ahead: how many of them, and about how many seconds on one core for all."""
+
+    stage: str
+    what: str
+    count: int
+    seconds: float
+
+
+class Forecast(Value):
+    """Steps in their order, seconds on this computer's cores, students that the exact limits leave, and what binds.
+
+    `possible` is False where no student keeps the limits that are known without measuring.
+    """
+
+    steps: tuple[Ahead, ...]
+    seconds: float
+    students: int
+    within: int
+    binds: tuple[str, ...]
+    possible: bool
+
+
+def forecast(plan: Plan, splits: Splits, counted: Counted, facts: dict[str, DeviceFacts]) -> Forecast:
+    """Look ahead; nothing is trained and nothing is converted."""
+    # The rules on size never look at soft targets, and to have them the teacher would have to be run.
+    known = Known.model_construct(
+        plan=plan, splits=splits, options=counted.options, teacher=counted.teacher, facts=facts
+    )
+    within = [option for option in counted.options if not limits.too_large(known, option)]
+    largest = max((option.size.macs for option in within), default=0)
+    steps = _steps(plan, splits, counted, largest)
+    return Forecast(
+        steps=steps,
+        seconds=sum(step.seconds for step in steps) / (os.cpu_count() or 1),
+        students=len(counted.options),
+        within=len(within),
+        binds=_binds(known, facts),
+        possible=bool(within),
+    )
+
+
+def _steps(plan: Plan, splits: Splits, counted: Counted, largest: int) -> tuple[Ahead, ...]:
+    """The steps after splitting and counting, each with an upper estimate for the largest student that is allowed."""
+    effort, samples = plan.effort, splits.parts["train"].count
+    teacher = counted.teacher.macs if counted.teacher else 0
+    files = sum(len(precisions(target)) for target in plan.targets)
+    trial = limits.training_seconds(plan, samples, largest, effort.trial_epochs)
+    full = limits.training_seconds(plan, samples, largest, effort.epochs)
+    trials, runs = effort.candidates + len(effort.distill) + len(effort.control), 2 * effort.seeds
+    others = sum(part.count for name, part in splits.parts.items() if name != "train")
+    labelling = (effort.views * samples + others) * teacher / LABELLING_RATE
+    shipped = 2 * files + 2 * len(plan.targets)
+    return (
+        Ahead(stage="label", what=f"teacher outputs, {effort.views} views", count=1, seconds=labelling),
+        Ahead(
+            stage="convert",
+            what="untrained students, priced in their runtime",
+            count=effort.candidates * files,
+            seconds=effort.candidates * files * CONVERTING,
+        ),
+        Ahead(stage="train", what=f"trials of {effort.trial_epochs} epochs", count=trials, seconds=trials * trial),
+        Ahead(stage="train", what=f"runs of {effort.epochs} epochs", count=runs, seconds=runs * full),
+        Ahead(stage="measure", what="files converted, measured, scored", count=shipped, seconds=shipped * JUDGING),
+    )
+
+
+def _binds(known: Known, facts: dict[str, DeviceFacts]) -> tuple[str, ...]:
+    """In words: which limits leave out students already, and which are looked at only when files exist."""
+    # "parameters: 12.3 k over 5 k" of each student is one limit, whatever the student's own number
+    beyond = [{reason.partition(":")[0] for reason in limits.too_large(known, option)} for option in known.options]
+    kinds = dict.fromkeys(kind for reasons in beyond for kind in sorted(reasons))
+    told = [f"{sum(kind in reasons for reasons in beyond)} students are over the limit: {kind}" for kind in kinds]
+    for target in known.plan.targets:
+        budget, runs = target.budget, target.format in facts[target.device.name].runtimes
+        where = facts[target.device.name].name
+        if budget.max_latency and not runs:
+            told.append(f"{target.name} does not run on {where}: its latency budget cannot be judged (inconclusive)")
+        elif budget.max_latency:
+            told.append(f"{target.name}: latency is measured on {where} with untrained students, before training")
+        if budget.max_size or budget.max_memory:
+            told.append(f"{target.name}: size and memory are measured on files of untrained students, before training")
+    return tuple(told)

@@ -1,0 +1,42 @@
+"""The command that asks for the same build again."""
+
+from edgekd.spec import Budget, Plan
+
+
+def command(plan: Plan) -> str:
+    """`edgekd build ...` with every choice that is not a default; budgets only where all targets share one."""
+    words = ["edgekd", "build", plan.name]
+    words += [f"--target {target.name}" for target in plan.targets]
+    if len({target.budget for target in plan.targets}) == 1:
+        words += _budget(plan.targets[0].budget)
+    if len({target.precision for target in plan.targets}) == 1 and plan.targets[0].precision != "auto":
+        words.append(f"--precision {plan.targets[0].precision}")
+    if len({target.threads for target in plan.targets}) == 1 and plan.targets[0].threads != 1:
+        words.append(f"--threads {plan.targets[0].threads}")
+    words.append(f"--effort {plan.effort.name}")
+    if plan.max_time is not None:
+        words.append(f"--max-time {plan.max_time:g}s")
+    return " ".join([*words, f"--seed {plan.seed}"])
+
+
+def complete(plan: Plan) -> bool:
+    """Whether `command` says everything: where targets have budgets of their own, the recipe must say them."""
+    shared = {(target.budget, target.precision, target.threads) for target in plan.targets}
+    return len(shared) == 1
+
+
+def _budget(budget: Budget) -> list[str]:
+    """A budget as flags that read back to the same numbers."""
+    seconds, shares = budget.max_latency, ("max_drop", "max_quantization_loss")
+    flags = [] if seconds is None else [f"--max-latency {1000 * seconds:.12g}ms"]
+    flags += [f"--{name.replace('_', '-')} {value}" for name, value in _whole(budget)]
+    flags += [f"--{name.replace('_', '-')} {100 * value:.12g}pp" for name in shares if (value := getattr(budget, name))]
+    if budget.min_accuracy is not None:
+        flags.append(f"--min-accuracy {100 * budget.min_accuracy:.12g}%")
+    return flags
+
+
+def _whole(budget: Budget) -> list[tuple[str, str]]:
+    counts = [(name, str(value)) for name in ("max_params", "max_macs") if (value := getattr(budget, name)) is not None]
+    sizes = [(name, f"{value}B") for name in ("max_size", "max_memory") if (value := getattr(budget, name)) is not None]
+    return counts + sizes

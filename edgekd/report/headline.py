@@ -1,0 +1,102 @@
+"""The one sentence that says what a build has achieved, and does not flatter."""
+
+from collections.abc import Sequence
+
+from edgekd.report import text
+from edgekd.results import Gain, Row
+
+
+def headline(rows: Sequence[Row], gain: Gain | None) -> str:
+    """A x smaller, B x faster, keeps C % of the teacher's accuracy; the teacher added D ± E points.
+
+    The first target that ships is the one compared; what was not measured is left out or named, never guessed.
+    """
+    chosen = next((row for row in rows if row.ships), None)
+    if chosen is None:
+        return _nothing(rows, gain)
+    where = f"On {chosen.target}: " if len(text.targets(rows)) > 1 else ""
+    sentence = f"{where}{_compared(chosen, _teacher(rows, chosen.target))}; {added(gain)}."
+    start = f"Budget missed ({'; '.join(chosen.missed)}). " if chosen.fits is False else ""
+    return start + sentence[:1].upper() + sentence[1:]
+
+
+def _nothing(rows: Sequence[Row], gain: Gain | None) -> str:
+    """What is said where no student ships: the misses of the fastest student that was tried."""
+    students = [row for row in rows if row.role in ("student", "control")]
+    if not students:
+        return "No student was made."
+    timed = [row for row in students if row.measurement.latency]
+    best = min(
+        timed, key=lambda row: row.measurement.latency.p90 if row.measurement.latency else 0.0, default=students[0]
+    )
+    misses = f": {'; '.join(best.missed)}" if best.missed else ""
+    return f"Nothing keeps the budget of {best.target}{misses}; {added(gain)}."
+
+
+def _teacher(rows: Sequence[Row], target: str) -> Row | None:
+    """The teacher's float32 row on the same target."""
+    return next((row for row in rows if row.role == "teacher" and row.target == target), None)
+
+
+def _compared(student: Row, teacher: Row | None) -> str:
+    if teacher is None:
+        return (
+            f"{text.label(student)}: {text.accuracy(student.score)} accuracy, there is no teacher's row to compare with"
+        )
+    parts = (_smaller(student, teacher), _faster(student, teacher), _keeps(student, teacher))
+    return ", ".join(part for part in parts if part)
+
+
+def _smaller(student: Row, teacher: Row) -> str:
+    if student.artifact and teacher.artifact:
+        return _times(teacher.artifact.size / student.artifact.size, "smaller", "larger", "the teacher's size")
+    if student.size and teacher.size and student.size.params:
+        times = teacher.size.params / student.size.params
+        return _times(times, "fewer parameters", "more parameters", "as many parameters as the teacher")
+    return ""
+
+
+def _faster(student: Row, teacher: Row) -> str:
+    ours, theirs = student.measurement, teacher.measurement
+    if ours.latency is None:
+        return f"speed not measured ({ours.why})" if ours.why else "speed not measured"
+    cell = text.seconds(ours, "p90", text.device(ours.device))
+    alone = f"p90 {cell.main} {cell.note}"
+    if theirs.latency is None:
+        return f"{alone}, the teacher not timed ({theirs.why})" if theirs.why else f"{alone}, the teacher not timed"
+    if (ours.basis, ours.device) != (theirs.basis, theirs.device):
+        return f"{alone}, the teacher timed elsewhere"
+    times = _times(theirs.latency.p90 / ours.latency.p90, "faster", "slower", "as fast as the teacher")
+    return times if ours.basis == "measured" else f"{times} ({ours.basis})"
+
+
+def _keeps(student: Row, teacher: Row) -> str:
+    if student.score is None:
+        return "accuracy not measured"
+    if teacher.score is None or teacher.score.accuracy.value <= 0:
+        return f"{text.share(student.score.accuracy.value)} accuracy, the teacher's unknown"
+    kept = student.score.accuracy.value / teacher.score.accuracy.value
+    return f"keeps {100 * kept:.1f} % of the teacher's accuracy"
+
+
+def _times(ratio: float, more: str, less: str, same: str) -> str:
+    """12.3 -> "12× smaller"; 0.5 -> "2.0× larger"; near one neither."""
+    if 0.95 < ratio < 1.05:
+        return same
+    factor, word = (ratio, more) if ratio > 1 else (1 / ratio, less)
+    return f"{factor:.0f}× {word}" if factor >= 10 else f"{factor:.1f}× {word}"
+
+
+def added(gain: Gain | None) -> str:
+    """What the teacher added to the student's accuracy, in points with the half-width of its 95 % interval."""
+    if gain is None:
+        return "what the teacher added was not measured"
+    value, low, high = (100 * x for x in (gain.difference.value, gain.difference.low, gain.difference.high))
+    seeds = "one seed" if gain.seeds == 1 else f"{gain.seeds} seeds"
+    within, half = low <= 0 <= high, (high - low) / 2
+    if value > 0:
+        noise = ", within noise" if within else ""
+        return f"the teacher added {value:.1f} ± {half:.1f} points{noise} ({seeds})"
+    if within:
+        return f"the teacher added nothing: {abs(value):.1f} ± {half:.1f} points less, within noise ({seeds})"
+    return f"the teacher added nothing: without it the student is {-value:.1f} ± {half:.1f} points better ({seeds})"

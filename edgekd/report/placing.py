@@ -1,0 +1,65 @@
+"""Where the names of marks stand in a picture so that they cover neither marks nor each other."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+# sizes in points: of a mark, of a letter of 8.5 point text on average, and of a line of it
+MARK, LETTER, LINE = 9.0, 4.9, 10.0
+# the two places that look best: beside the mark
+BESIDE = ((1, 0), (-1, 0))
+# then above or below it, ever farther away
+AROUND = tuple((side, rise) for rise, side in product((1, -1, 2, -2, 3, -3), (0, 1, -1)))
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in points."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def meets(self, other: "Box") -> bool:
+        """Whether two rectangles have a point in common."""
+        return (
+            self.left < other.right and other.left < self.right and self.bottom < other.top and other.bottom < self.top
+        )
+
+    def holds(self, other: "Box") -> bool:
+        """Whether the other lies wholly inside."""
+        return (
+            self.left <= other.left
+            and other.right <= self.right
+            and self.bottom <= other.bottom
+            and other.top <= self.top
+        )
+
+
+def place(
+    marks: Sequence[tuple[float, float]], names: Sequence[str], frame: Box, taken: Sequence[Box] = ()
+) -> list[Box]:
+    """A box for each name beside its mark (x, y): inside `frame`, on no mark, no other name and nothing `taken`.
+
+    Where there is no free place a name stands to the right of its mark all the same. Earlier names choose first.
+    """
+    blocked = [*taken, *(_around(x, y) for x, y in marks)]
+    boxes: list[Box] = []
+    for (x, y), name in zip(marks, names, strict=True):
+        tried = list(_places(x, y, LETTER * len(name)))
+        free = (box for box in tried if frame.holds(box) and not any(box.meets(other) for other in (*blocked, *boxes)))
+        boxes.append(next(free, tried[0]))
+    return boxes
+
+
+def _around(x: float, y: float) -> Box:
+    return Box(x - MARK / 2, y - MARK / 2, x + MARK / 2, y + MARK / 2)
+
+
+def _places(x: float, y: float, width: float) -> Iterator[Box]:
+    """Places for a name of this width, best first."""
+    for side, rise in (*BESIDE, *AROUND):
+        left = x - width / 2 if side == 0 else x + 7 if side > 0 else x - 7 - width
+        bottom = y - LINE / 2 + rise * (LINE + 1)
+        yield Box(left, bottom, left + width, bottom + LINE)

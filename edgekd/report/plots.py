@@ -1,0 +1,293 @@
+"""The pictures of a report as SVG: python -m edgekd.report.plots REPORT.json FOLDER
+
+Runs in a process of its own, so that nothing else waits for matplotlib. Colours are written as names of the page's own
+(`var(--ink)`), so that one picture serves light and dark. The same report gives the same bytes.
+"""
+
+import io
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from edgekd import units
+from edgekd.report import text
+from edgekd.report.placing import Box, place
+from edgekd.results import Report, Row
+from edgekd.spec import Target
+
+matplotlib.use("Agg")
+
+# placeholders that no palette holds -> the page's variables
+INK, SOFT, RULE, ACCENT, LIMIT = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
+VARIABLES = {INK: "--ink", SOFT: "--soft", RULE: "--rule", ACCENT: "--accent", LIMIT: "--limit"}
+WIDTH, HEIGHT = 4.7, 3.0
+MOST_CLASSES = 20
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": SOFT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "text.color": INK,
+    "axes.grid": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+}
+# role -> colour, marker, size
+MARKS = {
+    "teacher": (INK, "s", 6.0),
+    "teacher-int8": (INK, "D", 5.0),
+    "control": (SOFT, "^", 6.5),
+    "student": (ACCENT, "o", 6.0),
+}
+
+
+def tradeoff(report: Report, target: Target) -> Figure | None:
+    """Accuracy against latency (log): candidates grey, teacher, control, student; the budget as a line.
+
+    None where fewer than two files of the target were timed and judged.
+    """
+    rows = [r for r in report.rows if r.target == target.name and r.score and r.measurement.latency]
+    if len(rows) < 2:
+        return None
+    figure, axes = _axes()
+    places = [(c.latency[target.name], c.validation_accuracy) for c in report.candidates if target.name in c.latency]
+    judged = [(x, y) for x, y in places if y is not None]
+    if judged:
+        axes.plot(*zip(*judged, strict=True), "o", color=SOFT, alpha=0.45, markersize=4, linestyle="none")
+    for x, y in places:
+        if y is None:
+            axes.axvline(x, ymax=0.035, color=SOFT, alpha=0.6, linewidth=1)
+    for row in rows:
+        _mark(axes, row)
+    axes.set_xscale("log")
+    _limits(axes, target)
+    _log_seconds(axes)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
+    axes.set_xlabel("p90 latency of one inference (log scale)")
+    axes.set_ylabel("accuracy")
+    axes.margins(x=0.12, y=0.16)
+    _name_marks(figure, axes, rows, target, judged)
+    return figure
+
+
+def _mark(axes: Axes, row: Row) -> None:
+    """One file: its place and the interval of its accuracy."""
+    assert row.score is not None and row.measurement.latency is not None
+    colour, marker, size = MARKS[row.role]
+    marker, size = ("*", 13.0) if row.ships else (marker, size)
+    x, y = row.measurement.latency.p90, row.score.accuracy
+    axes.plot([x, x], [y.low, y.high], color=colour, linewidth=1, alpha=0.6)
+    axes.plot(x, y.value, marker, color=colour, markersize=size, markeredgewidth=0, zorder=3)
+
+
+def _name_marks(
+    figure: Figure, axes: Axes, rows: Sequence[Row], target: Target, dots: Sequence[tuple[float, float]]
+) -> None:
+    """Names beside the marks, where they cover neither marks nor each other nor the budget's line."""
+    figure.draw_without_rendering()
+    points = 72 / figure.dpi
+    frame = axes.get_window_extent()
+    marks, names = [], [_short_label(row) for row in rows]
+    for row in rows:
+        assert row.score is not None and row.measurement.latency is not None
+        x, y = axes.transData.transform((row.measurement.latency.p90, row.score.accuracy.value)) * points
+        marks.append((float(x), float(y)))
+    inside = Box(frame.x0 * points, frame.y0 * points, frame.x1 * points, frame.y1 * points)
+    limit = target.budget.max_latency
+    line = [] if limit is None else [float(axes.transData.transform((limit, 0.5))[0]) * points]
+    taken = [Box(x - 1, inside.bottom, x + 1, inside.top) for x in line]
+    taken += [Box(x - 3, y - 3, x + 3, y + 3) for x, y in (axes.transData.transform(dot) * points for dot in dots)]
+    for row, name, box in zip(rows, names, place(marks, names, inside, taken), strict=True):
+        axes.annotate(
+            name,
+            (box.left, box.bottom),
+            xycoords="figure points",
+            va="bottom",
+            fontweight="bold" if row.ships else "normal",
+            color=MARKS[row.role][0],
+        )
+
+
+def _short_label(row: Row) -> str:
+    """A row's name without what colour and star say already."""
+    return text.label(row).replace(" (ships)", "").replace("student ", "")
+
+
+def _limits(axes: Axes, target: Target) -> None:
+    """The budget's lines: latency upright, least accuracy lying."""
+    latency, least = target.budget.max_latency, target.budget.min_accuracy
+    if latency is not None:
+        axes.axvline(latency, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.annotate(
+            f"budget {units.show_seconds(latency)}",
+            (latency, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, -2),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            color=LIMIT,
+        )
+    if least is not None:
+        axes.axhline(least, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)))
+
+
+def classes(report: Report) -> Figure | None:
+    """Accuracy of each class: student against teacher, the largest loss first; None where either is unknown."""
+    student = next((r for r in report.rows if r.ships), None) or next(
+        (r for r in report.rows if r.role == "student" and r.score), None
+    )
+    teacher = next((r for r in report.rows if student and r.role == "teacher" and r.target == student.target), None)
+    if not (student and student.score and teacher and teacher.score and student.score.per_class):
+        return None
+    names = student.artifact.signature.classes if student.artifact else ()
+    if not len(names) == len(student.score.per_class) == len(teacher.score.per_class):
+        return None
+    pairs = zip(names, student.score.per_class, teacher.score.per_class, strict=True)
+    known = sorted((ours - theirs, name, ours, theirs) for name, ours, theirs in pairs if ours == ours)
+    shown = known[:MOST_CLASSES][::-1]
+    figure, axes = _axes(height=0.9 + 0.24 * len(shown))
+    for i, (_, _, ours, theirs) in enumerate(shown):
+        axes.plot([ours, theirs], [i, i], color=RULE, linewidth=2.5, solid_capstyle="round", zorder=1)
+    axes.plot([theirs for *_, theirs in shown], range(len(shown)), "s", color=INK, markersize=5, markeredgewidth=0)
+    axes.plot([ours for *_, ours, _ in shown], range(len(shown)), "o", color=ACCENT, markersize=6, markeredgewidth=0)
+    axes.set_yticks(range(len(shown)), [_short(name) for _, name, *_ in shown])
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.0f} %"))
+    axes.set_xlabel("accuracy" if len(shown) == len(known) else f"accuracy ({len(shown)} of {len(known)} classes)")
+    return figure
+
+
+def distribution(report: Report, target: Target) -> Figure | None:
+    """Share of inferences that were done by a time, for each timed file: where the curve crosses 90 % is the p90."""
+    rows = [r for r in text.summary(report) if r.target == target.name and r.measurement.latency]
+    if not rows:
+        return None
+    figure, axes = _axes()
+    for row in rows:
+        assert row.measurement.latency is not None
+        values = np.concatenate([np.asarray(session) for session in row.measurement.latency.sessions])
+        shares = np.linspace(0, 0.999, 300)
+        colour = MARKS[row.role][0]
+        style = "-" if row.ships or row.role == "teacher" else (0, (3, 1.5))
+        axes.plot(
+            np.quantile(values, shares), shares, color=colour, linewidth=2.2 if row.ships else 1.3, linestyle=style
+        )
+    axes.set_xscale("log")
+    axes.axhline(0.9, color=SOFT, linewidth=0.8, linestyle=(0, (1, 2)))
+    axes.annotate(
+        "p90", (1, 0.9), xycoords="axes fraction", xytext=(0, -9), textcoords="offset points", ha="right", color=SOFT
+    )
+    _limits(axes, target.model_copy(update={"budget": target.budget.model_copy(update={"min_accuracy": None})}))
+    _log_seconds(axes)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
+    axes.set_ylim(0, 1.0)
+    axes.set_xlim(left=axes.get_xlim()[0] / 5)  # room for a name
+    _name_curves(axes, rows)
+    axes.set_xlabel("latency of one inference (log scale)")
+    axes.set_ylabel("inferences done by then")
+    return figure
+
+
+def _name_curves(axes: Axes, rows: Sequence[Row]) -> None:
+    """Name each curve beside it, on the side where the next curve is farther, at a height of its own."""
+    low, high = (float(np.log(x)) for x in axes.get_xlim())
+    ordered = sorted(rows, key=_median)
+    middles = [low, *(float(np.log(_median(row))) for row in ordered), high]
+    for i, row in enumerate(ordered):
+        assert row.measurement.latency is not None
+        height = 0.12 + 0.14 * i
+        left = middles[i + 1] - middles[i] > middles[i + 2] - middles[i + 1]
+        values = np.concatenate([np.asarray(session) for session in row.measurement.latency.sessions])
+        axes.annotate(
+            _short_label(row),
+            (float(np.quantile(values, height)), height),
+            xytext=(-6 if left else 6, -3),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            color=MARKS[row.role][0],
+            fontweight="bold" if row.ships else "normal",
+        )
+
+
+def _median(row: Row) -> float:
+    return row.measurement.latency.p50 if row.measurement.latency else 0.0
+
+
+def _axes(height: float = HEIGHT) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    return figure, axes
+
+
+def _log_seconds(axes: Axes) -> None:
+    """Ticks of a log axis as times with their unit."""
+    low, high = axes.get_xlim()
+    wide = np.log10(high / low) > 1.7
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: units.show_seconds(x)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 18 else name[:17] + "…"
+
+
+def svg(figure: Figure, name: str) -> str:
+    """A figure as an inline SVG element; ids carry `name`, so that several stand on one page."""
+    stream = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    page = stream.getvalue()
+    page = page[page.index("<svg") :]
+    page = re.sub(r"<metadata>.*?</metadata>", "", page, flags=re.DOTALL)
+    page = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", page)
+    page = re.sub(
+        r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg xmlns:xlink="http://www.w3.org/1999/xlink" \1>', page, count=1
+    )
+    for colour, variable in VARIABLES.items():
+        page = page.replace(colour, f"var({variable})")
+    return page
+
+
+def figures(report: Report) -> dict[str, str]:
+    """Every picture of a report that its numbers allow, as SVG by name."""
+    matplotlib.rcdefaults()
+    with matplotlib.rc_context(STYLE):
+        drawn = {"classes": classes(report)}
+        for i, target in enumerate(report.plan.targets):
+            drawn[f"tradeoff-{i}"] = tradeoff(report, target)
+            drawn[f"distribution-{i}"] = distribution(report, target)
+        return {name: svg(figure, name) for name, figure in drawn.items() if figure is not None}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Draw the report in the file arguments[0] into the folder arguments[1], one .svg a picture."""
+    report = Report.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
+    for name, page in figures(report).items():
+        (Path(arguments[1]) / f"{name}.svg").write_text(page, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

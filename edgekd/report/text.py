@@ -1,0 +1,161 @@
+"""Words and numbers of a report as short strings, for pages and prompts alike; each number with unit and basis."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgekd import units
+from edgekd.results import DeviceFacts, Interval, Measurement, Report, Role, Row, Score
+
+NONE = "–"
+_ROLES: dict[Role, str] = {
+    "teacher": "teacher",
+    "teacher-int8": "teacher",
+    "control": "student without teacher",
+    "student": "student distilled",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table: what is read first, and what must be known of it (interval, basis, device or reason)."""
+
+    main: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.main} ({self.note})" if self.note else self.main
+
+
+def label(row: Row) -> str:
+    """Name a row: who, in which precision, and whether this one ships."""
+    return f"{_ROLES[row.role]} {row.precision}" + (" (ships)" if row.ships else "")
+
+
+def device(facts: DeviceFacts | None) -> str:
+    """Name a device so that nobody takes a computer for a phone: what the user calls it, and its processor."""
+    if facts is None:
+        return "no device"
+    chip = facts.processor or facts.model
+    return facts.name if chip in facts.name else f"{facts.name} ({chip})"
+
+
+def share(value: float) -> str:
+    """0.9123 -> "91.2 %"; an unknown share is a dash."""
+    return units.show_share(value) if value == value else NONE
+
+
+def points(interval: Interval | None) -> Cell:
+    """A difference of shares in percentage points, with its 95 % interval."""
+    if interval is None:
+        return Cell(NONE)
+    return Cell(_minus(units.show_points(interval.value)), f"{_signed(interval.low)} to {_signed(interval.high)}")
+
+
+def _signed(value: float) -> str:
+    return _minus(f"{100 * value:+.1f}")
+
+
+def _minus(text: str) -> str:
+    """A typographic minus, and no sign on a zero."""
+    return "0.0" + text[4:] if text[:4] in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def accuracy(score: Score | None) -> Cell:
+    """Accuracy with its 95 % interval; the basis is named where it is not the target's own runtime."""
+    if score is None:
+        return Cell("not measured")
+    span = f"{100 * score.accuracy.low:.1f}–{100 * score.accuracy.high:.1f} %"
+    return Cell(share(score.accuracy.value), span if score.basis == "measured" else f"{span}, {score.basis}")
+
+
+def seconds(measurement: Measurement, quantile: str, place: str = "") -> Cell:
+    """One number of a latency ("p50", "p90", "p90_high", "p99", "quiet", "first", "load") with basis and place."""
+    if measurement.latency is None:
+        return Cell(_basis(measurement), measurement.why)
+    notes = [f"{measurement.basis} on {place}" if place else measurement.basis]
+    if not measurement.latency.stable:
+        notes.append("unstable")
+    return Cell(units.show_seconds(getattr(measurement.latency, quantile)), ", ".join(notes))
+
+
+def memory(measurement: Measurement) -> Cell:
+    """Peak memory over the empty runtime's, with its basis."""
+    if measurement.memory is None:
+        return Cell("not measured", "" if measurement.latency is None else measurement.why)
+    return Cell(units.show_size(measurement.memory), measurement.basis)
+
+
+def _basis(measurement: Measurement) -> str:
+    return "not measured" if measurement.basis == "measured" else measurement.basis
+
+
+def file_size(row: Row) -> Cell:
+    """Size of the row's file; a row without a file has none."""
+    return Cell(units.show_size(row.artifact.size)) if row.artifact else Cell("no file")
+
+
+def parameters(row: Row) -> Cell:
+    """Number of parameters where the network is known."""
+    return Cell(units.show_count(row.size.params)) if row.size else Cell("unknown")
+
+
+def budget(row: Row) -> Cell:
+    """Does the row keep the budget, and if not, what it misses."""
+    return Cell({True: "yes", False: "no", None: NONE}[row.fits], "; ".join(row.missed))
+
+
+def summary(report: Report) -> tuple[Row, ...]:
+    """The rows that matter, by target: the teacher, its int8 file, the control, and what ships (else all tried)."""
+    chosen: list[Row] = []
+    for target in targets(report.rows):
+        rows = [row for row in report.rows if row.target == target]
+        shipped = [row for row in rows if row.ships]
+        students = shipped or [row for row in rows if row.role == "student"]
+        chosen += [row for row in rows if row.role == "teacher" and row.precision == "float32"]
+        chosen += [row for row in rows if row.role == "teacher-int8"]
+        chosen += _controls(rows, students)
+        chosen += students
+    return tuple(chosen)
+
+
+def _controls(rows: list[Row], students: list[Row]) -> list[Row]:
+    """Controls in the students' precisions, so that equals are compared; one that ships stands among the students."""
+    precisions = {row.precision for row in students}
+    controls = [row for row in rows if row.role == "control" and row not in students]
+    return [row for row in controls if row.precision in precisions] or controls
+
+
+def targets(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Names of the targets in the order of the rows."""
+    return tuple(dict.fromkeys(row.target for row in rows))
+
+
+def devices(rows: Iterable[Row]) -> tuple[DeviceFacts, ...]:
+    """The devices that measurements name, each once."""
+    known = [row.measurement.device for row in rows]
+    return tuple({facts.fingerprint: facts for facts in known if facts}.values())
+
+
+def cells(report: Report) -> tuple[tuple[Cell, ...], tuple[tuple[Cell, ...], ...]]:
+    """The main table: its header, and a row of cells for each row of `summary`.
+
+    Where all was measured on one device the header's notes name it, else each latency does.
+    """
+    several, places = len(targets(report.rows)) > 1, devices(report.rows)
+    here = f"on {device(places[0])}" if len(places) == 1 else ""
+    names = ("accuracy", "p90 latency", "file", "memory", "parameters", "fits the budget")
+    header = (Cell(""), *(Cell(name, here if name in ("p90 latency", "memory") else "") for name in names))
+    body = []
+    for row in summary(report):
+        place = "" if len(places) == 1 else device(row.measurement.device)
+        numbers = (accuracy(row.score), seconds(row.measurement, "p90", place), file_size(row), memory(row.measurement))
+        line = (Cell(label(row)), *numbers, parameters(row), budget(row))
+        body.append((Cell(row.target), *line) if several else line)
+    return ((Cell("target"), *header) if several else header), tuple(body)
+
+
+def table(report: Report) -> tuple[tuple[str, ...], ...]:
+    """The main table as rows of strings, the header first; a target's column stands first where there are several."""
+    header, body = cells(report)
+    titles = tuple(f"{cell.main} {cell.note}".strip() for cell in header)
+    return titles, *(tuple(str(cell) for cell in line) for line in body)

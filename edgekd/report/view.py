@@ -1,0 +1,168 @@
+"""What the pages of a report show, section by section, as cells of text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgekd import units
+from edgekd.report import text
+from edgekd.report.text import Cell
+from edgekd.results import Candidate, DeviceFacts, Report, Row, Trial
+
+STATUS = {"fits": "Keeps its budget", "missed": "Misses its budget", "inconclusive": "Not proven"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header, rows of cells, the rows that stand out, and the columns that hold words, not numbers (by number)."""
+
+    header: tuple[str, ...]
+    body: tuple[tuple[Cell, ...], ...]
+    strong: frozenset[int] = frozenset()
+    words: frozenset[int] = frozenset({0})
+
+
+def main(report: Report) -> Table:
+    """The table that answers the question; what ships stands out."""
+    header, body = text.cells(report)
+    if header[0].main:  # several targets: each row's name is followed by its target
+        header = header[1:]
+        body = tuple((Cell(line[1].main, line[0].main), *line[2:]) for line in body)
+    return Table(tuple(cell.main for cell in header), body, _ships(text.summary(report)))
+
+
+def markdown(table: Table) -> str:
+    """A table for report.md; what stands out is bold."""
+    lines = [table.header, tuple("---" for _ in table.header)]
+    for i, row in enumerate(table.body):
+        cells = tuple(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row)
+        lines.append(tuple(f"**{cell}**" if cell else "" for cell in cells) if i in table.strong else cells)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def accuracies(rows: Sequence[Row]) -> Table:
+    """Accuracy of every file, drop and agreement against the teacher, and parity with torch where it was judged."""
+    header = ("", "accuracy", "drop", "agrees with teacher", "agrees with torch", "fits the budget")
+    several = len(text.targets(rows)) > 1
+    return Table(header, tuple((_name(row, several), *_accuracies(row)) for row in rows), _ships(rows))
+
+
+def _name(row: Row, several: bool) -> Cell:
+    return Cell(text.label(row), row.target if several else "")
+
+
+def _accuracies(row: Row) -> tuple[Cell, ...]:
+    score = row.score
+    agreement = Cell(text.NONE) if score is None or score.agreement is None else Cell(text.share(score.agreement))
+    parity = Cell(text.NONE)
+    if score is not None and score.parity is not None:
+        parity = Cell(text.share(score.parity.agreement), f"relative error {score.parity.relative_error:.1g}")
+    drop = text.points(score.drop) if score is not None and row.role != "teacher" else Cell(text.NONE)
+    return text.accuracy(score), drop, agreement, parity, text.budget(row)
+
+
+def latencies(rows: Sequence[Row]) -> Table:
+    """Every number of every file's latency, with how it was taken."""
+    header = ("", "p50", "p90", "p90 at most", "p99", "quiet", "first", "load", "memory", "how")
+    several = len(text.targets(rows)) > 1
+    return Table(header, tuple((_name(row, several), *_latencies(row)) for row in rows), _ships(rows))
+
+
+def _latencies(row: Row) -> tuple[Cell, ...]:
+    measurement = row.measurement
+    memory = Cell(text.memory(measurement).main)
+    if measurement.latency is None:
+        return (*(Cell(text.NONE) for _ in range(7)), memory, Cell("not measured", measurement.why))
+    latency = measurement.latency
+    numbers = (latency.p50, latency.p90, latency.p90_high, latency.p99, latency.quiet, latency.first, latency.load)
+    runs = sum(len(session) for session in latency.sessions)
+    how = f"{runs} runs" if latency.stable else f"{runs} runs; unstable: {latency.why}"
+    return (*(Cell(units.show_seconds(number)) for number in numbers), memory, Cell(measurement.basis, how))
+
+
+def protocol(rows: Sequence[Row]) -> str:
+    """How latencies were taken: threads, processes and warm-up."""
+    timed = [row.measurement.latency for row in rows if row.measurement.latency]
+    if not timed:
+        return ""
+    threads = " or ".join(f"{n} thread{'' if n == 1 else 's'}" for n in sorted({one.threads for one in timed}))
+    processes, warmup = min(len(one.sessions) for one in timed), min(one.warmup_runs for one in timed)
+    return f"{threads}, one sample at a time, in {processes} fresh processes after {warmup} runs or more to warm up"
+
+
+def _ships(rows: Sequence[Row]) -> frozenset[int]:
+    return frozenset(i for i, row in enumerate(rows) if row.ships)
+
+
+def seeds(report: Report) -> Table | None:
+    """Test accuracy of each seed, with and without the teacher."""
+    if report.gain is None:
+        return None
+    pairs = zip(report.gain.distilled, report.gain.control, strict=True)
+    body = [
+        (
+            Cell(f"seed {report.plan.seed + i}"),
+            Cell(text.share(one)),
+            Cell(text.share(two)),
+            Cell(f"{100 * (one - two):+.1f} pp"),
+        )
+        for i, (one, two) in enumerate(pairs)
+    ]
+    return Table(("", "distilled", "without teacher", "difference"), tuple(body))
+
+
+def trials(found: Sequence[Trial]) -> Table:
+    """Every point of both grids, judged on the validation part; the best of each kind stands out."""
+    best = {
+        kind: max((t.validation_accuracy for t in found if t.kind == kind), default=0)
+        for kind in ("distilled", "control")
+    }
+    body = tuple(
+        (
+            Cell("distilled" if trial.kind == "distilled" else "without teacher"),
+            Cell(", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in trial.settings.items())),
+            Cell(text.share(trial.validation_accuracy)),
+            Cell(units.show_seconds(trial.seconds)),
+        )
+        for trial in found
+    )
+    strong = frozenset(i for i, trial in enumerate(found) if trial.validation_accuracy == best[trial.kind])
+    return Table(("", "settings", "validation accuracy", "training took"), body, strong, frozenset({0, 1}))
+
+
+def candidates(report: Report) -> Table:
+    """Students that were priced before any was trained; the chosen one stands out."""
+    names = text.targets(report.rows) or tuple(target.name for target in report.plan.targets)
+    header = ("student", "parameters", "multiply-adds", *(f"latency on {name}" for name in names),
+              *(f"{name} file" for name in names), "validation", "fits")  # fmt: skip
+    strong = frozenset(i for i, one in enumerate(report.candidates) if one.architecture == report.student)
+    return Table(header, tuple(_candidate(one, names) for one in report.candidates), strong)
+
+
+def _candidate(one: Candidate, names: Sequence[str]) -> tuple[Cell, ...]:
+    settings = ", ".join(f"{name} {value}" for name, value in one.architecture.family.settings.items())
+    return (
+        Cell(one.architecture.family.name, settings),
+        Cell(units.show_count(one.size.params)),
+        Cell(units.show_count(one.size.macs)),
+        *(Cell(units.show_seconds(one.latency[n]) if n in one.latency else text.NONE) for n in names),
+        *(Cell(units.show_size(one.file_size[n]) if n in one.file_size else text.NONE) for n in names),
+        Cell(text.NONE if one.validation_accuracy is None else text.share(one.validation_accuracy)),
+        Cell("yes" if one.fits else "no", one.why),
+    )
+
+
+def facts(device: DeviceFacts) -> tuple[tuple[str, str], ...]:
+    """What a device says of itself."""
+    runtimes = ", ".join(f"{name} {version}" for name, version in sorted(device.runtimes.items()))
+    found = (
+        ("device", text.device(device)),
+        ("model", device.model),
+        ("system", device.system),
+        ("processor", f"{device.processor}, {device.cores} cores"),
+        ("memory", units.show_size(device.memory)),
+        ("Python", device.python),
+        ("runtimes", runtimes),
+        ("governor", device.governor or "not known"),
+        ("temperature", "not known" if device.temperature is None else f"{device.temperature:.0f} °C"),
+    )
+    return tuple((name, value) for name, value in found if value)

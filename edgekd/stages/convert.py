@@ -1,0 +1,70 @@
+"""Convert a program to the file of a target's own runtime, in one precision."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgekd import files, plugins
+from edgekd.errors import Problem, UsageError
+from edgekd.plugins import Conversion
+from edgekd.results import Artifact
+from edgekd.steps import Convert
+from edgekd.views import Feed
+from edgekd.workspace import Workspace
+
+VERSION = 1
+PACKAGES = ("torch", "numpy")
+
+
+def run(step: Convert, out: Workspace) -> Artifact:
+    """Have the format's plug-in convert the program, with the calibration part prepared as the program wants it.
+
+    Raises UsageError for a precision that the format does not have, or where int8 lacks calibration samples.
+    """
+    torch.set_num_threads(1)
+    format = plugins.find("formats", step.format)
+    _check(step, format.PRECISIONS)
+    converted = format.convert(
+        Conversion(
+            program=out.locate(step.program.file),
+            signature=step.program.signature,
+            precision=step.precision,
+            calibration=_calibration(step, out),
+            folder=out.folder,
+        )
+    )
+    return Artifact(
+        file=out.file(converted.name),
+        format=step.format,
+        precision=step.precision,
+        signature=converted.signature,
+        golden=step.program.golden,
+        size=files.size(out.path(converted.name)),
+        graph=step.program.digest,
+        made_by=converted.made_by,
+        notes=converted.notes,
+    )
+
+
+def _check(step: Convert, precisions: tuple[str, ...]) -> None:
+    """Raise UsageError before the converter starts, if it cannot do what is asked."""
+    problems = []
+    if step.precision not in precisions:
+        message = f"the format {step.format} has no precision {step.precision!r}"
+        problems.append(Problem("precision", message, f"Choose from: {', '.join(precisions)}"))
+    calibration = step.splits.parts.get("calibration")
+    if step.precision == "int8" and (calibration is None or not calibration.count):
+        message = "int8 needs calibration samples, and the data has none"
+        problems.append(Problem("data.calibration", message, "Set it to 64 or more, or use float32"))
+    if problems:
+        raise UsageError(*problems)
+
+
+def _calibration(step: Convert, out: Workspace) -> Mapping[str, NDArray[np.float32]]:
+    """Prepared calibration inputs by name; none where the data has no such part."""
+    if "calibration" not in step.splits.parts:
+        return {}
+    feed = Feed(out, step.splits, "calibration", step.program.signature, augment=False, seed=0)
+    return feed.batch(np.arange(feed.count))

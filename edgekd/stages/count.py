@@ -1,0 +1,72 @@
+"""List the students of a family with their exact sizes, before anything is trained."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgekd import networks, sizes
+from edgekd.results import Counted, Option, Signature, Size
+from edgekd.spec import Architecture, Teacher
+from edgekd.steps import Count
+from edgekd.views import Feed
+from edgekd.workspace import Workspace
+
+VERSION = 1
+PACKAGES = ("torch", "pydantic")
+
+
+def run(step: Count, out: Workspace) -> Counted:
+    """Count every option of the student's family, smallest first, and the teacher where it is a torch network."""
+    torch.set_num_threads(1)
+    signature = networks.signature(step.splits, step.student.image, out)
+    sample = _sample(step, signature, out)
+    options = []
+    architectures = _architectures(step, signature)
+    for number, architecture in enumerate(architectures):
+        options.append(
+            Option(architecture=architecture, size=_size(architecture, sample, signature, step.student.search))
+        )
+        if number % 8 == 0:
+            out.progress(number / len(architectures), f"{number} of {len(architectures)} students counted")
+    options.sort(key=lambda option: (option.size.macs, option.size.params))
+    return Counted(options=tuple(options), teacher=None if step.teacher is None else _teacher(step, step.teacher, out))
+
+
+def _architectures(step: Count, signature: Signature) -> tuple[Architecture, ...]:
+    """What may be chosen: the family's space around the settings as written, or those alone without a search."""
+    written = Architecture(family=step.student.family, image=step.student.image)
+    if not step.student.search:
+        return (written,)
+    family, settings = networks.configured("students", step.student.family)
+    return tuple(
+        written.model_copy(
+            update={"family": step.student.family.model_copy(update={"settings": option.model_dump(mode="json")})}
+        )
+        for option in family.space(settings, signature.inputs)
+    )
+
+
+def _size(architecture: Architecture, sample: Mapping[str, Tensor], signature: Signature, search: bool) -> Size:
+    """Size of one student. In a search it is built without memory for its weights, so that large ones cost nothing."""
+    if not search or architecture.family.files:
+        # a user's own code or weights may need real tensors
+        return sizes.size(networks.build(architecture, signature), sample, signature)
+    with torch.device("meta"):
+        module = networks.build(architecture, signature)
+    return sizes.size(module, {name: value.to("meta") for name, value in sample.items()}, signature)
+
+
+def _teacher(step: Count, teacher: Teacher, out: Workspace) -> Size | None:
+    """The teacher's own size, None where there is no torch network to count."""
+    signature = networks.signature(step.splits, teacher.image, out)
+    kind, settings = networks.configured("teachers", teacher.source)
+    oracle = kind.load(settings, networks.paths(teacher.source), signature, teacher.trust)
+    return None if oracle.module is None else sizes.size(oracle.module, _sample(step, signature, out), signature)
+
+
+def _sample(step: Count, signature: Signature, out: Workspace) -> dict[str, Tensor]:
+    """One real sample: ids and masks of zeros could lead a network astray."""
+    feed = Feed(out, step.splits, "train", signature, augment=False, seed=0)
+    return {name: torch.tensor(value) for name, value in feed.batch(np.zeros(1, np.int64)).items()}

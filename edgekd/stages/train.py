@@ -1,0 +1,262 @@
+"""Train networks on cached soft targets and ground truth, or on ground truth alone; goes on where a kill stopped it."""
+
+import json
+import math
+import pickle
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import save_file
+from torch import Tensor
+
+from edgekd import files, networks
+from edgekd.batches import Order, Prepared, Rows
+from edgekd.errors import EdgekdError, Problem, UsageError
+from edgekd.learning import Judge, Learner, optimizer, rate
+from edgekd.plugins import Batch
+from edgekd.results import Checkpoint, File, Signature, Trained
+from edgekd.steps import Train
+from edgekd.views import Feed
+from edgekd.workspace import Workspace
+
+VERSION = 1
+PACKAGES = ("torch", "lightning-fabric", "safetensors", "numpy")
+RESUMES = True
+
+RESUME = "resume.pt"
+SAVE_SECONDS = 10.0
+SAY_SECONDS = 0.4
+EVALUATIONS = 10
+SETTLE = 32
+
+Outputs = Mapping[str, Tensor]
+Loss = Callable[[Sequence[Outputs], Batch], Tensor]
+
+
+@dataclass
+class Position:
+    """How far a training is: finished steps, seconds spent, losses since the last evaluation, and all evaluations."""
+
+    step: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run(step: Train, out: Workspace) -> Trained:
+    """Train with AdamW, warm-up and cosine; the averaged weights at the end are the answer, nothing is picked.
+
+    Without soft targets only labelled samples are drawn, for the same number of optimizer steps. Raises EdgekdError if
+    the loss stops being finite; the last good weights are kept.
+    """
+    # Two trainings run side by side, one on each core; denormal numbers would slow the late steps down.
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(step.seed)
+    training = Training(step, out)
+    position = training.resume() if out.resumed else Position()
+    training.save(position)
+    before, saved, said = time.monotonic() - position.seconds, time.monotonic(), 0.0
+    while position.step < training.total:
+        training.advance(position)
+        now = time.monotonic()
+        position.seconds = now - before
+        if evaluated := training.due(position):
+            training.evaluate(position)
+        if evaluated or now - saved > SAVE_SECONDS:
+            training.save(position)
+            saved = now
+        if evaluated or now - said > SAY_SECONDS:
+            training.say(position)
+            said = now
+    return training.finish(position)
+
+
+class Training:
+    """A training of one or more networks: takes a step, judges, saves its state and goes back to it."""
+
+    def __init__(self, step: Train, out: Workspace) -> None:
+        self.step, self.out = step, out
+        schedule, soft = step.schedule, step.soft_targets
+        self.epoch = math.ceil(step.splits.parts["train"].count / schedule.batch)
+        self.total = self.epoch * schedule.epochs
+        signatures = [networks.signature(step.splits, network.image, out) for network in step.networks]
+        self.loss = _loss(step)
+        self.labels = np.array(out.load(step.splits.parts["train"].labels), np.int64)
+        rows = _rows(step, self.labels)
+        self.soft = None if soft is None else np.asarray(out.load(soft.train))
+        views = _views(step, signatures)
+        self.order = Order(rows, schedule.batch, views, step.seed)
+        self.fabric = Fabric(accelerator="cpu", devices=1)
+        self.learners, self.judges = [], []
+        for number, signature in enumerate(signatures):
+            module = networks.build(step.networks[number], signature)
+            if step.init:
+                networks.load_weights(module, out.locate(step.init[number].weights))
+            feed = Feed(
+                out, step.splits, "train", signature, step.augment, step.view_seed if soft is None else soft.seed
+            )
+            inputs = Prepared(feed, signature, rows, views)
+            self.learners.append(Learner(self.fabric, module, signature, inputs, schedule.ema_decay))
+            self.judges.append(Judge(step.metric, Feed(out, step.splits, "validation", signature, False, 0), signature))
+        chosen = optimizer([learner.module for learner in self.learners], schedule)
+        self.optimizer = self.fabric.setup_optimizers(chosen)
+
+    def advance(self, position: Position) -> None:
+        """Take one optimizer step."""
+        rows, views = self.order(position.step)
+        teacher = None if self.soft is None else torch.from_numpy(self.soft[views, rows])
+        outputs = [learner(rows, views) for learner in self.learners]
+        loss = self.loss(outputs, Batch(labels=torch.from_numpy(self.labels[rows]), teacher=teacher))
+        value = loss.item()
+        if not math.isfinite(value):
+            raise self._diverged(position, value)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate(self.step.schedule, position.step, self.total)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        for learner in self.learners:
+            learner.follow(position.step)
+        position.step += 1
+        position.losses.append(value)
+
+    def due(self, position: Position) -> bool:
+        """Whether an evaluation is due: at the end of every epoch, or of every few where there are many."""
+        every = self.epoch * max(1, self.step.schedule.epochs // EVALUATIONS)
+        return position.step % every == 0 or position.step == self.total
+
+    def evaluate(self, position: Position) -> None:
+        """Judge the averaged weights on the validation part; for the history only, no choice hangs on it."""
+        if position.step == self.total:
+            for learner in self.learners:
+                learner.settle(self.order(number) for number in range(min(self.epoch, SETTLE)))
+        accuracies = [judge(learner) for judge, learner in zip(self.judges, self.learners, strict=True)]
+        loss = sum(position.losses) / max(1, len(position.losses))
+        epoch = position.step / self.epoch
+        position.history.append({"epoch": epoch, "loss": loss, "validation_accuracy": accuracies})
+        position.losses.clear()
+
+    def say(self, position: Position) -> None:
+        """Tell the build how far the training is."""
+        text = f"epoch {min(position.step // self.epoch + 1, self.step.schedule.epochs)} of {self.step.schedule.epochs}"
+        loss = position.losses[-1] if position.losses else position.history[-1]["loss"]
+        text += f", loss {loss:.3f}"
+        if position.history:
+            shown = ", ".join(f"{100 * value:.1f} %" for value in position.history[-1]["validation_accuracy"])
+            text += f", validation accuracy {shown}"
+        self.out.progress(position.step / self.total, text)
+
+    def save(self, position: Position) -> None:
+        """Write everything that a killed training needs to go on bit for bit, whole or not at all."""
+        if not all(learner.finite() for learner in self.learners):
+            return
+        state = asdict(position) | {
+            "learners": [learner.state() for learner in self.learners],
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        temporary = self.out.path(f".{RESUME}")
+        torch.save(state, temporary)
+        temporary.replace(self.out.path(RESUME))
+
+    def resume(self) -> Position:
+        """Go back to the state that a killed worker left, or start where there is none that can be read."""
+        try:
+            state = torch.load(self.out.path(RESUME), map_location="cpu", weights_only=True)
+        except (FileNotFoundError, EOFError, RuntimeError, pickle.UnpicklingError):
+            return Position()
+        for learner, saved in zip(self.learners, state["learners"], strict=True):
+            learner.restore(saved)
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        return Position(state["step"], state["seconds"], state["losses"], state["history"])
+
+    def finish(self, position: Position) -> Trained:
+        """Write the averaged weights and the history of each network."""
+        if not position.history:
+            self.evaluate(position)
+        checkpoints = []
+        for number, learner in enumerate(self.learners):
+            history = [
+                entry | {"validation_accuracy": entry["validation_accuracy"][number]} for entry in position.history
+            ]
+            files.write(self.out.path(f"history-{number}.json"), json.dumps(history, indent=1))
+            checkpoints.append(
+                Checkpoint(
+                    architecture=self.step.networks[number],
+                    weights=self._write(f"weights-{number}.safetensors", learner.average.state_dict()),
+                    validation_accuracy=history[-1]["validation_accuracy"],
+                    history=self.out.file(f"history-{number}.json"),
+                    epochs=self.step.schedule.epochs,
+                    steps=position.step,
+                    seconds=position.seconds,
+                    seed=self.step.seed,
+                )
+            )
+        self.out.path(RESUME).unlink(missing_ok=True)
+        return Trained(checkpoints=tuple(checkpoints))
+
+    def _write(self, name: str, state: Mapping[str, Tensor]) -> File:
+        # safetensors wants plain memory layouts; a clone parts tensors that share memory, such as tied weights
+        save_file({key: value.contiguous().clone() for key, value in state.items()}, self.out.path(name))
+        return self.out.file(name)
+
+    def _diverged(self, position: Position, loss: float) -> EdgekdError:
+        """Keep the last good weights under a name of their own, and say what happened and what to try."""
+        schedule, epoch = self.step.schedule, position.step // self.epoch + 1
+        at, path = rate(schedule, position.step, self.total), self.out.path("last-good-0.safetensors")
+        kept = "No weights before it were finite"
+        if self.out.path(RESUME).exists():
+            kept = f"The last good weights, of step {self.resume().step}, are in {path}"
+            for number, learner in enumerate(self.learners):
+                self._write(f"last-good-{number}.safetensors", learner.average.state_dict())
+        return EdgekdError(
+            f"The loss became {loss} at step {position.step + 1} of {self.total} (epoch {epoch}, "
+            f"learning rate {at:.2g})."
+            f" {kept}. Try a learning rate of {schedule.learning_rate / 3:.1g} or a longer warm-up, "
+            "and look for NaN or huge values in the data and in the teacher's outputs"
+        )
+
+
+def _loss(step: Train) -> Loss:
+    """The scheme's loss of the weighted objectives; raises UsageError for one that lacks the teacher it needs."""
+    terms, problems = [], []
+    for objective in step.objectives:
+        kind, settings = networks.configured("objectives", objective.use)
+        if not objective.weight:
+            continue
+        if kind.NEEDS_TEACHER and step.soft_targets is None:
+            hint = "Train it with soft targets, or leave this objective out"
+            problems.append(Problem("objectives", f"{objective.use.name} needs a teacher, and there is none", hint))
+        terms.append(partial(_weighted, objective.weight, partial(kind.loss, settings)))
+    if problems or not terms:
+        raise UsageError(*problems or [Problem("objectives", "there is nothing to learn from", "Weigh one above zero")])
+    scheme, settings = networks.configured("schemes", step.scheme)
+    return partial(scheme.loss, settings, terms=terms)
+
+
+def _weighted(weight: float, loss: Callable[[Outputs, Batch], Tensor], outputs: Outputs, batch: Batch) -> Tensor:
+    return weight * loss(outputs, batch)
+
+
+def _rows(step: Train, labels: Rows) -> Rows:
+    """Sample numbers to draw from: all of them with soft targets, else the labelled ones."""
+    rows = np.arange(len(labels)) if step.soft_targets else np.flatnonzero(labels >= 0)
+    if not len(rows):
+        what = "samples" if step.soft_targets else "labelled samples"
+        raise UsageError(Problem("data", f"the train part has no {what}", "Add some, or hold out fewer"))
+    return rows
+
+
+def _views(step: Train, signatures: Sequence[Signature]) -> int:
+    """How many views of a sample there are to draw from; where nothing is an image, all views are the same."""
+    if not step.augment or all(spec.preprocess is None for signature in signatures for spec in signature.inputs):
+        return 1
+    return step.views if step.soft_targets is None else step.soft_targets.views

@@ -1,0 +1,56 @@
+"""What is ahead: counted from the plan, judged by the same rules as the search."""
+
+from edgekd.flags import Flags
+from edgekd.forecast import forecast
+from edgekd.recipe import load_plan
+from edgekd.results import Counted, DeviceFacts, File, Option, PartFiles, Size, Splits
+from edgekd.spec import Architecture, Choice
+
+FILE = File(entry="0", name="y", sha256="0", size=0)
+PART = PartFiles(inputs={}, labels=FILE, count=1000, labelled=100, digest="0")
+SPLITS = Splits(parts={"train": PART, "validation": PART}, classes=("a", "b"))
+FACTS = DeviceFacts(
+    name="this computer (test)",
+    fingerprint="0",
+    model="",
+    system="",
+    processor="",
+    cores=2,
+    memory=1,
+    python="3",
+    runtimes={"tflite": "1"},
+)
+
+
+def counted(*sizes: tuple[int, int], teacher: tuple[int, int] = (100_000, 1_000_000)) -> Counted:
+    architecture = Architecture(family=Choice(name="resnet"))
+    options = tuple(Option(architecture=architecture, size=Size(params=p, macs=m)) for p, m in sizes)
+    return Counted(options=options, teacher=Size(params=teacher[0], macs=teacher[1]))
+
+
+def test_limits_leave_out_students_and_are_named():
+    plan = load_plan(None, Flags(target=("tflite",), max_params="5k", max_latency="1ms"))
+    told = forecast(plan, SPLITS, counted((1000, 10_000), (9000, 50_000), (90_000, 900_000)), {"this-computer": FACTS})
+    assert (told.students, told.within, told.possible) == (3, 1, True)
+    text = "\n".join(told.binds)
+    assert "2 students are over the limit: parameters" in text
+    assert "1 students are over the limit: 0.25 of the teacher's parameters" in text
+    assert "tflite: latency is measured on this computer (test)" in text
+
+
+def test_nothing_possible_is_said():
+    plan = load_plan(None, Flags(target=("tflite",), max_params="10"))
+    told = forecast(plan, SPLITS, counted((1000, 10_000)), {"this-computer": FACTS})
+    assert not told.possible and told.within == 0
+
+
+def test_a_latency_budget_that_cannot_be_judged_here_is_told():
+    plan = load_plan(None, Flags(target=("onnx",), max_latency="1ms"))
+    told = forecast(plan, SPLITS, counted((1000, 10_000)), {"this-computer": FACTS})
+    assert any("cannot be judged (inconclusive)" in text for text in told.binds)
+
+
+def test_more_effort_takes_longer():
+    plans = [load_plan(None, Flags(target=("tflite",), effort=name)) for name in ("quick", "standard", "thorough")]
+    told = [forecast(plan, SPLITS, counted((1000, 10_000)), {"this-computer": FACTS}).seconds for plan in plans]
+    assert told == sorted(told) and told[0] > 0
