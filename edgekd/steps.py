@@ -158,8 +158,8 @@ class Count(Step[Counted]):
 class Train(Step[Trained]):
     """Train networks together under one scheme. Without soft targets only labelled samples are drawn (the control).
 
-    `views` and `view_seed` say which augmented views a control sees: give those of Label, so that they are the distilled
-    student's. With soft targets both come from there.
+    `views` and `view_seed` say which augmented views a control sees: give those of Label, so that they are the
+    distilled student's. With soft targets both come from there.
     """
 
     stage: ClassVar[str] = "train"

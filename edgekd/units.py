@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+from collections.abc import Sequence
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-zA-Zµ%]*)\s*\Z")
 _TIME = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -64,32 +65,33 @@ def share(text: str | int | float) -> float:
     return value
 
 
+def _show(value: float, scales: Sequence[tuple[str, float]]) -> str:
+    """Three significant digits in the largest unit that keeps the number at one or more, never an exponent."""
+    for (unit, scale), (_, above) in zip(scales, (("", math.inf), *scales), strict=False):
+        shown = float(f"{value / scale:.3g}")
+        if shown >= 1 and value < above:
+            return f"{shown:.0f} {unit}" if shown >= 100 else f"{shown:.3g} {unit}"
+    unit, scale = scales[-1]
+    return f"{value / scale:.3g} {unit}"
+
+
 def show_seconds(value: float) -> str:
     """0.00123 -> "1.23 ms"; 95.0 -> "1 min 35 s"."""
     if value >= 3600:
         return f"{int(value // 3600)} h {int(value % 3600 // 60)} min"
     if value >= 60:
         return f"{int(value // 60)} min {int(value % 60)} s"
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= scale or unit == "µs":
-            return f"{value / scale:.3g} {unit}"
-    return "0 s"
+    return _show(value, (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)))
 
 
 def show_count(value: float) -> str:
     """12345 -> "12.3 k"; 999 -> "999"."""
-    for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value:.0f}"
+    return _show(value, (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))).rstrip()
 
 
 def show_size(value: float) -> str:
     """2048 -> "2 KiB"; 1500000 -> "1.43 MiB"."""
-    for unit, scale in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value:.0f} B"
+    return _show(value, (("GiB", 1024.0**3), ("MiB", 1024.0**2), ("KiB", 1024.0), ("B", 1.0)))
 
 
 def show_share(value: float) -> str:

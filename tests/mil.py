@@ -16,7 +16,7 @@ import torch
 from coremltools.converters.mil.frontend.milproto.load import load as load_program
 from torch.nn import functional as F
 
-from edgekd.views import Feed
+from edgekd.samples.views import Feed
 from edgekd.workspace import Workspace, locate
 from tests import converted as toy
 

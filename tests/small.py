@@ -70,7 +70,10 @@ def _weights(name: str, *shape: int) -> onnx.TensorProto:
 
 def write_image_model(path: Path) -> None:
     """Every pixel counts: a linear layer over all of them."""
-    nodes = [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("MatMul", ["flat", "weights"], ["logits"])]
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+    ]
     _write(path, nodes, IMAGES, [_weights("weights", 144, 3)])
 
 

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd import networks
-from edgekd.batches import Order, Prepared
-from edgekd.views import Feed
+from edgekd.nets import networks
+from edgekd.nets.batches import Order, Prepared
+from edgekd.samples.views import Feed
 from tests import learnable
 
 

@@ -15,11 +15,11 @@ from edgekd import cli
 from edgekd.cli import build as build_command
 from edgekd.cli import plan as plan_command
 from edgekd.cli.build import default_out
-from edgekd.effort import PRESETS
+from edgekd.commands.forecast import Forecast
 from edgekd.errors import Problem, StepFailed, UsageError
-from edgekd.flags import Flags
-from edgekd.forecast import Forecast
-from edgekd.recipe import load_plan
+from edgekd.recipes.effort import PRESETS
+from edgekd.recipes.flags import Flags
+from edgekd.recipes.recipe import load_plan
 from edgekd.results import Measurement, PartFiles, Report, Row, Splits
 from edgekd.spec import Architecture, Choice, Plan
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from edgekd.comparison import Change, compare, regressions
-from edgekd.flags import Flags
-from edgekd.recipe import load_plan
+from edgekd.commands.comparison import Change, compare, regressions
+from edgekd.recipes.flags import Flags
+from edgekd.recipes.recipe import load_plan
 from edgekd.results import Report
 
 

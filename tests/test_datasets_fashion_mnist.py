@@ -57,7 +57,7 @@ def test_missing_files_say_what_to_install(files: Path) -> None:
         read(files)
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"something else")])
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"something else", mtime=0)])
 def test_damaged_files_are_named(files: Path, content: bytes) -> None:
     (files / "train-labels-idx1-ubyte.gz").write_bytes(content)
     with pytest.raises(UsageError, match=r"train-labels-idx1-ubyte\.gz is damaged or not Fashion-MNIST's"):

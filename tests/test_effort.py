@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgekd.effort import PRESETS, describe
+from edgekd.recipes.effort import PRESETS, describe
 
 
 @pytest.mark.parametrize(("name", "seeds"), [("quick", 1), ("standard", 3), ("thorough", 5)])

@@ -1,8 +1,8 @@
 """What is ahead: counted from the plan, judged by the same rules as the search."""
 
-from edgekd.flags import Flags
-from edgekd.forecast import forecast
-from edgekd.recipe import load_plan
+from edgekd.commands.forecast import forecast
+from edgekd.recipes.flags import Flags
+from edgekd.recipes.recipe import load_plan
 from edgekd.results import Counted, DeviceFacts, File, Option, PartFiles, Size, Splits
 from edgekd.spec import Architecture, Choice
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from edgekd import inference
 from edgekd.errors import UsageError
+from edgekd.nets import inference
 from edgekd.results import Signature, TensorSpec
 
 SIGNATURE = Signature(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lightning_fabric import Fabric
 from torch import nn
 
-from edgekd.learning import Learner, optimizer, rate
+from edgekd.nets.learning import Learner, optimizer, rate
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import Schedule
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd import networks
 from edgekd.errors import UsageError
-from edgekd.networks import forward, named, user_function, user_module
+from edgekd.nets import networks
+from edgekd.nets.networks import forward, named, user_function, user_module
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import Architecture, Choice, Image, UserFile
 from tests import learnable

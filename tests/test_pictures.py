@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekd import pictures
 from edgekd.runtimes import preprocess
+from edgekd.samples import pictures
 
 
 @pytest.fixture(params=[(28, 1), (96, 3)], ids=["gray 28", "colour 96"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd import programs
+from edgekd.nets import programs
 from edgekd.results import Signature, TensorSpec
 
 SIGNATURE = Signature(

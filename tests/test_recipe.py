@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgekd.errors import UsageError
-from edgekd.flags import Flags
-from edgekd.recipe import load_plan
+from edgekd.recipes.flags import Flags
+from edgekd.recipes.recipe import load_plan
 from edgekd.spec import KEY, Budget
 
 TARGET = Flags(target=("tflite",))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekd import sampling
 from edgekd.plugins import Pool, Source
+from edgekd.samples import sampling
 from edgekd.spec import Choice, Data
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.backends.cuda import flash_sdp_enabled
 from torch.nn import functional as F
 
-from edgekd import sizes
+from edgekd.nets import sizes
 from edgekd.results import Signature, Size, TensorSpec
 
 

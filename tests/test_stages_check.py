@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd import networks
+from edgekd.nets import networks
 from edgekd.results import Checked
 from edgekd.spec import Choice, Data, Effort, Image, Plan, Schedule, Student, Target, Teacher, UserFile
 from edgekd.stages import check

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from edgekd import networks
+from edgekd.nets import networks
 from edgekd.results import Size
 from edgekd.spec import Architecture, Choice, Student, Teacher, UserFile
 from edgekd.stages import count

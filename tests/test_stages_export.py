@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgekd import networks, programs
 from edgekd.errors import UsageError
+from edgekd.nets import networks, programs
 from edgekd.results import Checkpoint, Program
 from edgekd.spec import Architecture, Choice, Image, Teacher, UserFile
 from edgekd.stages import export

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from edgekd import networks
 from edgekd.errors import UsageError
+from edgekd.nets import networks
 from edgekd.results import SoftTargets, Splits
+from edgekd.samples.views import Feed
 from edgekd.spec import Choice, Image, Teacher, UserFile
 from edgekd.stages import label
 from edgekd.steps import Label
-from edgekd.views import Feed
 from tests import learnable
 
 IMAGE = Image(size=12, channels="gray", mean=(0.3,), std=(0.2,))

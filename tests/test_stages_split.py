@@ -11,10 +11,10 @@ from PIL import Image as Picture
 from edgekd import files
 from edgekd.errors import UsageError
 from edgekd.results import File, Signature, Splits, TensorSpec
+from edgekd.samples.views import Feed
 from edgekd.spec import Choice, Data, Image, UserFile
 from edgekd.stages import split
 from edgekd.steps import Split
-from edgekd.views import Feed
 from edgekd.workspace import Workspace
 
 KEY = "ab" * 32

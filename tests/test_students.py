@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
-from edgekd import files, networks, sizes
+from edgekd import files
 from edgekd.errors import UsageError
+from edgekd.nets import networks, sizes
 from edgekd.results import Signature, Size, TensorSpec
 from edgekd.spec import Architecture, Choice, UserFile
 from edgekd.students import convnet, module, resnet

@@ -6,7 +6,7 @@ import pytest
 
 from edgekd import plugins
 from edgekd.errors import UsageError
-from edgekd.targets import formats, read_addresses, read_format, read_name, split, value
+from edgekd.recipes.targets import formats, read_addresses, read_format, read_name, split, value
 
 
 @pytest.mark.parametrize(

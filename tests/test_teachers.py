@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from edgekd import files as digests
-from edgekd import networks
 from edgekd.errors import UsageError
+from edgekd.nets import networks
 from edgekd.plugins import Oracle
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import Choice, Image, UserFile

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekd import views
 from edgekd.results import PartFiles, Preprocess, Signature, Splits, TensorSpec
 from edgekd.runtimes.preprocess import prepare
-from edgekd.views import Feed, augment
+from edgekd.samples import views
+from edgekd.samples.views import Feed, augment
 from edgekd.workspace import Workspace
 
 KEY = "ab" * 32

@@ -12,7 +12,7 @@ from torch import nn
 
 from edgekd import files
 from edgekd.errors import UsageError
-from edgekd.weights import load_weights
+from edgekd.nets.weights import load_weights
 
 
 def network(seed: int, inner: int = 4) -> nn.Module:

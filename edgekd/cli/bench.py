@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from edgekd import units
-from edgekd.bench import Benched, bench
 from edgekd.cli import options as o
 from edgekd.cli import output
+from edgekd.commands.bench import Benched, bench
 from edgekd.report import text
 
 app = typer.Typer(add_completion=False)

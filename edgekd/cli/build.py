@@ -10,9 +10,9 @@ from edgekd.catalog import shown
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
-from edgekd.effort import describe
 from edgekd.errors import Problem, UsageError
-from edgekd.recipe import load_plan
+from edgekd.recipes.effort import describe
+from edgekd.recipes.recipe import load_plan
 from edgekd.report.text import table
 from edgekd.results import Report
 from edgekd.spec import Plan

@@ -9,7 +9,7 @@ from edgekd import units
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.runs import read_report
-from edgekd.comparison import Change, TargetChange, compare, regressions
+from edgekd.commands.comparison import Change, TargetChange, compare, regressions
 from edgekd.errors import Problem, UsageError
 
 app = typer.Typer(add_completion=False)

@@ -4,7 +4,7 @@ import typer
 
 from edgekd.cli import options as o
 from edgekd.cli import output
-from edgekd.doctor import examine, here
+from edgekd.commands.doctor import examine, here
 
 app = typer.Typer(add_completion=False)
 

@@ -9,9 +9,9 @@ from edgekd import files
 from edgekd.catalog import shown
 from edgekd.cli import options as o
 from edgekd.cli import output
+from edgekd.commands.starter import Start, compose
 from edgekd.errors import Problem, UsageError
-from edgekd.recipe import load_plan
-from edgekd.starter import Start, compose
+from edgekd.recipes.recipe import load_plan
 
 app = typer.Typer(add_completion=False)
 

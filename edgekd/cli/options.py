@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgekd.flags import Flags
+from edgekd.recipes.flags import Flags
 
 _BUDGET, _TRAINING, _WHERE = "Budget", "Training", "Where"
 

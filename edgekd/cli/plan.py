@@ -7,10 +7,10 @@ from edgekd.build import check
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
-from edgekd.effort import describe
-from edgekd.forecast import Forecast, forecast
+from edgekd.commands.forecast import Forecast, forecast
 from edgekd.policies.known import images
-from edgekd.recipe import load_plan
+from edgekd.recipes.effort import describe
+from edgekd.recipes.recipe import load_plan
 from edgekd.results import Splits
 from edgekd.spec import Plan
 from edgekd.steps import Count, Probe, Split

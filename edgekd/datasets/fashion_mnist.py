@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekd import pools
 from edgekd.errors import Problem, UsageError
 from edgekd.plugins import Array, Canvas, Source
+from edgekd.samples import pools
 from edgekd.spec import Value
 
 VERSION = 1

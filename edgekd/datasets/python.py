@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekd import pools
 from edgekd.errors import Problem, UsageError
 from edgekd.plugins import Canvas, Source
+from edgekd.samples import pools
 from edgekd.spec import Value
 
 VERSION = 1

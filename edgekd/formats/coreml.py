@@ -14,7 +14,8 @@ import coremltools as ct
 import numpy as np
 from coremltools.optimize import coreml as optimize
 
-from edgekd import files, programs
+from edgekd import files
+from edgekd.nets import programs
 from edgekd.plugins import Conversion, Converted
 from edgekd.results import Signature
 from edgekd.spec import Value

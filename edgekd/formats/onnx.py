@@ -23,7 +23,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from edgekd import programs
+from edgekd.nets import programs
 from edgekd.plugins import Conversion, Converted
 from edgekd.results import Signature
 from edgekd.spec import Value

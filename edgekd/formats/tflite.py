@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import fx
 from torch.export import Dim, ExportedProgram
 
-from edgekd import programs
+from edgekd.nets import programs
 from edgekd.plugins import Conversion, Converted
 from edgekd.results import Signature
 from edgekd.spec import Value

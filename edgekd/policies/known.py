@@ -6,12 +6,11 @@ from edgekd.spec import Budget, Choice, Image, Objective, Plan, Precision, Sched
 AUTO: tuple[Precision, ...] = ("float32", "int8")
 
 
-class Known(Value):
-    """The plan, its split, the teacher's soft targets and size, the students to choose from, and the devices' facts."""
+class Outlook(Value):
+    """The plan, its split, the teacher's size, the students to choose from, and the devices' facts."""
 
     plan: Plan
     splits: Splits
-    soft_targets: SoftTargets
     options: tuple[Option, ...]
     teacher: Size | None
     facts: dict[str, DeviceFacts]
@@ -23,6 +22,12 @@ class Known(Value):
     def runnable(self) -> tuple[Target, ...]:
         """Targets that can be measured."""
         return tuple(target for target in self.plan.targets if self.runtime(target))
+
+
+class Known(Outlook):
+    """All that, and the teacher's soft targets."""
+
+    soft_targets: SoftTargets
 
 
 def precisions(target: Target) -> tuple[Precision, ...]:

@@ -73,6 +73,7 @@ def _train(
         schedule=when,
         soft_targets=known.soft_targets if taught else None,
         views=known.soft_targets.views,
+        view_seed=known.soft_targets.seed,
         augment=known.plan.augment,
         metric=known.plan.data.metric,
         seed=seed,

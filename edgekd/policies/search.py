@@ -151,6 +151,7 @@ def _try(known: Known, fitting: Sequence[Candidate]) -> Policy[list[Candidate]]:
             schedule=schedule(plan.schedule, plan.effort.trial_epochs),
             soft_targets=known.soft_targets,
             views=known.soft_targets.views,
+            view_seed=known.soft_targets.seed,
             augment=plan.augment,
             metric=plan.data.metric,
             seed=plan.seed,

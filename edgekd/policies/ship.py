@@ -166,11 +166,18 @@ def _row(known: Known, target: Target, items: Sequence[Item], item: Item) -> Row
         size=item.program.size,
         artifact=item.artifact,
         measurement=measurement,
-        score=item.test,
+        score=_with_parity(item),
         fits=fits,
         missed=missed,
         notes=(*item.artifact.notes, *_disagreement(item)),
     )
+
+
+def _with_parity(item: Item) -> Score | None:
+    """The test score, with the parity that was checked on the whole validation part."""
+    if item.test is None or item.validation is None:
+        return item.test
+    return item.test.model_copy(update={"parity": item.validation.parity})
 
 
 def _disagreement(item: Item) -> tuple[str, ...]:

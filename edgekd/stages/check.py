@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgekd import inference, networks, plugins, units
+from edgekd import plugins, units
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import nearest
+from edgekd.nets import inference, networks
+from edgekd.nets.weights import check_sha256
 from edgekd.results import Checked, Mistake, Signature, TensorSpec
 from edgekd.spec import Architecture, Choice, Image, Plan, Student, Target, Teacher
 from edgekd.steps import Check
-from edgekd.weights import check_sha256
 from edgekd.workspace import Workspace
 
 VERSION = 1

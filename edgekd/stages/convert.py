@@ -10,8 +10,8 @@ from edgekd import files, plugins
 from edgekd.errors import Problem, UsageError
 from edgekd.plugins import Conversion
 from edgekd.results import Artifact
+from edgekd.samples.views import Feed
 from edgekd.steps import Convert
-from edgekd.views import Feed
 from edgekd.workspace import Workspace
 
 VERSION = 1

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgekd import networks, sizes
+from edgekd.nets import networks, sizes
 from edgekd.results import Counted, Option, Signature, Size
+from edgekd.samples.views import Feed
 from edgekd.spec import Architecture, Teacher
 from edgekd.steps import Count
-from edgekd.views import Feed
 from edgekd.workspace import Workspace
 
 VERSION = 1

@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgekd import inference, networks, programs, sizes
 from edgekd.errors import Problem, UsageError
+from edgekd.nets import inference, networks, programs, sizes
 from edgekd.results import Checkpoint, File, Program, Signature
+from edgekd.samples.views import Feed
 from edgekd.spec import Architecture, Teacher
 from edgekd.steps import Export
-from edgekd.views import Feed
 from edgekd.workspace import Workspace
 
 VERSION = 1

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import files, jobs, pictures
+from edgekd import files, jobs
 from edgekd.errors import EdgekdError
 from edgekd.results import GoldenSet, Signature
 from edgekd.runtimes import preprocess
+from edgekd.samples import pictures
 from edgekd.spec import Precision
 from edgekd.steps import Golden
 from edgekd.workspace import Workspace

@@ -9,13 +9,13 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from edgekd import inference, networks
 from edgekd.errors import Problem, UsageError
+from edgekd.nets import inference, networks
 from edgekd.plugins import Oracle
 from edgekd.results import File, Signature, SoftTargets
+from edgekd.samples.views import Feed
 from edgekd.spec import Part
 from edgekd.steps import Label
-from edgekd.views import Feed
 from edgekd.workspace import Workspace
 
 VERSION = 1

@@ -14,11 +14,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from edgekd import plugins, sampling
+from edgekd import plugins
 from edgekd.errors import UsageError
 from edgekd.mistakes import translate
 from edgekd.plugins import Array, Canvas, Source
 from edgekd.results import File, PartFiles, Splits
+from edgekd.samples import sampling
 from edgekd.spec import Choice, Image, Part, Value
 from edgekd.steps import Split
 from edgekd.workspace import Workspace

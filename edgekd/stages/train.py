@@ -15,14 +15,15 @@ from lightning_fabric import Fabric
 from safetensors.torch import save_file
 from torch import Tensor
 
-from edgekd import files, networks
-from edgekd.batches import Order, Prepared, Rows
+from edgekd import files
 from edgekd.errors import EdgekdError, Problem, UsageError
-from edgekd.learning import Judge, Learner, optimizer, rate
+from edgekd.nets import networks
+from edgekd.nets.batches import Order, Prepared, Rows
+from edgekd.nets.learning import Judge, Learner, optimizer, rate
 from edgekd.plugins import Batch
 from edgekd.results import Checkpoint, File, Signature, Trained
+from edgekd.samples.views import Feed
 from edgekd.steps import Train
-from edgekd.views import Feed
 from edgekd.workspace import Workspace
 
 VERSION = 1

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from torch import nn
 
-from edgekd import networks
+from edgekd.nets import networks
 from edgekd.results import TensorSpec
 from edgekd.spec import Value
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import JsonValue, field_validator, model_validator
 from torch import Tensor, nn
 
-from edgekd import inference, networks
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import Gather
+from edgekd.nets import inference, networks
 from edgekd.plugins import Oracle
 from edgekd.results import Signature
 from edgekd.spec import Choice, UserFile, Value

@@ -15,12 +15,12 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
-from edgekd import inference
 from edgekd.errors import Problem, UsageError
+from edgekd.nets import inference
+from edgekd.nets.weights import check_sha256
 from edgekd.plugins import Oracle
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import Value
-from edgekd.weights import check_sha256
 
 VERSION = 1
 PACKAGES = ("onnxruntime",)

@@ -8,12 +8,12 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import inference
 from edgekd.errors import Problem, UsageError
+from edgekd.nets import inference
+from edgekd.nets.weights import check_sha256
 from edgekd.plugins import Oracle
 from edgekd.results import Signature
 from edgekd.spec import Value
-from edgekd.weights import check_sha256
 
 VERSION = 1
 PACKAGES = ("numpy",)

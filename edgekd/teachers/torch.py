@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import JsonValue, model_validator
 from torch import nn
 
-from edgekd import inference, networks
+from edgekd.nets import inference, networks
 from edgekd.plugins import Oracle
 from edgekd.results import Signature
 from edgekd.spec import Architecture, Choice, Value

@@ -12,7 +12,7 @@ import pytest
 
 from edgekd import files, plugins
 from edgekd.results import Artifact, Program
-from edgekd.views import Feed
+from edgekd.samples.views import Feed
 from edgekd.workspace import Workspace, locate
 from tests import converted as toy
 

@@ -9,7 +9,8 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from edgekd import networks, plugins
+from edgekd import plugins
+from edgekd.nets import networks
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import Architecture, Choice, UserFile
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from edgekd.errors import UsageError
-from edgekd.networks import image_spec
+from edgekd.nets.networks import image_spec
 from edgekd.plugins import Declared, declared, find, names
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import Image, Value

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 
-from edgekd import networks
 from edgekd.errors import Problem, UsageError
+from edgekd.nets import networks
 from edgekd.results import Signature
 
 # torch.export treats sizes 0 and 1 as constants, so a batch that shall vary is traced with another size.

@@ -10,12 +10,13 @@ from typing import Any
 
 from edgekd import plugins
 from edgekd.catalog import DEFAULT_RECIPE, Entry, Page, Table, card, read_page
-from edgekd.choices import choose, expand, read_image
-from edgekd.effort import PRESETS
 from edgekd.errors import Problem, UsageError
-from edgekd.flags import Flags
 from edgekd.mistakes import Gather, nearest
-from edgekd.parsing import parse
+from edgekd.recipes.choices import choose, expand, read_image
+from edgekd.recipes.effort import PRESETS
+from edgekd.recipes.flags import Flags
+from edgekd.recipes.parsing import parse
+from edgekd.recipes.targets import read_addresses, read_targets
 from edgekd.spec import (
     Data,
     Effort,
@@ -28,7 +29,6 @@ from edgekd.spec import (
     Teacher,
     Value,
 )
-from edgekd.targets import read_addresses, read_targets
 
 SECTIONS = ("data", "teacher", "student", "train", "target")
 DATA_KEYS = (*(key for key in Data.model_fields if key != "source"), "name")

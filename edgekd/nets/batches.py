@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekd.results import Signature
-from edgekd.views import Feed
+from edgekd.samples.views import Feed
 
 Rows = NDArray[np.int64]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgekd import plugins, units
+from edgekd.recipes.targets import formats, value
 from edgekd.spec import Value
-from edgekd.targets import formats, value
 
 PYTHONS = ((3, 11), (3, 13))
 LEAST_DISK = 2 * 1024**3

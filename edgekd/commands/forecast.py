@@ -3,7 +3,7 @@
 import os
 
 from edgekd.policies import limits
-from edgekd.policies.known import Known, precisions
+from edgekd.policies.known import Outlook, precisions
 from edgekd.results import Counted, DeviceFacts, Splits
 from edgekd.spec import Plan, Value
 
@@ -38,10 +38,7 @@ class Forecast(Value):
 
 def forecast(plan: Plan, splits: Splits, counted: Counted, facts: dict[str, DeviceFacts]) -> Forecast:
     """Look ahead; nothing is trained and nothing is converted."""
-    # The rules on size never look at soft targets, and to have them the teacher would have to be run.
-    known = Known.model_construct(
-        plan=plan, splits=splits, options=counted.options, teacher=counted.teacher, facts=facts
-    )
+    known = Outlook(plan=plan, splits=splits, options=counted.options, teacher=counted.teacher, facts=facts)
     within = [option for option in counted.options if not limits.too_large(known, option)]
     largest = max((option.size.macs for option in within), default=0)
     steps = _steps(plan, splits, counted, largest)
@@ -80,7 +77,7 @@ def _steps(plan: Plan, splits: Splits, counted: Counted, largest: int) -> tuple[
     )
 
 
-def _binds(known: Known, facts: dict[str, DeviceFacts]) -> tuple[str, ...]:
+def _binds(known: Outlook, facts: dict[str, DeviceFacts]) -> tuple[str, ...]:
     """In words: which limits leave out students already, and which are looked at only when files exist."""
     # "parameters: 12.3 k over 5 k" of each student is one limit, whatever the student's own number
     beyond = [{reason.partition(":")[0] for reason in limits.too_large(known, option)} for option in known.options]

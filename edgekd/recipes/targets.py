@@ -6,9 +6,9 @@ from pathlib import Path
 from edgekd import plugins
 from edgekd.catalog import Entry, Page, Table, addresses, card, cards, read_page
 from edgekd.errors import Problem, UsageError
-from edgekd.flags import Flags
 from edgekd.mistakes import Gather, nearest
-from edgekd.parsing import parse
+from edgekd.recipes.flags import Flags
+from edgekd.recipes.parsing import parse
 from edgekd.spec import Budget, Choice, Device, Target
 
 THIS_COMPUTER = "this-computer"

@@ -11,7 +11,7 @@ from torch.backends import mha
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekd import networks
+from edgekd.nets import networks
 from edgekd.results import Signature, Size
 
 Shape = tuple[int, ...]

@@ -53,17 +53,34 @@ def _target(name: str, old: Row | None, new: Row | None) -> TargetChange:
     if old is None or new is None:
         return TargetChange(target=name, why=f"ships in the {'second' if old is None else 'first'} run only")
     changes = (
-        _change("accuracy", old.score and old.score.accuracy.value, new.score and new.score.accuracy.value, better=1),
+        _change("accuracy", (_accuracy(old), _accuracy(new)), better=1),
         _latency(old, new),
-        _change("file size", old.artifact and old.artifact.size, new.artifact and new.artifact.size),
-        _change("memory", old.measurement.memory, new.measurement.memory),
-        _change("parameters", old.size and old.size.params, new.size and new.size.params),
+        _change("file size", (_bytes(old), _bytes(new))),
+        _change("memory", (old.measurement.memory, new.measurement.memory)),
+        _change("parameters", (_params(old), _params(new))),
     )
     return TargetChange(target=name, changes=changes, differences=_differences(old, new))
 
 
-def _change(quantity: Quantity, before: float | None, after: float | None, better: int = -1) -> Change:
-    """`better` is 1 where more is better, else -1."""
+def _accuracy(row: Row) -> float | None:
+    return row.score.accuracy.value if row.score else None
+
+
+def _bytes(row: Row) -> int | None:
+    return row.artifact.size if row.artifact else None
+
+
+def _params(row: Row) -> int | None:
+    return row.size.params if row.size else None
+
+
+def _p90(row: Row) -> float | None:
+    return row.measurement.latency.p90 if row.measurement.latency else None
+
+
+def _change(quantity: Quantity, both: tuple[float | None, float | None], better: int = -1) -> Change:
+    """`both` are old and new; `better` is 1 where more is better, else -1."""
+    before, after = both
     if before is None or after is None:
         return Change(quantity=quantity, before=before, after=after, worse=None, why="not measured in both runs")
     worse = better * (before - after) / before if before else None
@@ -73,7 +90,7 @@ def _change(quantity: Quantity, before: float | None, after: float | None, bette
 def _latency(old: Row, new: Row) -> Change:
     """Latencies of two devices, or with different threads, are not compared."""
     first, second = old.measurement, new.measurement
-    change = _change("p90 latency", first.latency and first.latency.p90, second.latency and second.latency.p90)
+    change = _change("p90 latency", (_p90(old), _p90(new)))
     if not (first.latency and second.latency and first.device and second.device):
         return change
     if first.device.fingerprint != second.device.fingerprint:

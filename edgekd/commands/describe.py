@@ -1,4 +1,4 @@
-"""What tensors a bare model file takes and gives: python -m edgekd.describe FORMAT FILE, in a process of its own.
+"""What tensors a bare model file takes and gives: python -m edgekd.commands.describe FORMAT FILE, a process of its own.
 
 A file from elsewhere may crash the library that reads it: then only this process is lost. Prints one JSON object.
 """

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import AdamW
 
-from edgekd import networks, plugins
-from edgekd.batches import Prepared, Rows
+from edgekd import plugins
 from edgekd.errors import Problem, UsageError
+from edgekd.nets import networks
+from edgekd.nets.batches import Prepared, Rows
 from edgekd.results import Signature
+from edgekd.samples.views import Feed
 from edgekd.spec import Schedule
-from edgekd.views import Feed
 
 State = dict[str, Any]
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgekd import networks
 from edgekd.errors import Problem, UsageError
+from edgekd.nets import networks
 from edgekd.results import Signature
 
 Array = NDArray[Any]

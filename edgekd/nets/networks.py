@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import nearest, translate
+from edgekd.nets.weights import load_weights
 from edgekd.results import Preprocess, Signature, Splits, TensorSpec
 from edgekd.spec import Architecture, Choice, Image, Value
-from edgekd.weights import load_weights
 from edgekd.workspace import Workspace
 
 __all__ = [

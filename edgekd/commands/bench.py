@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgekd import files, jobs
 from edgekd.catalog import shown
-from edgekd.describe import READERS
+from edgekd.commands.describe import READERS
 from edgekd.errors import Problem, UsageError
 from edgekd.results import Artifact, File, Latency, Measurement, Signature, TensorSpec
 from edgekd.spec import Device, Value
@@ -138,7 +138,7 @@ def _bare(path: Path) -> Subject:
     if format_name not in READERS:
         hint = f"Name a bundle, or a file that ends in {', '.join(s for s, f in SUFFIXES.items() if f in READERS)}"
         raise UsageError(Problem(shown(path), "is no model file that can be timed here", hint))
-    command = [sys.executable, "-P", "-m", "edgekd.describe", format_name, str(path)]
+    command = [sys.executable, "-P", "-m", "edgekd.commands.describe", format_name, str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
         told = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None

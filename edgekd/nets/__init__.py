@@ -1,0 +1,1 @@
+"""Torch networks: build, load, run, count, learn and export them. Only workers import this."""

@@ -1,0 +1,1 @@
+"""Samples as arrays: pool, split, prepare and augment them. No torch."""
