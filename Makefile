@@ -12,7 +12,7 @@ BIN := .venv/bin
 PIP_ARGS ?=
 TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
 
-.PHONY: demo demo-size test check lint types imports slow bench teacher clean
+.PHONY: demo test check lint types imports slow bench teacher clean
 
 demo: .venv/installed
 	$(BIN)/edgekd build --target tflite --max-latency 20ms
@@ -42,7 +42,7 @@ teacher: .venv/installed
 	$(BIN)/python models/teachers/fashion-mnist-resnet/retrain.py $(TEACHER_DATA)
 
 clean:
-	rm -rf .venv edgekd-runs
+	rm -rf .venv
 
 .venv/installed: constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "edgekd needs Python 3.11, 3.12 or 3.13, and none was found: install one, or say make PYTHON=/path/to/python3.11." >&2; exit 1; }

@@ -1,6 +1,7 @@
 """The order of a build, from plan to report. The only file that knows it."""
 
 import datetime
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from edgekd.bundle.bundle import write as write_bundle
 from edgekd.errors import UsageError
 from edgekd.lock import Lock, lock
 from edgekd.policies.known import Known, images
+from edgekd.policies.ship import LOSS
 from edgekd.policies.stepdown import Outcome, choose
 from edgekd.report.headline import headline
 from edgekd.report.report import render
@@ -18,6 +20,9 @@ from edgekd.results import GoldenSet, Report, Row
 from edgekd.spec import Plan
 from edgekd.steps import Check, Count, Golden, Label, Probe, Split
 from edgekd.store import Store
+
+# Share of mirrored images beyond which a teacher that answers otherwise is worth a word.
+MIRROR_LOSS = 0.05
 
 
 def build(plan: Plan, store: Store, out: Path) -> Report:
@@ -42,6 +47,7 @@ def build(plan: Plan, store: Store, out: Path) -> Report:
 
 def check(plan: Plan, store: Store) -> tuple[str, ...]:
     """Validate everything that can be validated before anything is spent; returns warnings. Raises UsageError."""
+    store.check_room()
     (checked,) = store.do(Check(plan=plan))
     if checked.mistakes:
         raise UsageError(*(mistake.problem() for mistake in checked.mistakes))
@@ -55,7 +61,14 @@ def learn(plan: Plan, store: Store) -> Known:
     facts = dict(zip(devices, store.do(*(Probe(device=device) for device in devices.values())), strict=True))
     (counted,) = store.do(Count(student=plan.student, teacher=plan.teacher, splits=splits))
     (soft_targets,) = store.do(
-        Label(teacher=plan.teacher, splits=splits, views=plan.effort.views, augment=plan.augment, seed=plan.seed)
+        Label(
+            teacher=plan.teacher,
+            splits=splits,
+            views=plan.effort.views,
+            augment=plan.augment,
+            mirror=plan.mirror,
+            seed=plan.seed,
+        )
     )
     return Known(
         plan=plan,
@@ -63,6 +76,7 @@ def learn(plan: Plan, store: Store) -> Known:
         soft_targets=soft_targets,
         options=counted.options,
         teacher=counted.teacher,
+        no_teacher=counted.no_teacher,
         facts=facts,
     )
 
@@ -114,16 +128,17 @@ def _report(known: Known, outcome: Outcome, warnings: tuple[str, ...], made: Loc
         plan=plan,
         status=_status(ships),
         headline=headline(outcome.rows, outcome.gain) if outcome.rows else f"No student fits: {sized.binds}.",
-        binds=sized.binds if ships else f"{sized.binds}; {sized.nearest}",
+        binds=_binds(outcome, ships),
         rows=outcome.rows,
         gain=outcome.gain,
+        terms=raced.terms if raced else None,
         trials=raced.trials if raced else (),
         candidates=sized.candidates,
         student=sized.chosen.architecture if sized.chosen else known.options[0].architecture,
         chosen=_recipe(outcome),
         teacher_already_fits=_teacher_fits(plan, teachers),
         notes=_notes(known, outcome),
-        caveats=(*known.splits.caveats, *warnings, *_caveats(plan)),
+        caveats=(*known.splits.caveats, *warnings, *_caveats(known, seconds)),
         seconds=seconds,
         bundles={row.target: row.target.replace("@", "-at-") for row in ships},
         **_counts(made),
@@ -137,10 +152,27 @@ def _status(ships: list[Row]) -> str:
     return "inconclusive" if any(row.fits is None for row in ships) else "fits"
 
 
+def _binds(outcome: Outcome, ships: list[Row]) -> str:
+    """What keeps the student from being larger; where a budget was missed, by what, and what could be kept."""
+    missed = [f"{row.target} {reason}" for row in ships for reason in row.missed]
+    if missed:
+        return f'{"; ".join(missed)} (the smallest budgets that this student keeps are the figures before "over")'
+    sized = outcome.sized
+    return sized.binds if ships else "; ".join(filter(None, (sized.binds, sized.nearest)))
+
+
 def _teacher_fits(plan: Plan, teachers: list[Row]) -> bool:
-    """Whether some file of the teacher keeps the budget of every target."""
-    wanted = {target.name for target in plan.targets}
-    return bool(teachers) and wanted == {row.target for row in teachers if row.fits}
+    """Whether a budget was set and, on every target, a file of the teacher keeps it without loss by quantization."""
+    budgets = [target.budget for target in plan.targets]
+    if not any(limit is not None for budget in budgets for limit in budget.model_dump().values()):
+        return False
+    whole = {row.target: row.score.accuracy.value for row in teachers if row.role == "teacher" and row.score}
+    fitting = {
+        row.target
+        for row in teachers
+        if row.fits and row.score and whole.get(row.target, 1.0) - row.score.accuracy.value <= LOSS
+    }
+    return bool(teachers) and {target.name for target in plan.targets} == fitting
 
 
 def _recipe(outcome: Outcome) -> str:
@@ -149,7 +181,8 @@ def _recipe(outcome: Outcome) -> str:
         return ""
     if outcome.winner == "control":
         return "labels alone"
-    return f"distilled at temperature {outcome.raced.temperature:g}, teacher weight {outcome.raced.teacher_weight:g}"
+    terms = outcome.raced.terms
+    return f"distilled at temperature {terms.temperature:g}, teacher weight {terms.teacher_weight:g}"
 
 
 def _notes(known: Known, outcome: Outcome) -> tuple[str, ...]:
@@ -162,24 +195,50 @@ def _notes(known: Known, outcome: Outcome) -> tuple[str, ...]:
             "the student without teacher was better on the validation part and is what ships; the teacher may be too "
             "weak or too sharp, the student too small, or labels plenty"
         )
-    views = known.soft_targets.seconds_per_view
-    found.append(f"the teacher labelled each view of the training part once, in {units.show_seconds(views)}")
+    soft = known.soft_targets
+    if soft.mirror_loss is not None and soft.mirror_loss > MIRROR_LOSS:
+        found.append(
+            f"of 100 images the teacher takes {100 * soft.mirror_loss:.0f} more for another class when mirrored than "
+            "when shifted: left and right seem to matter in these data; write mirror = false under [train]"
+        )
+    took = units.show_seconds(soft.seconds_per_view)
+    found.append(f"the teacher labelled each view of the training part once, in {took}")
     return tuple(found)
 
 
-def _caveats(plan: Plan) -> tuple[str, ...]:
-    if plan.effort.seeds > 1:
-        return ()
-    return ("one seed was run (effort quick): the gain's interval is over samples only; --effort standard runs 3",)
+def _caveats(known: Known, seconds: float) -> tuple[str, ...]:
+    plan, found = known.plan, []
+    if plan.effort.seeds == 1:
+        found.append("one seed was run: the gain's interval is over samples only; --effort standard runs 3")
+    if known.no_teacher:
+        found.append("the teacher's size is not known, so the student was not held to a share of it")
+    if plan.max_time is not None and seconds > plan.max_time:
+        found.append(
+            f"the build took {units.show_seconds(seconds)}, more than --max-time {units.show_seconds(plan.max_time)}: "
+            "that flag sizes the training, it does not stop a build"
+        )
+    return tuple(found)
 
 
 def _write(report: Report, made: Lock, golden: Mapping[str, GoldenSet | None], store: Store, out: Path) -> None:
     """Write bundles first and the lock last, so that a lock means that all of the run is there."""
     out.mkdir(parents=True, exist_ok=True)
     (out / locks.NAME).unlink(missing_ok=True)
+    _remove_bundles(out)
     for row in report.rows:
         recorded = golden.get(row.target)
         if row.ships and recorded is not None:
             write_bundle(report, row, recorded, store.entries, out / report.bundles[row.target], made)
     render(report, out)
     files.write(out / locks.NAME, made.model_dump_json(indent=1))
+
+
+def _remove_bundles(out: Path) -> None:
+    """Delete the bundles of the run that was in `out` before: beside a new report they would be taken for its own."""
+    try:
+        before = Report.model_validate_json((out / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for name in before.bundles.values():
+        if (out / name / "digests.json").is_file():
+            shutil.rmtree(out / name)

@@ -14,10 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgekd.errors import EdgekdError, Problem, StepFailed, UsageError
+from edgekd.errors import DeviceError, EdgekdError, Problem, StepFailed, UsageError
 from edgekd.steps import Step
 
 POLL = 0.05
+# Seconds that a step waits for other builds before it says so.
+PATIENCE = 2.0
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
 PASSED_ON_PREFIXES = ("OPENBLAS_", "XDG_", "EDGEKD_", "SSL_", "PYTHONWARNINGS")
 QUIET = {
@@ -114,12 +116,12 @@ class ForkServer:
         known = self._replies.get(folder, {})
         if "exit" not in known and self._process.poll() is not None:
             self._listener.join()
-            return {"exit": self._process.returncode or 1} | self._replies.get(folder, {})
+            known = self._replies.get(folder, {})
+            if "exit" not in known:
+                with Path(folder, "log.txt").open("a", encoding="utf-8") as log:
+                    log.write(self._log.read_text(errors="replace"))  # why the server itself came to an end
+                known = self._replies[folder] = known | {"exit": self._process.returncode or 1}
         return known
-
-    def tail(self) -> str:
-        """The last lines that the server itself printed."""
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
 
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -158,7 +160,7 @@ class Forked:
 
 
 def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # macOS says the second of a group that has just ended
         os.killpg(pid, signal.SIGKILL)
 
 
@@ -180,7 +182,7 @@ class Executor:
 
     def run(self, step: Step[Any], folder: Path, tell: Callable[[float, str], None]) -> None:
         """Run the worker of `folder` to its end; afterwards result.json is there. Raises what the worker raised."""
-        with self._cores(step.cores or self.cores), self._device(step.exclusive):
+        with self._cores(step.cores or self.cores), self._device(step.exclusive, tell):
             if self._closed.is_set():
                 raise EdgekdError("stopped")
             process = self._start(step, folder)
@@ -246,7 +248,7 @@ class Executor:
                 self._turn.notify_all()
 
     @contextmanager
-    def _device(self, exclusive: bool) -> Iterator[None]:
+    def _device(self, exclusive: bool, tell: Callable[[float, str], None]) -> Iterator[None]:
         """Share this computer with other steps of any edgekd process, or have it alone.
 
         Who waits to have it alone holds the gate, so that no new step starts and the wait ends.
@@ -256,20 +258,24 @@ class Executor:
             os.open(self._locks / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600) for name in ("gate", "device")
         )
         try:
-            self._lock(gate, kind)
-            self._lock(lock, kind)
+            self._lock(gate, kind, tell)
+            self._lock(lock, kind, tell)
             fcntl.flock(gate, fcntl.LOCK_UN)
             yield
         finally:
             os.close(gate)
             os.close(lock)
 
-    def _lock(self, handle: int, kind: int) -> None:
+    def _lock(self, handle: int, kind: int, tell: Callable[[float, str], None]) -> None:
+        say = time.monotonic() + PATIENCE
         while not self._closed.is_set():
             try:
                 fcntl.flock(handle, kind | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
+                if time.monotonic() > say:
+                    say = time.monotonic() + PATIENCE
+                    tell(0.0, "waits for other edgekd work on this computer to end")
                 time.sleep(POLL)
 
 
@@ -294,6 +300,8 @@ def failure(stage: str, folder: Path, status: int) -> EdgekdError:
         if "problems" in told:
             return UsageError(*(Problem(**problem) for problem in told["problems"]))
         reason = told["message"]
+        if told.get("exit") == DeviceError.exit_status:
+            return DeviceError(f"{reason}\n  log: {folder / 'log.txt'}")
     elif status < 0:
         reason = f"ended by signal {signal.Signals(-status).name}"
     else:

@@ -14,6 +14,8 @@ from edgekd.errors import DeviceError
 from edgekd.results import Artifact, DeviceFacts
 from edgekd.spec import Device
 
+VERSION = 1
+
 REQUEST, RESULT = "request.json", "result.json"
 
 

@@ -5,6 +5,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
 
     VERSION = 1                   raise it when results change
     PACKAGES = ("torch",)         distributions whose versions its results depend on
+    USES = ("formats.onnx",)      other plug-ins that it calls; shared modules that it imports are found by themselves
     EXTRA = "tflite"              the extra of edgekd that installs them (optional)
     FILES = ("weights",)          settings that are paths of files or folders of the user's (optional)
     CODE = ("make",)              settings of the form module:function (optional)
@@ -20,6 +21,7 @@ import ast
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -83,7 +85,11 @@ class Canvas:
 
 
 class Dataset(Protocol):
-    """datasets/: read samples. `canvas` is None where no network wants images. Raises UsageError naming bad files."""
+    """datasets/: read samples. `canvas` is None where no network wants images. Raises UsageError naming bad files.
+
+    One that decodes images may also have few(settings, files, canvas, count, seed) -> Source, which reads `count`
+    labelled training samples alone, so that a look at the data costs no more than these.
+    """
 
     Settings: type[Value]
 
@@ -223,10 +229,12 @@ class Declared:
     nests: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     resumes: bool = False
+    uses: tuple[str, ...] = ()
     summary: str = field(default="")
 
 
-_LITERALS = ("packages", "extra", "files", "code", "nests", "precisions", "resumes")
+SHARED = ("nets", "samples", "runtimes", "statistics", "jobs")
+_LITERALS = ("packages", "uses", "extra", "files", "code", "nests", "precisions", "resumes")
 
 
 @cache
@@ -260,16 +268,44 @@ def declared(kind: str, name: str) -> Declared:
         raise UsageError(Problem("", f"the plug-in {name!r} of {kind} names the module {module}, which is not there"))
     file = Path(spec.origin)
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    literals: dict[str, Any] = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper():
-            try:
-                literals[node.targets[0].id.lower()] = ast.literal_eval(node.value)
-            except ValueError:
-                continue
-    known = {k: literals[k] for k in _LITERALS if k in literals}
+    literals = _literals(tree)
+    known = {k: literals[k] for k in _LITERALS if k in literals} | {"uses": (*literals.get("uses", ()), *_shared(tree))}
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
     return Declared(file=file, version=literals.get("version", 0), summary=summary, **known)
+
+
+@cache
+def code(name: str) -> Declared:
+    """What "kind.plug-in", or the shared module or package "name", declares about itself."""
+    if name not in SHARED:
+        return declared(*name.split(".", 1))
+    place = Path(__file__).parent / name
+    sources = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    trees = [ast.parse(source.read_text(encoding="utf-8")) for source in sources]
+    uses = {used for tree in trees for used in _shared(tree)} - {name}
+    return Declared(file=sources[0], version=_literals(trees[0]).get("version", 0), uses=tuple(sorted(uses)))
+
+
+def _literals(tree: ast.Module) -> dict[str, Any]:
+    """The plain constants that a source assigns, by name in lower case."""
+    found: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper():
+            with suppress(ValueError):
+                found[node.targets[0].id.lower()] = ast.literal_eval(node.value)
+    return found
+
+
+def _shared(tree: ast.Module) -> tuple[str, ...]:
+    """The shared modules that a source imports; only runtimes/ imports relatively."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            found |= {"runtimes"} if node.level else {part.split(".")[1] for part in names if part.count(".")}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("edgekd.")}
+    return tuple(sorted(found & set(SHARED)))
 
 
 def find(kind: str, name: str) -> Any:

@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from edgekd.errors import Problem
-from edgekd.spec import Architecture, Part, Plan, Precision, Value
+from edgekd.spec import Architecture, Image, Part, Plan, Precision, Value
 
 Basis = Literal["measured", "stand-in", "reference", "emulated", "not measured"]
 
@@ -70,6 +70,45 @@ class Checked(Value):
     warnings: tuple[str, ...] = ()
 
 
+class Attempt(Value):
+    """How good a teacher was on the first `samples` samples of a trial with images prepared in one way.
+
+    `reordered` is its accuracy once its classes are put into the order that its own answers suggest, found on one half
+    of the samples and judged on the other; None where there are too few samples for that.
+    """
+
+    name: str
+    image: Image | None
+    samples: int
+    accuracy: "Interval"
+    reordered: "Interval | None" = None
+
+
+class Finding(Value):
+    """Something about a teacher and its data that is not as it was thought to be, in words, and what to write."""
+
+    about: Literal["mean and std", "channels", "size", "classes", "accuracy", "outputs"]
+    message: str
+    fix: str = ""
+
+
+class Tried(Value):
+    """The answer of TryOut: each attempt, the asked one first, the image to write, and what was found.
+
+    `chosen` is the attempt to go on with, None where the teacher could not be judged; `order` names the classes in the
+    order of the teacher's outputs, empty where that is the data's own; `samples` labelled training samples were used.
+    """
+
+    samples: int
+    classes: tuple[str, ...]
+    image: Image | None = None
+    attempts: tuple[Attempt, ...] = ()
+    chosen: int | None = None
+    order: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class PartFiles(Value):
     """One part of the split: an .npy per named input (sample first), labels as int64 (-1: unlabelled), and a digest.
 
@@ -103,15 +142,18 @@ class Splits(Value):
 class SoftTargets(Value):
     """Teacher outputs: float16 (views, N, classes) for training images, float32 for the other parts.
 
-    View 0 is the plain image; views 1.. are the augmentations that (seed, sample, view) determine. `seconds_per_view`
-    is what one pass of the teacher over the training images took.
+    View 0 is the plain image; views 1.. are the augmentations that (seed, sample, view) and `mirror` determine.
+    `mirror_loss` is how much more often the teacher changes its mind about an image that is mirrored than about one
+    that is only shifted; `seconds_per_view` is what one pass of it over the training images took.
     """
 
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"seconds_per_view"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"mirror_loss", "seconds_per_view"})
     train: File
     parts: dict[Part, File]
     views: int
     seed: int
+    mirror: bool = True
+    mirror_loss: float | None = None
     seconds_per_view: float
 
 
@@ -134,6 +176,7 @@ class Counted(Value):
 
     options: tuple[Option, ...]
     teacher: Size | None = None
+    no_teacher: str = ""
 
 
 class Checkpoint(Value):
@@ -317,10 +360,26 @@ class Trial(Value):
     settings: dict[str, float]
     validation_accuracy: float
     seconds: float
+    steps: int = 0
+
+
+class Terms(Value):
+    """On what terms distilled student and control were compared: optimizer steps, trials, and the chosen settings."""
+
+    steps_distilled: int
+    steps_control: int
+    trials_distilled: int
+    trials_control: int
+    temperature: float
+    teacher_weight: float
+    learning_rate: float
+    weight_decay: float
+    control_learning_rate: float
+    control_weight_decay: float
 
 
 class Candidate(Value):
-    """An untrained student that was priced: exact size, quiet latency (seconds) on the target, and whether it fits."""
+    """An untrained student that was priced: exact size, p90 in seconds by the quick protocol, whether it fits."""
 
     architecture: Architecture
     size: Size
@@ -374,6 +433,7 @@ class Report(Value):
     binds: str
     rows: tuple[Row, ...]
     gain: Gain | None = None
+    terms: Terms | None = None
     trials: tuple[Trial, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     student: Architecture

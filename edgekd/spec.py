@@ -69,7 +69,19 @@ class Choice(Value):
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Settings that name files count by the files' digests alone."""
-        return fields | {"settings": {k: v for k, v in fields["settings"].items() if k not in self.files}}
+        return fields | {"settings": _without(fields["settings"], self.files)}
+
+
+def _without(settings: dict[str, Any], files: dict[str, UserFile], start: str = "") -> dict[str, Any]:
+    """Settings that name no file; those of nested plug-ins are in `files` as "members.0.weights"."""
+    kept = {}
+    for key, value in settings.items():
+        if isinstance(value, list):
+            nested = enumerate(value)
+            value = [_without(v, files, f"{start}{key}.{i}.") if isinstance(v, dict) else v for i, v in nested]
+        if f"{start}{key}" not in files:
+            kept[key] = value
+    return kept
 
 
 class Image(Value):
@@ -179,8 +191,9 @@ class Schedule(Value):
 class Effort(Value):
     """What --effort buys: seeds, epochs of a trial and of a full run, cached views of an image, points of the grids.
 
-    A grid point of `distill` is (temperature, teacher_weight); of `control` (learning rate, weight decay). Both grids
-    have the same length, so that the control is tuned over as many trials as the distilled student.
+    A grid point of `distill` is (temperature, teacher_weight); of `control` multiples of the schedule's learning
+    rate and weight decay. Both grids have the same length: the control is tuned over as many trials as the distilled
+    student.
     """
 
     name: EffortName
@@ -195,7 +208,11 @@ class Effort(Value):
 
 
 class Plan(Value):
-    """Everything that a build needs to know, resolved and validated as far as can be without torch."""
+    """Everything that a build needs to know, resolved and validated as far as can be without torch.
+
+    With `augment` the training images are shifted a little and, with `mirror`, half of them mirrored: right for
+    photographs, wrong where left and right mean something (digits, text, left and right hands).
+    """
 
     name: str
     data: Data
@@ -205,6 +222,7 @@ class Plan(Value):
     effort: Effort
     schedule: Schedule
     augment: bool = True
+    mirror: bool = True
     teacher_share: float = 0.25
     max_time: Seconds | None = None
     seed: int = 0

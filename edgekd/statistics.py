@@ -3,11 +3,14 @@
 Source: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13 (percentile intervals).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+VERSION = 2
 
 Values = NDArray[np.float64]
 
@@ -132,8 +135,49 @@ def paired_interval(
     sides = []
     for side in (means[:, : len(one)], means[:, len(one) :]):
         picked = generator.integers(0, side.shape[1], size=side.shape)
-        sides.append(np.take_along_axis(side, picked, axis=1).mean(axis=1))
+        centre, seeds = side.mean(axis=1), side.shape[1]
+        # resampling n seeds shows only (n - 1) / n of their variance, which matters with three of them
+        widen = math.sqrt(seeds / (seeds - 1)) if seeds > 1 else 1.0
+        sides.append(centre + widen * (np.take_along_axis(side, picked, axis=1).mean(axis=1) - centre))
     return _percentile_interval(float(one.mean() - two.mean()), sides[0] - sides[1])
+
+
+def share_interval(successes: int, trials: int) -> tuple[float, float, float]:
+    """Share of successes and its 95 % interval, which is honest also for few trials and for shares of 0 and 1.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    share, square = successes / trials, 1.959964**2 / trials
+    centre = (share + square / 2) / (1 + square)
+    reach = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
+    return share, max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))
+
+
+def sign_test(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Two-sided exact probability of so many more successes in one of two paired rows of trials, were both alike.
+
+    Source: McNemar, "Note on the sampling error of the difference between correlated proportions", 1947, exact form.
+    """
+    won, lost = int((first & ~second).sum()), int((second & ~first).sum())
+    return min(1.0, 2 * at_least(max(won, lost), won + lost, 0.5))
+
+
+def at_least(successes: int, trials: int, chance: float) -> float:
+    """Probability of at least so many successes in independent trials of one chance (binomial, exact)."""
+    if successes <= 0:
+        return 1.0
+    if chance <= 0 or chance >= 1 or successes > trials:
+        return float(chance >= 1 and successes <= trials)
+    log_win, log_lose, all_ways = math.log(chance), math.log1p(-chance), math.lgamma(trials + 1)
+    return min(
+        1.0,
+        math.fsum(
+            math.exp(
+                all_ways - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_win + (trials - k) * log_lose
+            )
+            for k in range(successes, trials + 1)
+        ),
+    )
 
 
 def _finite(values: Values) -> Values:

@@ -23,6 +23,7 @@ from edgekd.results import (
     SoftTargets,
     Splits,
     Trained,
+    Tried,
 )
 from edgekd.spec import (
     Architecture,
@@ -104,10 +105,29 @@ class Check(Step[Checked]):
             *_teacher(plan.teacher),
             ("students", plan.student.family.name),
             ("metrics", plan.data.metric),
+            *(("formats", target.format) for target in plan.targets),
+            *(("devices", target.device.reach.name) for target in plan.targets),
         )
 
     def keep(self, answer: Checked) -> bool:
         return not answer.mistakes
+
+
+class TryOut(Step[Tried]):
+    """Does a teacher get the data's classes right, or would it with another mean, std, order of channels or classes?
+
+    Some hundred labelled training samples are looked at, never the test samples: settings are chosen here.
+    """
+
+    stage: ClassVar[str] = "tryout"
+    answer: ClassVar[type[Value]] = Tried
+    cores: ClassVar[int] = 0
+    data: Data
+    teacher: Teacher
+    seed: int = 0
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("datasets", self.data.source.name), *_teacher(self.teacher))
 
 
 class Split(Step[Splits]):
@@ -115,6 +135,7 @@ class Split(Step[Splits]):
 
     stage: ClassVar[str] = "split"
     answer: ClassVar[type[Value]] = Splits
+    seconds: ClassVar[float] = 86400.0
     data: Data
     images: tuple[Image, ...]
     skip_bad: bool = False
@@ -135,6 +156,7 @@ class Label(Step[SoftTargets]):
     splits: Splits
     views: int
     augment: bool = True
+    mirror: bool = True
     seed: int = 0
 
     def plugins(self) -> tuple[PlugIn, ...]:
@@ -158,8 +180,8 @@ class Count(Step[Counted]):
 class Train(Step[Trained]):
     """Train networks together under one scheme. Without soft targets only labelled samples are drawn (the control).
 
-    `views` and `view_seed` say which augmented views a control sees: give those of Label, so that they are the
-    distilled student's. With soft targets both come from there.
+    `views`, `view_seed` and `mirror` say which augmented views a control sees: give those of Label, so that they are
+    the distilled student's. With soft targets all three come from there.
     """
 
     stage: ClassVar[str] = "train"
@@ -174,6 +196,7 @@ class Train(Step[Trained]):
     init: tuple[Checkpoint, ...] = ()
     views: int = 1
     augment: bool = True
+    mirror: bool = True
     metric: str = "accuracy"
     seed: int = 0
     view_seed: int = 0
@@ -270,6 +293,7 @@ class Predict(Step[Predictions]):
 
     stage: ClassVar[str] = "predict"
     answer: ClassVar[type[Value]] = Predictions
+    seconds: ClassVar[float] = 7 * 86400.0
     artifact: Artifact
     splits: Splits
     part: Part

@@ -20,9 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from edgekd import files, plugins
+from edgekd import files, plugins, units
 from edgekd.errors import EdgekdError, StoreError
 from edgekd.executor import Executor
 from edgekd.results import File, StepRecord
@@ -31,6 +31,8 @@ from edgekd.steps import Policy, Step
 from edgekd.workspace import locate
 
 FORMAT = 1
+RECENT = 3600.0  # seconds
+ROOM = 1024**3  # bytes that a build wants free
 R = TypeVar("R", bound=Value)
 T = TypeVar("T")
 
@@ -63,12 +65,16 @@ def _installed(package: str) -> str:
 
 
 def versions(step: Step[Any]) -> dict[str, str]:
-    """Versions of the stage, of the plug-ins that the step names, and of the packages that these declare."""
+    """Versions of the stage, of the plug-ins that the step names, of what these use, and of their packages."""
     found: dict[str, str] = {}
-    for kind, name in (("stages", step.stage), *step.plugins()):
-        declared = plugins.declared(kind, name)
-        found[f"{kind}.{name}"] = str(declared.version)
-        found |= {package: _installed(package) for package in declared.packages}
+    wanted = [f"{kind}.{name}" for kind, name in (("stages", step.stage), *step.plugins())]
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            declared = plugins.code(name)
+            found[name] = str(declared.version)
+            found |= {package: _installed(package) for package in declared.packages}
+            wanted += declared.uses
     return dict(sorted(found.items()))
 
 
@@ -83,12 +89,24 @@ def key(step: Step[Any]) -> str:
     return hashlib.sha256(json.dumps(question, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def _seal(manifest: dict[str, Any]) -> str:
+    """The digest of what a manifest says: a result altered in place must be noticed like an altered file."""
+    told = json.dumps([manifest["record"], manifest["result"]], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _is_output(path: Path) -> bool:
+    """Whether a file in a work folder is part of the answer, not of the asking or of a killed write."""
+    return path.name not in ("request.json", "log.txt") and not path.name.startswith(".")
+
+
 class Store:
     """A folder of answered steps, and the workers that answer new ones. Use it in a `with` block."""
 
     def __init__(self, root: Path, observer: Callable[[Event], None] = _ignore, cores: int | None = None) -> None:
         self.root, self.observer = root, observer
-        self.entries, self.work, self.locks = root / "entries", root / "work", root / "locks"
+        whole = root.absolute()  # workers have folders of their own, from which a relative path leads elsewhere
+        self.entries, self.work, self.locks = whole / "entries", whole / "work", whole / "locks"
         try:
             for folder in (self.entries, self.work, self.locks):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -142,28 +160,46 @@ class Store:
         except StopIteration as stop:
             return cast(T, stop.value)
 
+    def check_room(self) -> None:
+        """Raise StoreError unless the store's disk has room for a build."""
+        free = shutil.disk_usage(self.root).free
+        if free < ROOM:
+            raise StoreError(
+                f"{self.root} has {units.show_size(free)} left and a build wants {units.show_size(ROOM)}. "
+                "Free some space, for example with: edgekd store gc --keep 1GiB"
+            )
+
     def note(self, text: str) -> None:
         """Tell the observer something that is not about one step."""
         self.observer(Event(kind="note", stage="", what=text))
 
     def gc(self, keep_bytes: int) -> int:
-        """Delete the answers unused for longest until `keep_bytes` are left; returns the bytes freed."""
-        found = [p for p in self.entries.glob("*/*") if p.is_dir()]
-        sized = sorted(((p.stat().st_mtime, files.size(p), p) for p in found), reverse=True)
-        total = freed = 0
-        for _, size, path in sized:
+        """Delete the answers unused for longest until `keep_bytes` are left; returns the bytes freed.
+
+        What was used within the last hour stays: a build that is running may need it again.
+        """
+        now, total, freed = time.time(), 0, 0
+        found = [(p.stat().st_mtime, files.size(p), p) for p in self.entries.glob("*/*") if p.is_dir()]
+        for used, size, path in sorted(found, reverse=True):
             total += size
-            if total > keep_bytes:
-                with FileLock(self.locks / f"{path.name}.lock"):
-                    shutil.rmtree(path)
-                freed += size
+            if total > keep_bytes and now - used > RECENT:
+                freed += self._remove(path)
         for path in self.work.iterdir():
-            lock = FileLock(self.locks / f"{path.name}.lock", blocking=False)
             if path.is_dir():
-                with lock:
-                    freed += files.size(path)
-                    shutil.rmtree(path)
+                freed += self._remove(path)
+            elif now - path.stat().st_mtime > RECENT:
+                path.unlink()
         return freed
+
+    def _remove(self, path: Path) -> int:
+        """Delete an answer, or what a killed worker left, unless some build has it locked; returns the bytes freed."""
+        try:
+            with FileLock(self.locks / f"{path.name}.lock", blocking=False):
+                size = files.size(path)
+                shutil.rmtree(path)
+        except Timeout:
+            return 0
+        return size
 
     def _side_by_side(self, new: dict[str, Step[Any]]) -> None:
         with ThreadPoolExecutor(max_workers=min(32, len(new))) as pool:
@@ -184,6 +220,7 @@ class Store:
                 with FileLock(self.locks / f"{k}.lock"):
                     known = self._read(entry, step) if step.cached else None
                     if known is None:
+                        self._discard(entry, step)
                         known = self._run(k, step, entry)
             except OSError as error:
                 raise StoreError(f"cannot write the store at {self.root}: {error.strerror or error}") from error
@@ -195,23 +232,25 @@ class Store:
         return result
 
     def _read(self, entry: Path, step: Step[Any]) -> tuple[StepRecord, Value] | None:
-        """The entry's result if it is there and undamaged; a damaged one is removed."""
-        manifest = entry / "manifest.json"
-        if not entry.is_dir():
-            return None
+        """The entry's result if it is there and undamaged."""
         try:
-            told = json.loads(manifest.read_text(encoding="utf-8"))
+            told = json.loads((entry / "manifest.json").read_text(encoding="utf-8"))
+            if told["sha256"] != _seal(told):
+                return None
             record = StepRecord.model_validate(told["record"] | {"cached": True})
             result = step.answer.model_validate(told["result"])
-            damaged = [name for name, want in record.files.items() if files.digest(entry / name) != want]
+            if any(files.digest(entry / name) != want for name, want in record.files.items()):
+                return None
+            os.utime(entry)
         except (OSError, ValueError, KeyError):
-            damaged = [manifest.name]
-        if damaged:
-            self.note(f"the store's answer of {step.stage} was damaged ({', '.join(damaged)}) and is made again")
-            shutil.rmtree(entry)
             return None
-        os.utime(entry)
         return record, result
+
+    def _discard(self, entry: Path, step: Step[Any]) -> None:
+        """Remove an entry that cannot be read; only under its key's lock."""
+        if entry.is_dir():
+            self.note(f"the store's answer of {step.stage} was damaged and is made again")
+            shutil.rmtree(entry)
 
     def _run(self, k: str, step: Step[Any], entry: Path) -> tuple[StepRecord, Value]:
         """Have a worker answer the step in its work folder, then move that folder into place."""
@@ -242,7 +281,7 @@ class Store:
         result = step.answer.model_validate(told)
         for name in ("result.json", "progress.json"):
             (folder / name).unlink(missing_ok=True)
-        contents = {p.name: files.digest(p) for p in sorted(folder.iterdir())}
+        contents = {p.name: files.digest(p) for p in sorted(folder.iterdir()) if _is_output(p)}
         record = StepRecord(
             stage=step.stage, key=k, seconds=seconds, cached=False, versions=versions(step), files=contents
         )
@@ -250,10 +289,8 @@ class Store:
             shutil.rmtree(folder)
             return record, result
         manifest = {"format": FORMAT, "record": record.model_dump(mode="json"), "result": told}
-        files.write(folder / "manifest.json", json.dumps(manifest))
+        files.write(folder / "manifest.json", json.dumps(manifest | {"sha256": _seal(manifest)}))
         entry.parent.mkdir(exist_ok=True)
-        if entry.exists():
-            shutil.rmtree(entry)
         folder.replace(entry)
         return record, result
 

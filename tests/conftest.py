@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,20 @@ from hypothesis import settings
 # machines that run tests are shared and slow at times; how long an example takes says nothing about it
 settings.register_profile("edgekd", deadline=None, max_examples=50)
 settings.load_profile("edgekd")
+
+
+REQUIRED = tuple(filter(None, os.environ.get("EDGEKD_REQUIRE", "").split(",")))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With EDGEKD_REQUIRE=onnx,tflite,... a skipped test of one of these parts is a failure."""
+    report = yield
+    reason = str(report.longrepr)
+    if report.skipped and not hasattr(report, "wasxfail") and any(p in f"{item.nodeid} {reason}" for p in REQUIRED):
+        report.outcome = "failed"
+        report.longrepr = f"EDGEKD_REQUIRE asks for this, and it was skipped: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

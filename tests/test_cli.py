@@ -12,9 +12,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from edgekd import cli
+from edgekd.bundle.verify import Finding
 from edgekd.cli import build as build_command
 from edgekd.cli import plan as plan_command
 from edgekd.cli.build import default_out
+from edgekd.cli.verify import verdict
 from edgekd.commands.forecast import Forecast
 from edgekd.errors import Problem, StepFailed, UsageError
 from edgekd.recipes.effort import PRESETS
@@ -249,6 +251,14 @@ def test_doctor_names_python_and_every_target():
     assert result.exit_code == (1 if "broken" in found.values() else 0)
 
 
+def test_verify_counts_no_check_that_it_could_not_make():
+    right, unknown = Finding(what="digests", passed=True), Finding(what="model", passed=None, why="no runtime")
+    wrong = Finding(what="model", passed=False)
+    assert verdict((right,)) == "sound: every check passed"
+    assert verdict((right, unknown)) == "nothing wrong was found, but 1 of 2 checks cannot be made on this computer"
+    assert verdict((right, unknown, wrong)).startswith("NOT SOUND")
+
+
 def test_verify_of_no_bundle_is_usage():
     assert run("verify", ".").exit_code == 2
 
@@ -269,20 +279,20 @@ def test_bench_times_a_bare_file(tiny: Path):
     assert result.exit_code == (0 if told["measurement"]["latency"]["stable"] else 4)
 
 
-def test_init_writes_a_recipe_that_loads_and_never_over_another(tmp_path: Path):
+def test_init_writes_nothing_over_another_recipe_or_for_mistakes(tmp_path: Path):
     (tmp_path / "photos/cat").mkdir(parents=True)
     (tmp_path / "my_net.py").write_text("def build(): ...\n", encoding="utf-8")
-    (tmp_path / "best.pt").write_bytes(b"weights")
-    (tmp_path / "sub").mkdir()
-    arguments = ("--teacher", "my_net:build", "--weights", "best.pt", "--data", "photos")
-    assert run("init", *arguments).exit_code == 0
-    plan = load_plan("recipe.toml")
-    assert plan.teacher.source.name == "torch" and plan.data.source.name == "folder"
-    assert run("init", *arguments).exit_code == 2
+    (tmp_path / "recipe.toml").write_text("mine", encoding="utf-8")
+    arguments = ("--teacher", "my_net:build", "--data", "photos")
+    assert run("init", *arguments).exit_code == 2 and Path("recipe.toml").read_text(encoding="utf-8") == "mine"
     wrong = run("init", "--teacher", "my_net", "--data", "photos", "--out", "other.toml")
     assert wrong.exit_code == 2 and "neither code nor a model file" in wrong.stderr
-    missing = run("init", "--teacher", "my_net:build", "--weights", "no.pt", "--data", "photos", "--out", "x.toml")
+    missing = run("init", *arguments, "--weights", "no.pt", "--out", "x.toml")
     assert missing.exit_code == 2 and "no.pt" in missing.stderr and not Path("x.toml").exists()
+    half = run("init", *arguments, "--mean", "0.5", "--out", "x.toml")
+    assert half.exit_code == 2 and "--std: is missing" in half.stderr
+    words = run("init", *arguments, "--mean", "0.5,a", "--std", "1", "--out", "x.toml")
+    assert words.exit_code == 2 and "--mean: '0.5,a' is not 1 or 3 numbers" in words.stderr
 
 
 def test_unknown_commands_get_the_nearest():

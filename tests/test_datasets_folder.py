@@ -101,3 +101,34 @@ def test_large_sets_are_kept_on_disk(photos: Path, monkeypatch: pytest.MonkeyPat
     stored = read(folder=photos).train.inputs["image"]
     assert isinstance(stored, np.memmap) and not isinstance(plain, np.memmap)
     np.testing.assert_array_equal(stored, plain)
+
+
+def test_the_order_of_classes_can_be_another(photos: Path) -> None:
+    settings = folder.Settings(folder="photos", classes=("dog", "cat"))
+    got = folder.read(settings, {"folder": photos}, CANVAS, False)
+    assert got.classes == ("dog", "cat") and got.train.labels.tolist() == [0, 0, 1, 1, 1]
+    with pytest.raises(UsageError, match=r"dog, eel are not the sub-folders, which are cat, dog"):
+        folder.read(settings.model_copy(update={"classes": ("dog", "eel")}), {"folder": photos}, CANVAS, False)
+
+
+def test_a_few_images_are_read_evenly_and_the_same_again(photos: Path) -> None:
+    for i in range(20):
+        picture(photos / "dog" / f"more{i}.png", i)
+    settings = folder.Settings(folder="photos")
+    got = folder.few(settings, {"folder": photos}, CANVAS, 6, 0)
+    assert sorted(got.train.labels.tolist()) == [0, 0, 0, 1, 1, 1] and got.test is None
+    assert got.train.names == folder.few(settings, {"folder": photos}, CANVAS, 6, 0).train.names
+    whole = folder.read(settings, {"folder": photos}, CANVAS, False).train
+    row = list(whole.names).index(got.train.names[0])
+    assert (whole.inputs["image"][row] == got.train.inputs["image"][0]).all()
+
+
+def test_a_few_leave_out_what_does_not_decode_unless_nothing_does(tmp_path: Path) -> None:
+    picture(tmp_path / "photos/cat/a.png")
+    (tmp_path / "photos/cat/b.png").write_text("no image")
+    settings, files = folder.Settings(folder="photos"), {"folder": tmp_path / "photos"}
+    got = folder.few(settings, files, CANVAS, 10, 0)
+    assert len(got.train.labels) == 1 and got.skipped == ("folder/cat/b.png",)
+    (tmp_path / "photos/cat/a.png").write_text("no image")
+    with pytest.raises(UsageError, match=r"a\.png"):
+        folder.few(settings, files, CANVAS, 10, 0)

@@ -108,3 +108,48 @@ def test_seeds_ship_the_best_on_validation() -> None:
     world = World()
     world.follow(choose(known(target(), effort=EFFORT.model_copy(update={"seeds": 3}))))
     assert sum(isinstance(s, Export) for s in world.asked) >= 6
+
+
+def test_an_int8_file_that_loses_much_does_not_ship_where_no_accuracy_budget_was_set() -> None:
+    assert ships(World(int8_loss=0.5).follow(choose(known(target()))))[0].precision == "float32"
+    asked = World(int8_loss=0.5).follow(choose(known(target(precision="int8"))))
+    assert ships(asked)[0].precision == "int8", "who asks for int8 gets it"
+
+
+def test_loss_by_quantization_is_judged_also_where_only_int8_may_ship() -> None:
+    outcome = World().follow(choose(known(target(precision="int8", max_quantization_loss=0.005))))
+    (row,) = ships(outcome)
+    assert (row.precision, row.fits) == ("int8", False)
+    assert "quantization loss" in row.missed[0]
+
+
+@pytest.mark.parametrize("budget", [1.0, 3e-5])
+def test_an_unstable_latency_proves_nothing(budget: float) -> None:
+    world = World(accuracy=lambda w, taught: 0.5 + w / 100)
+    honest = world._measure
+
+    def shaky(artifact):
+        measured = honest(artifact)
+        if artifact.graph.startswith("0:"):
+            return measured
+        worse = {"stable": False, "p90_high": 1e-4}
+        return measured.model_copy(update={"latency": measured.latency.model_copy(update=worse)})
+
+    world._measure = shaky
+    outcome = world.follow(choose(known(target(max_latency=budget))))
+    assert ships(outcome)[0].fits is None
+    assert outcome.rounds == 1, "nothing is stepped down for what was not measured"
+
+
+def test_a_teacher_whose_int8_file_fails_keeps_its_float_row() -> None:
+    world = World()
+    honest = world._convert
+
+    def fails(step):
+        if step.precision == "int8" and step.program.size.params == 1_000_000:
+            raise EdgekdError("no such operator")
+        return honest(step)
+
+    world._convert = fails
+    outcome = world.follow(choose(known(target())))
+    assert [r.role for r in outcome.rows if r.role.startswith("teacher")] == ["teacher"]

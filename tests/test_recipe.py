@@ -273,6 +273,16 @@ def test_training_keys(page: Path):
     plan = load_plan(page, Flags(seed="9", max_time="10m"))
     assert (plan.effort.name, plan.effort.seeds, plan.effort.epochs, plan.schedule.epochs) == ("standard", 3, 5, 5)
     assert (plan.seed, plan.teacher_share, plan.max_time) == (9, 0.5, 600.0)
+    assert (plan.augment, plan.mirror) == (True, True)
+
+
+def test_mirroring_is_switched_off_where_left_and_right_matter(page: Path):
+    change(page, ("[student]", "[train]\nmirror = false\n[student]"))
+    plan = load_plan(page, TARGET)
+    assert (plan.augment, plan.mirror) == (True, False)
+    change(page, ("mirror = false", 'mirror = "sometimes"'))
+    (problem,) = problems(page)
+    assert problem.startswith(f"{page}: [train] mirror: ")
 
 
 def test_grids_of_different_length_are_not_fair(page: Path):
@@ -332,3 +342,11 @@ def test_a_program_is_trusted_only_by_the_flag(page: Path):
     change(page, ('make = "my_net:build"\nweights = "best.safetensors"', 'program = "net.pt2"'))
     assert load_plan(page).teacher.trust is False
     assert load_plan(page, Flags(trust=True)).teacher.trust is True
+
+
+@pytest.mark.parametrize("line", ["max_latency = 20.0", "max_size = 256"])
+def test_a_bare_number_is_no_time_and_no_size(page: Path, line: str):
+    change(page, ('max_latency = "20ms"', line))
+    (problem,) = problems(page, Flags())
+    key, _, number = line.partition(" = ")
+    assert problem.startswith(f"{page}: [[target]] {key}: {number} has no unit. Write for example")

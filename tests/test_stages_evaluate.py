@@ -152,3 +152,11 @@ def test_what_does_not_belong_together_is_refused(entries: Entries) -> None:
     )
     with pytest.raises(EdgekdError, match="parity is judged on the validation part"):
         evaluate.run(step, entries.workspace)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_no_sample_wrong_or_right_is_not_certainty(entries: Entries, right: bool) -> None:
+    labels = np.arange(100) % 3
+    found = score(entries, labels, logits(labels, np.full(100, int(not right)))).accuracy
+    assert found.value == float(right)
+    assert 0.03 < found.high - found.low < 0.04

@@ -30,6 +30,17 @@ class Net(nn.Module):
         logits = self.scale * self.layer(image.flatten(1))
         return logits * 0 + 1 if self.flat else logits
 
+class Sides(nn.Module):
+    def __init__(self, blind=False):
+        super().__init__()
+        self.blind = blind
+
+    def forward(self, image):
+        left, right = image[..., :8].mean((1, 2, 3)), image[..., 8:].mean((1, 2, 3))
+        if self.blind:
+            left, right = left + right, image.flatten(1).std(1) - 9
+        return torch.stack((left, right, torch.full_like(left, -9.0)), 1)
+
 class Words(nn.Module):
     def __init__(self):
         super().__init__()
@@ -113,6 +124,32 @@ def test_without_augmentation_there_is_one_view(tmp_path: Path) -> None:
     found, arrays = ask(tmp_path, splits, teacher(tmp_path), augment=False)
     assert found.views == 1
     assert arrays["train"].shape == (1, 160, 3)
+
+
+def test_where_left_and_right_matter_views_need_not_be_mirrored(tmp_path: Path) -> None:
+    splits, who = learnable.images(tmp_path / "entries"), teacher(tmp_path)
+    found, arrays = ask(tmp_path, splits, who, mirror=False)
+    assert (found.mirror, found.mirror_loss) == (False, None)
+    out = learnable.workspace(tmp_path)
+    feed = Feed(out, splits, "train", networks.signature(splits, who.image, out), augment=True, seed=4, mirror=False)
+    kind, settings = networks.configured("teachers", who.source)
+    oracle = kind.load(settings, networks.paths(who.source), networks.signature(splits, who.image, out), False)
+    now = oracle.outputs(feed.batch(np.arange(160), 2), np.arange(160), "train")
+    np.testing.assert_allclose(arrays["train"][2], now, rtol=2e-3, atol=1e-3)
+
+
+def test_a_teacher_that_takes_mirrored_images_for_others_is_told(tmp_path: Path) -> None:
+    entries, pixels = tmp_path / "entries", {}
+    for part, count in learnable.COUNTS.items():
+        images = np.zeros((count, 16, 16, 1), np.uint8)
+        images[::2, :, 1:7], images[1::2, :, 9:15] = 200, 200
+        pixels[part] = {"image": images}
+    labels = {part: np.arange(count) % 3 for part, count in learnable.COUNTS.items()}
+    sides = learnable.split(entries, pixels, labels, canvas=16, channels="gray")
+    found, _ = ask(tmp_path, sides, teacher(tmp_path, "Sides"))
+    assert found.mirror_loss is not None and found.mirror_loss > 0.9
+    found, _ = ask(tmp_path, sides, teacher(tmp_path, "Sides", blind=True))
+    assert found.mirror_loss is not None and abs(found.mirror_loss) < 0.05
 
 
 def test_ids_and_a_mask(tmp_path: Path) -> None:

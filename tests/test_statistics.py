@@ -1,4 +1,6 @@
+import math
 import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -6,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgekd.statistics import UNSTABLE, mean_interval, paired_interval, quantile_bound, spread
+from edgekd.statistics import (
+    UNSTABLE,
+    at_least,
+    mean_interval,
+    paired_interval,
+    quantile_bound,
+    share_interval,
+    sign_test,
+    spread,
+)
 
 Values = NDArray[np.float64]
 
@@ -134,3 +145,28 @@ def test_sessions_may_have_different_lengths() -> None:
     assert spread([first[:7], second]).p90_high > 0
     with pytest.raises(ValueError, match="no sessions"):
         spread([])
+
+
+def test_sign_test_is_exact() -> None:
+    one, two = np.array([True] * 9 + [False] * 91), np.zeros(100, bool)
+    assert sign_test(one, two) == pytest.approx(2 * 0.5**9)
+    assert sign_test(two, one) == pytest.approx(2 * 0.5**9)
+    assert sign_test(one, one) == 1.0
+
+
+def test_at_least_is_the_binomial_tail() -> None:
+    for successes, trials, chance in ((3, 5, 0.5), (0, 5, 0.2), (7, 12, 0.1), (5, 5, 0.3), (300, 400, 0.7)):
+        terms = (
+            math.comb(trials, k) * Fraction(chance) ** k * (1 - Fraction(chance)) ** (trials - k)
+            for k in range(successes, trials + 1)
+        )
+        assert at_least(successes, trials, chance) == pytest.approx(float(sum(terms)), rel=1e-9)
+    assert at_least(6, 5, 0.5) == 0.0 and at_least(1, 5, 0.0) == 0.0
+    assert at_least(5, 5, 1.0) == 1.0
+
+
+def test_share_interval_is_wilsons() -> None:
+    assert share_interval(15, 20) == pytest.approx((0.75, 0.5313, 0.8881), abs=1e-4)
+    value, low, high = share_interval(0, 20)
+    assert (value, low) == (0.0, 0.0) and high == pytest.approx(0.1611, abs=1e-4)
+    assert share_interval(20, 20)[1:] == pytest.approx((0.8389, 1.0), abs=1e-4)

@@ -1,6 +1,7 @@
 """The store: answers by question, whole or absent, checked on reading, shared by several builds."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ import pytest
 
 from edgekd import files
 from edgekd.errors import StoreError, UsageError
-from edgekd.spec import Choice, Data, UserFile
+from edgekd.spec import KEY, Choice, Data, UserFile
 from edgekd.steps import Split
 from edgekd.store import Event, Store, key
 
@@ -59,6 +60,17 @@ def test_moving_a_user_file_costs_nothing_and_changing_it_asks_anew(tmp_path: Pa
     assert key(split(arrays(here))) == key(split(arrays(there)))
     assert key(split(arrays(here))) != key(split(arrays(there, seed=1)))
     assert key(split(arrays(here))) != key(split(arrays(here), seed=1))
+
+
+def test_moving_files_of_nested_plug_ins_costs_nothing_either(tmp_path: Path) -> None:
+    def source(folder: str, sha256: str = "a") -> str:
+        member = {"name": "onnx", "file": f"{folder}/a.onnx", "activation": "logits"}
+        files = {"members.0.file": UserFile(path=f"{folder}/a.onnx", sha256=sha256)}
+        choice = Choice(name="ensemble", settings={"members": [member]}, files=files)
+        return choice.model_dump_json(context=KEY)
+
+    assert source("here") == source("there") != source("here", "b")
+    assert "logits" in source("here") and "a.onnx" not in source("here")
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "delete", "manifest"])
@@ -126,8 +138,10 @@ def test_gc_keeps_what_was_used_last(store: Store, tmp_path: Path) -> None:
     file = arrays(tmp_path)
     old, new = split(file, 1), split(file, 2)
     store.do(old)
-    time.sleep(0.05)
     store.do(new)
+    entry = store.entries / key(old)[:2] / key(old)
+    assert store.gc(0) == 0, "what was used within the last hour stays"
+    os.utime(entry, (time.time() - 7200,) * 2)
     one = files.size(store.entries / key(new)[:2] / key(new))
     assert store.gc(one + 10) > 0
     left = [p.name for p in store.entries.glob("*/*")]

@@ -58,6 +58,17 @@ def moved(image: np.ndarray, mirrored: bool, down: int, right: int) -> np.ndarra
     return shifted[:, ::-1] if mirrored else shifted
 
 
+def test_without_mirroring_the_same_views_are_only_shifted() -> None:
+    images, rows = noise(60), np.arange(60)
+    flipped = views.mirrored(rows, 1, 7)
+    both, shifted = augment(images, rows, 1, 7), augment(images, rows, 1, 7, mirror=False)
+    assert 15 < flipped.sum() < 45
+    np.testing.assert_array_equal(both[~flipped], shifted[~flipped])
+    mirrored = augment(images[:, :, ::-1], rows, 1, 7, mirror=False)
+    np.testing.assert_array_equal(both[flipped], mirrored[flipped])
+    assert not views.mirrored(rows, 0, 7).any()
+
+
 def test_views_and_seeds_differ() -> None:
     images, rows = noise(50), np.arange(50)
     first = augment(images, rows, 1, 0)
@@ -128,6 +139,14 @@ def test_other_inputs_keep_their_kind_and_have_one_view(stored: tuple[Workspace,
 def test_without_augmentation_every_view_is_the_plain_one(stored: tuple[Workspace, Splits]) -> None:
     feed, rows = Feed(*stored, "train", signature(28), augment=False, seed=0), np.arange(20)
     np.testing.assert_array_equal(feed.batch(rows, 3)["image"], feed.batch(rows)["image"])
+
+
+def test_a_feed_that_must_not_mirror_does_not(stored: tuple[Workspace, Splits]) -> None:
+    feed, rows = Feed(*stored, "train", signature(28), augment=True, seed=4, mirror=False), np.arange(20)
+    wanted = signature(28).inputs[0].preprocess
+    assert wanted is not None
+    direct = prepare(augment(noise(20, 28, 3), rows, 2, 4, mirror=False), wanted.model_dump())
+    np.testing.assert_array_equal(feed.batch(rows, 2)["image"], direct)
 
 
 def test_the_cache_of_resized_views_is_bounded(

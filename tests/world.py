@@ -120,7 +120,9 @@ class World:
         ),
         parity: bool = True,
         convertible_teacher: bool = True,
+        int8_loss: float = 0.006,
     ) -> None:
+        self.int8_loss = int8_loss
         self.accuracy, self.seconds, self.parity, self.convertible = accuracy, seconds, parity, convertible_teacher
         self.asked: list[Step[Any]] = []
 
@@ -219,7 +221,7 @@ class World:
     def _evaluate(self, step: Evaluate) -> Score:
         accuracy = float(step.predictions.outputs.name.split(":")[0]) if ":" in step.predictions.outputs.name else 0.95
         if step.precision == "int8":
-            accuracy -= 0.01
+            accuracy -= self.int8_loss
         parity = None
         if step.reference is not None:
             parity = Parity(

@@ -1,6 +1,5 @@
 """`edgekd build`: the whole line, from a teacher to measured bundles."""
 
-import os
 from pathlib import Path
 
 import typer
@@ -10,31 +9,14 @@ from edgekd.catalog import shown
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
-from edgekd.errors import Problem, UsageError
+from edgekd.commands.places import check_out, default_out
 from edgekd.recipes.effort import describe
 from edgekd.recipes.recipe import load_plan
 from edgekd.report.text import table
 from edgekd.results import Report
-from edgekd.spec import Plan
 from edgekd.store import Store
 
 app = typer.Typer(add_completion=False)
-
-
-def default_out(plan: Plan) -> Path:
-    """Where a run goes that does not say: runs/RECIPE-TARGETS."""
-    targets = "-".join(target.name.replace("@", "-at-") for target in plan.targets)
-    return Path("runs") / f"{plan.name}-{targets}"
-
-
-def check_out(folder: Path) -> None:
-    """Refuse, before anything is spent, a folder that cannot be written."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise UsageError(Problem("--out", f"{shown(there)} is a file, not a folder", "Choose another folder"))
-    if not os.access(there, os.W_OK | os.X_OK):
-        hint = "Give yourself the permission, or choose another folder with --out"
-        raise UsageError(Problem("--out", f"{shown(there)} cannot be written", hint))
 
 
 def show(report: Report, out: Path) -> None:

@@ -1,13 +1,14 @@
 """Options that several commands share, and what they mean together."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from edgekd.commands import places
 from edgekd.recipes.flags import Flags
 
+store_root = places.store_root
 _BUDGET, _TRAINING, _WHERE = "Budget", "Training", "Where"
 
 Recipe = Annotated[
@@ -43,7 +44,10 @@ Precision = Annotated[
 ]
 Threads = Annotated[str | None, _text("--threads", "1", "Threads of an inference.", _BUDGET)]
 Effort = Annotated[str | None, _text("--effort", "quick", "quick, standard or thorough: 1, 3 or 5 seeds.", _TRAINING)]
-MaxTime = Annotated[str | None, _text("--max-time", "10m", "Longest time of the build.", _TRAINING)]
+MaxTime = Annotated[
+    str | None,
+    _text("--max-time", "10m", "Lets one training take a quarter of this by estimate; stops nothing.", _TRAINING),
+]
 Seed = Annotated[str | None, _text("--seed", "0", "Seed of splits, initial weights and order.", _TRAINING)]
 TeacherShare = Annotated[
     str | None,
@@ -70,9 +74,3 @@ def flags(context: typer.Context) -> Flags:
     """What the user said, from the options of a command that has those of Flags under the same names."""
     said = {name: value for name, value in context.params.items() if name in Flags.model_fields and value is not None}
     return Flags.model_validate({name: tuple(v) if isinstance(v, list) else v for name, v in said.items()})
-
-
-def store_root(given: Path | None) -> Path:
-    """Where answers are kept: --store or EDGEKD_STORE, else the user's cache folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return given or cache / "edgekd" / "store"

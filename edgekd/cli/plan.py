@@ -33,6 +33,9 @@ def show(plan: Plan, splits: Splits, told: Forecast, warnings: tuple[str, ...]) 
     """Print data, steps, time, and what binds."""
     parts = ", ".join(f"{part.count} {name}" for name, part in splits.parts.items())
     output.answer(f"data: {parts}; {splits.parts['train'].labelled} training samples have labels")
+    if images(plan) and plan.augment:
+        how = "shifted a little, half of them mirrored (where left and right matter: mirror = false in [train])"
+        output.answer(f"training images: {how if plan.mirror else 'shifted a little, never mirrored'}")
     output.answer(f"targets: {', '.join(target.name for target in plan.targets)}")
     output.answer(f"students: {told.within} of {told.students} keep the limits that are known without measuring")
     rows = [("step", "how many", "on one core, about", "")]

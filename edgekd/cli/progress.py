@@ -27,10 +27,11 @@ def sentence(event: Event) -> str:
 
 
 class Lines:
-    """Plain lines, at most one in a few seconds except for notes; for logs and pipes."""
+    """Plain lines, at most one in a few seconds except for notes and new stages; for logs and pipes."""
 
     def __init__(self, console: Console, pause: float = SECONDS_BETWEEN_LINES) -> None:
         self._console, self._pause, self._last = console, pause, 0.0
+        self._seen: set[str] = set()
         self._guard = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -42,8 +43,10 @@ class Lines:
     def __call__(self, event: Event) -> None:
         with self._guard:
             now = time.monotonic()
-            if event.kind != "note" and (event.kind == "cached" or now - self._last < self._pause):
+            first = event.kind == "start" and event.stage not in self._seen
+            if event.kind != "note" and not first and (event.kind == "cached" or now - self._last < self._pause):
                 return
+            self._seen.add(event.stage)
             self._last = now
             self._console.print(sentence(event), markup=False, highlight=False, soft_wrap=True)
 

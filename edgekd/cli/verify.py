@@ -17,6 +17,16 @@ def cells(finding: Finding) -> tuple[str, str, str]:
     return finding.what, {True: "right", False: "WRONG", None: "not checked"}[finding.passed], finding.why
 
 
+def verdict(found: tuple[Finding, ...]) -> str:
+    """The last line: a check that could not be made here is not counted as passed."""
+    if not sound(found):
+        return "NOT SOUND: do not use this bundle"
+    missed = sum(finding.passed is None for finding in found)
+    if missed:
+        return f"nothing wrong was found, but {missed} of {len(found)} checks cannot be made on this computer"
+    return "sound: every check passed"
+
+
 @app.command("verify")
 def verify_bundle(
     bundle: Annotated[Path, typer.Argument(help="The folder of one target, as build wrote it.")], json: o.Json = False
@@ -28,5 +38,5 @@ def verify_bundle(
         output.show_json({"sound": good, "findings": [finding.model_dump(mode="json") for finding in found]})
     else:
         output.answer(output.lines([cells(finding) for finding in found]))
-        output.answer("sound: every check passed" if good else "NOT SOUND: do not use this bundle")
+        output.answer(verdict(found))
     raise typer.Exit(0 if good else 1)

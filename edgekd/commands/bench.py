@@ -141,8 +141,12 @@ def _bare(path: Path) -> Subject:
     command = [sys.executable, "-P", "-m", "edgekd.commands.describe", format_name, str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        message = f"cannot be read as {format_name}: its library gave no answer within {TIMEOUT:.0f} s"
+        raise UsageError(Problem(shown(path), message)) from None
+    try:
         told = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
-    except (ValueError, IndexError, subprocess.TimeoutExpired):
+    except (ValueError, IndexError):
         told = None
     if told is None:
         last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekd.errors import Problem, UsageError
 from edgekd.plugins import Canvas, Pool, Source
 from edgekd.runtimes import preprocess
+from edgekd.samples.classes import evenly
 from edgekd.spec import Value
 
 VERSION = 1
@@ -28,11 +29,15 @@ File = tuple[Path, int]
 
 
 class Settings(Value):
-    """Folders: training images by class, test images by the same classes, and images without a class."""
+    """Folders: training images by class, test images by the same classes, and images without a class.
+
+    `classes` is the order of the classes, where it is not that of the sub-folders' names.
+    """
 
     folder: str
     test: str | None = None
     unlabelled: str | None = None
+    classes: tuple[str, ...] = ()
 
 
 def read(settings: Settings, files: Mapping[str, Path], canvas: Canvas | None, skip_bad: bool) -> Source:
@@ -40,12 +45,7 @@ def read(settings: Settings, files: Mapping[str, Path], canvas: Canvas | None, s
     if canvas is None:
         hint = "Add for example image = { size = 96 } to [teacher] or [student]"
         raise UsageError(Problem("data.folder", "neither teacher nor student says how it wants its images", hint))
-    named = {name: getattr(settings, name) for name in FILES}
-    roots = {name: files.get(name, Path(value)) for name, value in named.items() if value is not None}
-    classes = _classes(roots["folder"])
-    problems = [p for setting, root in roots.items() for p in _problems(setting, root, classes)]
-    if problems:
-        raise UsageError(*problems)
+    roots, classes = _checked(settings, files)
     listed = {
         s: list(_unlabelled(root) if s == "unlabelled" else _labelled(root, classes)) for s, root in roots.items()
     }
@@ -57,6 +57,31 @@ def read(settings: Settings, files: Mapping[str, Path], canvas: Canvas | None, s
         raise _unreadable(bad)
     _nothing_left(classes, roots, {"folder": train, "test": test})
     return Source(train, test, classes, tuple(_short(problem.where, roots) for problem in bad))
+
+
+def few(settings: Settings, files: Mapping[str, Path], canvas: Canvas, count: int, seed: int) -> Source:
+    """Up to `count` training images, of each class as many as can be, without decoding the others."""
+    roots, classes = _checked(settings, files)
+    listed = list(_labelled(roots["folder"], classes))
+    rows = evenly(np.array([label for _, label in listed], np.int64), count, seed)
+    pool, bad = _decoded([listed[row] for row in rows], canvas)
+    if not len(pool.labels):
+        raise _unreadable(bad)
+    return Source(pool, None, classes, tuple(_short(problem.where, roots) for problem in bad))
+
+
+def _checked(settings: Settings, files: Mapping[str, Path]) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The folders by setting and the classes in order; raises UsageError for what is wrong before any is opened."""
+    named = {name: getattr(settings, name) for name in FILES}
+    roots = {name: files.get(name, Path(value)) for name, value in named.items() if value is not None}
+    classes = _classes(roots["folder"])
+    problems = [p for setting, root in roots.items() for p in _problems(setting, root, classes)]
+    if settings.classes and classes and sorted(settings.classes) != sorted(classes):
+        message = f"{', '.join(settings.classes)} are not the sub-folders, which are {', '.join(classes)}"
+        problems.append(Problem("data.classes", message, "Name each sub-folder once, in the order that is meant"))
+    if problems:
+        raise UsageError(*problems)
+    return roots, settings.classes or classes
 
 
 def _short(path: str, roots: Mapping[str, Path]) -> str:

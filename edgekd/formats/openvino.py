@@ -29,6 +29,7 @@ from edgekd.spec import Value
 
 VERSION = 1
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "openvino", "nncf")
+USES = ("formats.onnx",)
 EXTRA = "openvino"
 PRECISIONS = ("float32", "float16", "int8")
 

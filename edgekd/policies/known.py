@@ -7,12 +7,13 @@ AUTO: tuple[Precision, ...] = ("float32", "int8")
 
 
 class Outlook(Value):
-    """The plan, its split, the teacher's size, the students to choose from, and the devices' facts."""
+    """The plan, its split, the teacher's size (or why it has none), the students to choose from, the devices' facts."""
 
     plan: Plan
     splits: Splits
     options: tuple[Option, ...]
     teacher: Size | None
+    no_teacher: str = ""
     facts: dict[str, DeviceFacts]
 
     def runtime(self, target: Target) -> str:
@@ -43,9 +44,10 @@ def tightest(plan: Plan) -> Budget:
 
 
 def images(plan: Plan) -> tuple[Image, ...]:
-    """The distinct ways in which teacher and student want their images."""
+    """The distinct ways in which teacher and student want their images stored; mean and deviation come later."""
     wanted = (plan.teacher.image, plan.student.image)
-    return tuple(dict.fromkeys(image for image in wanted if image is not None))
+    stored = (image.model_copy(update={"mean": (0.0,), "std": (1.0,)}) for image in wanted if image is not None)
+    return tuple(dict.fromkeys(stored))
 
 
 def distillation(temperature: float, teacher_weight: float) -> tuple[Objective, ...]:

@@ -91,9 +91,10 @@ def accuracy(budget: Budget, score: Score | None, float_score: Score | None) -> 
 
 def unknown(budget: Budget, measurement: Measurement, score: Score | None) -> bool:
     """Whether a budget was asked for that could not be judged on this device."""
+    latency = measurement.latency
     needs_score = (budget.min_accuracy, budget.max_drop, budget.max_quantization_loss)
     return (
-        (budget.max_latency is not None and (measurement.latency is None or measurement.basis != "measured"))
+        (budget.max_latency is not None and (latency is None or not latency.stable or measurement.basis != "measured"))
         or (budget.max_memory is not None and measurement.memory is None)
         or (any(limit is not None for limit in needs_score) and score is None)
     )

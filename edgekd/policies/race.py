@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edgekd.policies.known import GROUND_TRUTH, Known, distillation, schedule
-from edgekd.results import Checkpoint, Trained, Trial
+from edgekd.results import Checkpoint, Terms, Trained, Trial
 from edgekd.spec import Architecture, Objective, Schedule, Value
 from edgekd.steps import Policy, Train
 
@@ -14,21 +14,22 @@ class Raced(Value):
     distilled: tuple[Checkpoint, ...]
     control: tuple[Checkpoint, ...]
     trials: tuple[Trial, ...]
-    temperature: float
-    teacher_weight: float
+    terms: Terms
 
 
 def race(known: Known, network: Architecture) -> Policy[Raced]:
     """Try both grids briefly, then train the two winners fully, on every seed and for the same number of steps."""
     plan, effort = known.plan, known.plan.effort
+    base = plan.schedule
+    grid = [(base.learning_rate * rate, base.weight_decay * decay) for rate, decay in effort.control]
     brief: Sequence[Trained] = yield [
         *(distil(known, network, point, effort.trial_epochs, plan.seed) for point in effort.distill),
-        *(control(known, network, point, effort.trial_epochs, plan.seed) for point in effort.control),
+        *(control(known, network, rates, effort.trial_epochs, plan.seed) for rates in grid),
     ]
     found = [trained.checkpoints[0] for trained in brief]
     distilled, controls = found[: len(effort.distill)], found[len(effort.distill) :]
     best = effort.distill[_best(distilled)]
-    rates = effort.control[_best(controls)]
+    rates = grid[_best(controls)]
     seeds = range(plan.seed, plan.seed + effort.seeds)
     full: Sequence[Trained] = yield [
         *(distil(known, network, best, effort.epochs, seed) for seed in seeds),
@@ -43,13 +44,20 @@ def race(known: Known, network: Architecture) -> Policy[Raced]:
                 _trial("distilled", ("temperature", "teacher_weight"), p, c)
                 for p, c in zip(effort.distill, distilled, strict=True)
             ),
-            *(
-                _trial("control", ("learning_rate", "weight_decay"), p, c)
-                for p, c in zip(effort.control, controls, strict=True)
-            ),
+            *(_trial("control", ("learning_rate", "weight_decay"), p, c) for p, c in zip(grid, controls, strict=True)),
         ),
-        temperature=best[0],
-        teacher_weight=best[1],
+        terms=Terms(
+            steps_distilled=checkpoints[0].steps,
+            steps_control=checkpoints[-1].steps,
+            trials_distilled=len(effort.distill),
+            trials_control=len(grid),
+            temperature=best[0],
+            teacher_weight=best[1],
+            learning_rate=base.learning_rate,
+            weight_decay=base.weight_decay,
+            control_learning_rate=rates[0],
+            control_weight_decay=rates[1],
+        ),
     )
 
 
@@ -75,6 +83,7 @@ def _train(
         views=known.soft_targets.views,
         view_seed=known.soft_targets.seed,
         augment=known.plan.augment,
+        mirror=known.plan.mirror,
         metric=known.plan.data.metric,
         seed=seed,
     )
@@ -92,5 +101,6 @@ def _trial(kind: str, names: tuple[str, str], point: tuple[float, float], checkp
             "settings": dict(zip(names, point, strict=True)),
             "validation_accuracy": checkpoint.validation_accuracy,
             "seconds": checkpoint.seconds,
+            "steps": checkpoint.steps,
         }
     )

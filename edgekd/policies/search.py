@@ -153,6 +153,7 @@ def _try(known: Known, fitting: Sequence[Candidate]) -> Policy[list[Candidate]]:
             views=known.soft_targets.views,
             view_seed=known.soft_targets.seed,
             augment=plan.augment,
+            mirror=plan.mirror,
             metric=plan.data.metric,
             seed=plan.seed,
         )

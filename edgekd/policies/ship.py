@@ -11,6 +11,7 @@ from edgekd.steps import Convert, Evaluate, Measure, Policy, Predict
 
 ATTEMPTS = 2
 TIE = 0.03  # latencies closer than this are equal: then the smaller file wins
+LOSS = 0.01  # where no accuracy budget says otherwise, an int8 file that loses more than this does not ship by itself
 
 
 class Networks(Value):
@@ -39,10 +40,8 @@ def ship(known: Known, target: Target, networks: Networks, winner: Role) -> Poli
     items = yield from _convert(known, target, networks)
     notes: tuple[str, ...] = ()
     if networks.teacher is not None:
-        try:
-            items += yield from _convert_one(known, target, networks.teacher, ("teacher", "teacher-int8"))
-        except EdgekdError as error:
-            notes = (f"the teacher was not converted: {_first_line(error)}",)
+        taught, notes = yield from _convert_teacher(known, target, networks.teacher)
+        items += taught
     if known.runtime(target):
         items = yield from _score(known, target, items)
         items = yield from _measure(known, target, items)
@@ -56,7 +55,9 @@ def ship(known: Known, target: Target, networks: Networks, winner: Role) -> Poli
 
 
 def _convert(known: Known, target: Target, networks: Networks) -> Policy[list[Item]]:
-    wanted = precisions(target)
+    """Student and control in every allowed precision, and in float32 where a loss by quantization is to be judged."""
+    judged: tuple[Precision, ...] = ("float32",) if target.budget.max_quantization_loss is not None else ()
+    wanted = tuple(dict.fromkeys((*precisions(target), *judged)))
     kinds: tuple[tuple[Role, Program], ...] = (("control", networks.control), ("student", networks.student))
     pairs = [(role, program, precision) for role, program in kinds for precision in wanted]
     artifacts: Sequence[Artifact] = yield [
@@ -69,15 +70,20 @@ def _convert(known: Known, target: Target, networks: Networks) -> Policy[list[It
     ]
 
 
-def _convert_one(known: Known, target: Target, program: Program, roles: tuple[Role, Role]) -> Policy[list[Item]]:
-    both: tuple[Precision, Precision] = ("float32", "int8")
-    artifacts: Sequence[Artifact] = yield [
-        Convert(program=program, format=target.format, precision=precision, splits=known.splits) for precision in both
-    ]
-    return [
-        Item(role=role, precision=precision, program=program, artifact=artifact)
-        for role, precision, artifact in zip(roles, both, artifacts, strict=True)
-    ]
+def _convert_teacher(known: Known, target: Target, program: Program) -> Policy[tuple[list[Item], tuple[str, ...]]]:
+    """The teacher in float32 and int8, each on its own: a file that cannot be made is a note, not the end."""
+    wanted: tuple[tuple[Role, Precision], ...] = (("teacher", "float32"), ("teacher-int8", "int8"))
+    items, notes = [], []
+    for role, precision in wanted:
+        try:
+            (artifact,) = yield [
+                Convert(program=program, format=target.format, precision=precision, splits=known.splits)
+            ]
+        except EdgekdError as error:
+            notes.append(f"the teacher has no {precision} file: {_first_line(error)}")
+        else:
+            items.append(Item(role=role, precision=precision, program=program, artifact=artifact))
+    return items, tuple(notes)
 
 
 def _score(known: Known, target: Target, items: Sequence[Item]) -> Policy[list[Item]]:
@@ -158,7 +164,11 @@ def _row(known: Known, target: Target, items: Sequence[Item], item: Item) -> Row
         *limits.physical(budget, item.artifact.size, measurement.memory, latency),
         *limits.accuracy(budget, item.test, twin if item.precision != "float32" else None),
     )
-    fits = False if missed else None if limits.unknown(budget, measurement, item.test) else True
+    unknown = limits.unknown(budget, measurement, item.test)
+    shaky = measurement.latency is not None and not measurement.latency.stable
+    if shaky:  # an unstable latency proves nothing, neither that the budget is kept nor that it is missed
+        missed = tuple(reason for reason in missed if not reason.startswith("latency"))
+    fits = False if missed else None if unknown else True
     return Row(
         role=item.role,
         target=target.name,
@@ -211,6 +221,7 @@ def _choose(rows: Sequence[Row], items: Sequence[Item], winner: Role, target: Ta
     def rank(row: Row) -> tuple[bool, bool, float, int]:
         item = next(i for i in items if i.role == row.role and i.precision == row.precision)
         lossy = bool(limits.accuracy(target.budget, item.validation, twin if row.precision != "float32" else None))
+        lossy = lossy or (target.precision == "auto" and _loses(target, item, twin))
         over = bool(limits.exact(target.budget, row.size or Size(params=0, macs=0))) or bool(
             limits.physical(
                 target.budget,
@@ -222,13 +233,23 @@ def _choose(rows: Sequence[Row], items: Sequence[Item], winner: Role, target: Ta
         latency = item.measurement.latency
         return lossy, over, latency.quiet if latency else 0.0, item.artifact.size
 
-    candidates = [row for row in rows if row.role == winner]
+    candidates = [row for row in rows if row.role == winner and row.precision in precisions(target)]
     ranked = sorted(candidates, key=rank)
     best = rank(ranked[0])
     ties = [row for row in ranked if rank(row)[:2] == best[:2] and rank(row)[2] <= best[2] * (1 + TIE)]
     if not any(i.measurement.latency for i in items):
         return next((row for row in ties if row.precision == "float32"), ties[0])
     return min(ties, key=lambda row: rank(row)[3])
+
+
+def _loses(target: Target, item: Item, twin: Score | None) -> bool:
+    """Whether a quantized file loses more than LOSS on validation and no accuracy budget says what is allowed."""
+    budget = target.budget
+    if any(limit is not None for limit in (budget.max_drop, budget.min_accuracy, budget.max_quantization_loss)):
+        return False
+    if item.precision != "int8" or item.validation is None or twin is None:
+        return False
+    return twin.accuracy.value - item.validation.accuracy.value > LOSS
 
 
 def _first_line(error: EdgekdError) -> str:

@@ -47,7 +47,8 @@ def choose(known: Known) -> Policy[Outcome]:
 def _share(known: Known, row: Row) -> float:
     """The largest share of its target's budget that a measured file uses."""
     budget = next(target.budget for target in known.plan.targets if target.name == row.target)
-    latency = row.measurement.latency.p90_high if row.measurement.latency else None
+    timed = row.measurement.latency
+    latency = timed.p90_high if timed and timed.stable else None
     return limits.share(budget, row.artifact.size if row.artifact else None, row.measurement.memory, latency)
 
 
@@ -70,6 +71,8 @@ def _judge(known: Known, sized: Sized, raced: Raced, turn: int) -> Policy[Outcom
 
 def _export_teacher(known: Known) -> Policy[tuple[Program | None, str]]:
     """The teacher's program, or the reason why it has none."""
+    if known.no_teacher:
+        return None, known.no_teacher
     try:
         (program,) = yield [Export(source=known.plan.teacher, splits=known.splits)]
     except EdgekdError as error:

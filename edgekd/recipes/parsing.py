@@ -23,6 +23,8 @@ AT_LEAST_ONE = (
     "candidates",
     "threads",
 )
+# Seconds or milliseconds, bytes or kilobytes: a bare number on a page would be guessed.
+WITH_UNIT = {"max_latency": "20ms", "max_time": "10m", "max_size": "256KiB", "max_memory": "16MiB"}
 
 
 def parse(kind: type[V], table: Table, keys: Iterable[str], more: Mapping[str, Any] | None = None) -> V:
@@ -34,6 +36,9 @@ def parse(kind: type[V], table: Table, keys: Iterable[str], more: Mapping[str, A
     mine = {key: table[key] for key in keys if key in table}
     low = [entry for key, entry in mine.items() if key in AT_LEAST_ONE and _below_one(entry.value)]
     problems = [Problem(entry.where, f"{entry.value!r} must be at least 1") for entry in low]
+    for key in [key for key in mine if key in WITH_UNIT and isinstance(mine[key].value, int | float)]:
+        entry = mine.pop(key)
+        problems.append(Problem(entry.where, f"{entry.value!r} has no unit", f'Write for example "{WITH_UNIT[key]}"'))
     try:
         made = kind.model_validate({key: entry.value for key, entry in mine.items()} | dict(more or {}))
     except ValidationError as error:

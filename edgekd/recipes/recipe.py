@@ -34,7 +34,7 @@ SECTIONS = ("data", "teacher", "student", "train", "target")
 DATA_KEYS = (*(key for key in Data.model_fields if key != "source"), "name")
 TEACHER_KEYS = ("image", "name")
 STUDENT_KEYS = ("image", "search", "name")
-PLAN_KEYS = ("effort", "augment", "seed", "teacher_share", "max_time")
+PLAN_KEYS = ("effort", "augment", "mirror", "seed", "teacher_share", "max_time")
 NO_PAGE = Page(Path(), {}, {}, {})
 
 
@@ -45,6 +45,7 @@ class Training:
     effort: Effort
     schedule: Schedule
     augment: bool
+    mirror: bool
     seed: int
     teacher_share: float
     max_time: float | None
@@ -54,6 +55,7 @@ class _PlanKeys(Value):
     """The keys of [train] that are fields of the plan itself."""
 
     augment: bool = True
+    mirror: bool = True
     seed: int = 0
     teacher_share: Share = 0.25
     max_time: Seconds | None = None
@@ -214,9 +216,9 @@ def read_training(page: Page, flags: Flags) -> Training:
         place = table.get("distill", table.get("control", entry)).where
         message = f"the grids differ: {len(effort.distill)} points of distill, {len(effort.control)} of control"
         gather.problems.append(Problem(place, message, "A fair control is tuned over as many trials"))
-    plan = gather.attempt(parse, _PlanKeys, table, ("augment", "seed", "teacher_share", "max_time"))
+    plan = gather.attempt(parse, _PlanKeys, table, PLAN_KEYS[1:])
     if plan and plan.seed < 0:
         gather.problems.append(Problem(table["seed"].where, f"{plan.seed} must be 0 or above"))
     gather.check()
     assert effort and schedule and plan
-    return Training(effort, schedule, plan.augment, plan.seed, plan.teacher_share, plan.max_time)
+    return Training(effort, schedule, plan.augment, plan.mirror, plan.seed, plan.teacher_share, plan.max_time)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 
 from edgekd import units
 from edgekd.report import text
@@ -75,7 +76,8 @@ def _latencies(row: Row) -> tuple[Cell, ...]:
     latency = measurement.latency
     numbers = (latency.p50, latency.p90, latency.p90_high, latency.p99, latency.quiet, latency.first, latency.load)
     runs = sum(len(session) for session in latency.sessions)
-    how = f"{runs} runs" if latency.stable else f"{runs} runs; unstable: {latency.why}"
+    how = f"{runs} runs" if latency.stable else f"{runs} runs, unstable"
+    how += f": {latency.why}" if latency.why else ""
     return (*(Cell(units.show_seconds(number)) for number in numbers), memory, Cell(measurement.basis, how))
 
 
@@ -98,7 +100,7 @@ def seeds(report: Report) -> Table | None:
     if report.gain is None:
         return None
     pairs = zip(report.gain.distilled, report.gain.control, strict=True)
-    body = [
+    body: list[tuple[Cell, ...]] = [
         (
             Cell(f"seed {report.plan.seed + i}"),
             Cell(text.share(one)),
@@ -107,7 +109,15 @@ def seeds(report: Report) -> Table | None:
         )
         for i, (one, two) in enumerate(pairs)
     ]
+    if report.gain.seeds > 1:
+        both = (report.gain.distilled, report.gain.control)
+        body.append((Cell("mean ± standard deviation"), *map(_spread, both), text.points(report.gain.difference)))
     return Table(("", "distilled", "without teacher", "difference"), tuple(body))
+
+
+def _spread(accuracies: Sequence[float]) -> Cell:
+    """Mean and standard deviation of several seeds' accuracies."""
+    return Cell(f"{text.share(mean(accuracies))} ± {100 * stdev(accuracies):.1f} pp")
 
 
 def trials(found: Sequence[Trial]) -> Table:
@@ -132,7 +142,7 @@ def trials(found: Sequence[Trial]) -> Table:
 def candidates(report: Report) -> Table:
     """Students that were priced before any was trained; the chosen one stands out."""
     names = text.targets(report.rows) or tuple(target.name for target in report.plan.targets)
-    header = ("student", "parameters", "multiply-adds", *(f"latency on {name}" for name in names),
+    header = ("student", "parameters", "multiply-adds", *(f"quick p90 on {name}" for name in names),
               *(f"{name} file" for name in names), "validation", "fits")  # fmt: skip
     strong = frozenset(i for i, one in enumerate(report.candidates) if one.architecture == report.student)
     return Table(header, tuple(_candidate(one, names) for one in report.candidates), strong)

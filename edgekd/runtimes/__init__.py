@@ -10,3 +10,5 @@ open. The model has `batch` (what one run really takes), `notes` (facts of this 
 an input, in the signature's order and types, unchanged until the run is over), `invoke()` (the inference alone: this is
 what is timed) and `outputs()` (one array an output, in the signature's order).
 """
+
+VERSION = 1

@@ -23,26 +23,37 @@ CACHE_BYTES = 512 * 1024**2
 SHIFT = 14
 
 
-def augment(images: NDArray[np.uint8], rows: Array, view: int, seed: int) -> NDArray[np.uint8]:
-    """Mirror half of the images and shift each by up to 1/14 of its side; view 0 is the images as they are.
+def augment(images: NDArray[np.uint8], rows: Array, view: int, seed: int, mirror: bool = True) -> NDArray[np.uint8]:
+    """Shift each image by up to 1/14 of its side and, with `mirror`, mirror half of them; view 0 is them as they are.
 
     `images` is uint8 (N, side, side, C), `rows` the N sample numbers in their part. Edges are repeated where an image
-    moves in. What happens to an image depends on (seed, row, view) alone.
+    moves in. What happens to an image depends on (seed, row, view) and `mirror` alone.
     """
     if view == 0 or not len(images):
         return images
     side = images.shape[1]
     reach = side // SHIFT
     bits = _random(np.asarray(rows), view, seed)
-    mirrored = _field(bits, 0, 2) == 1
+    flipped = _mirrored(bits) & mirror
     steps = np.arange(side, dtype=np.int64)
     vertical = np.clip(steps + _field(bits, 8, 2 * reach + 1)[:, None] - reach, 0, side - 1)
     horizontal = np.clip(steps + _field(bits, 32, 2 * reach + 1)[:, None] - reach, 0, side - 1)
-    horizontal = np.where(mirrored[:, None], side - 1 - horizontal, horizontal)
+    horizontal = np.where(flipped[:, None], side - 1 - horizontal, horizontal)
     first = np.arange(len(images), dtype=np.int64)[:, None, None] * side * side
     pixel = first + vertical[:, :, None] * side + horizontal[:, None, :]
     moved: NDArray[np.uint8] = np.take(images.reshape(len(images) * side * side, -1), pixel.ravel(), axis=0)
     return moved.reshape(images.shape)
+
+
+def mirrored(rows: Array, view: int, seed: int) -> NDArray[np.bool_]:
+    """Which of these samples a view shows mirrored, unless mirroring is switched off."""
+    chosen = _mirrored(_random(np.asarray(rows), view, seed))
+    return chosen if view else np.zeros_like(chosen)
+
+
+def _mirrored(bits: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    flips: NDArray[np.bool_] = _field(bits, 0, 2) == 1
+    return flips
 
 
 def _field(bits: NDArray[np.uint64], start: int, choices: int) -> NDArray[np.int64]:
@@ -70,11 +81,19 @@ class Feed:
     """Prepared inputs of one part, for one network.
 
     `signature` says which inputs and how images become them. `count` is the number of samples, `labels` int64 (-1:
-    unlabelled). With `augment` False, and for inputs that are not images, every view is view 0.
+    unlabelled). With `augment` False, and for inputs that are not images, every view is view 0. Without `mirror` no
+    view is mirrored.
     """
 
     def __init__(
-        self, workspace: Workspace, splits: Splits, part: Part, signature: Signature, augment: bool, seed: int
+        self,
+        workspace: Workspace,
+        splits: Splits,
+        part: Part,
+        signature: Signature,
+        augment: bool,
+        seed: int,
+        mirror: bool = True,
     ) -> None:
         files = splits.parts[part]
         self.count = files.count
@@ -85,7 +104,7 @@ class Feed:
             spec.name: np.asarray(workspace.load(files.inputs[spec.name])) for spec in signature.inputs
         }
         self._preprocess = {s.name: s.preprocess.model_dump() for s in signature.inputs if s.preprocess is not None}
-        self._augment, self._seed = augment, seed
+        self._augment, self._seed, self._mirror = augment, seed, mirror
         self._cache: dict[tuple[str, int], tuple[Array, NDArray[np.bool_]]] = {}
         self._room = CACHE_BYTES
 
@@ -103,7 +122,7 @@ class Feed:
         return preprocess.normalize(self._resized(spec.name, rows, view), settings)
 
     def _view(self, name: str, rows: NDArray[np.int64], view: int) -> Array:
-        return augment(self._stored[name][rows], rows, view, self._seed)
+        return augment(self._stored[name][rows], rows, view, self._seed, self._mirror)
 
     def _resized(self, name: str, rows: NDArray[np.int64], view: int) -> Array:
         """A view's pixels after resizing, from memory where they were made before and views still fit."""

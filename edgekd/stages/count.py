@@ -13,7 +13,7 @@ from edgekd.spec import Architecture, Teacher
 from edgekd.steps import Count
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "pydantic")
 
 
@@ -31,7 +31,8 @@ def run(step: Count, out: Workspace) -> Counted:
         if number % 8 == 0:
             out.progress(number / len(architectures), f"{number} of {len(architectures)} students counted")
     options.sort(key=lambda option: (option.size.macs, option.size.params))
-    return Counted(options=tuple(options), teacher=None if step.teacher is None else _teacher(step, step.teacher, out))
+    teacher, why = (None, "") if step.teacher is None else _teacher(step, step.teacher, out)
+    return Counted(options=tuple(options), teacher=teacher, no_teacher=why)
 
 
 def _architectures(step: Count, signature: Signature) -> tuple[Architecture, ...]:
@@ -58,12 +59,14 @@ def _size(architecture: Architecture, sample: Mapping[str, Tensor], signature: S
     return sizes.size(module, {name: value.to("meta") for name, value in sample.items()}, signature)
 
 
-def _teacher(step: Count, teacher: Teacher, out: Workspace) -> Size | None:
-    """The teacher's own size, None where there is no torch network to count."""
+def _teacher(step: Count, teacher: Teacher, out: Workspace) -> tuple[Size | None, str]:
+    """The teacher's own size, or why there is no torch network to count and to convert."""
     signature = networks.signature(step.splits, teacher.image, out)
     kind, settings = networks.configured("teachers", teacher.source)
     oracle = kind.load(settings, networks.paths(teacher.source), signature, teacher.trust)
-    return None if oracle.module is None else sizes.size(oracle.module, _sample(step, signature, out), signature)
+    if oracle.module is None:
+        return None, oracle.why_no_module or f"a teacher of kind {teacher.source.name} has no torch network"
+    return sizes.size(oracle.module, _sample(step, signature, out), signature), ""
 
 
 def _sample(step: Count, signature: Signature, out: Workspace) -> dict[str, Tensor]:

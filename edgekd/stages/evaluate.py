@@ -13,7 +13,7 @@ from edgekd.statistics import mean_interval, paired_interval
 from edgekd.steps import Evaluate
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("numpy",)
 
 Outputs = NDArray[np.float32]
@@ -47,7 +47,7 @@ def run(step: Evaluate, out: Workspace) -> Score:
     return Score(
         part=step.predictions.part,
         metric=step.metric,
-        accuracy=_interval(mean_interval(right)),
+        accuracy=_accuracy(right),
         count=int(labelled.sum()),
         drop=None if teacher is None else _drop(metric, teacher, labels[labelled], right),
         agreement=None if teacher is None else _agreement(outputs[labelled], teacher),
@@ -74,6 +74,21 @@ def _matching(out: Workspace, file: File, noun: str, like: Outputs) -> Outputs:
 
 def _interval(numbers: tuple[float, float, float]) -> Interval:
     value, low, high = numbers
+    return Interval(value=value, low=low, high=high)
+
+
+def _accuracy(right: NDArray[np.float64]) -> Interval:
+    """The metric's mean and its bootstrap interval.
+
+    Where all samples are right, or all wrong, a bootstrap has no width; then the exact bound of a share stands
+    instead. Source: Clopper and Pearson, Biometrika 26, 1934.
+    """
+    value, low, high = mean_interval(right)
+    unseen = 1 - 0.025 ** (1 / len(right))
+    if (right == 1).all():
+        low = 1 - unseen
+    elif (right == 0).all():
+        high = unseen
     return Interval(value=value, low=low, high=high)
 
 

@@ -13,7 +13,7 @@ from edgekd.errors import Problem, UsageError
 from edgekd.nets import inference, networks
 from edgekd.plugins import Oracle
 from edgekd.results import File, Signature, SoftTargets
-from edgekd.samples.views import Feed
+from edgekd.samples.views import Feed, mirrored
 from edgekd.spec import Part
 from edgekd.steps import Label
 from edgekd.workspace import Workspace
@@ -44,7 +44,15 @@ def run(step: Label, out: Workspace) -> SoftTargets:
     train = _train(step, out, signature, oracle, views, progress)
     seconds = (time.monotonic() - started) / views
     parts = {part: _part(step, out, signature, oracle, part, progress) for part in OTHERS if part in step.splits.parts}
-    return SoftTargets(train=train, parts=parts, views=views, seed=step.seed, seconds_per_view=seconds)
+    return SoftTargets(
+        train=train,
+        parts=parts,
+        views=views,
+        seed=step.seed,
+        mirror=step.mirror,
+        mirror_loss=_mirror_loss(step, np.load(out.path("train.npy"), mmap_mode="r")) if step.mirror else None,
+        seconds_per_view=seconds,
+    )
 
 
 def _augmented(step: Label, signature: Signature, oracle: Oracle) -> bool:
@@ -68,7 +76,7 @@ def _train(
     step: Label, out: Workspace, signature: Signature, oracle: Oracle, views: int, progress: Callable[[int], None]
 ) -> File:
     """float16 (views, N, classes), written piece by piece into a memory-mapped file."""
-    feed = Feed(out, step.splits, "train", signature, augment=views > 1, seed=step.seed)
+    feed = Feed(out, step.splits, "train", signature, views > 1, step.seed, step.mirror)
     shape = (views, feed.count, len(step.splits.classes))
     targets = open_memmap(out.path("train.npy"), mode="w+", dtype=np.float16, shape=shape)
     for view in range(views):
@@ -114,6 +122,18 @@ def _check_varies(outputs: NDArray[np.float32]) -> None:
     if len(outputs) > 1 and np.ptp(outputs, axis=0).max() <= CONSTANT * max(float(np.abs(outputs).max()), 1e-30):
         message = f"gives the same outputs for all {len(outputs)} training samples"
         raise UsageError(Problem("teacher", message, "Check its weights, and the mean and std of [teacher] image"))
+
+
+def _mirror_loss(step: Label, targets: NDArray[np.float16]) -> float | None:
+    """The teacher's agreement with itself over (views, N, classes): of shifted images minus of mirrored ones."""
+    rows, plain = np.arange(targets.shape[1]), targets[0].argmax(1)
+    agrees: dict[bool, list[NDArray[np.bool_]]] = {False: [], True: []}
+    for view in range(1, len(targets)):
+        same, flipped = targets[view].argmax(1) == plain, mirrored(rows, view, step.seed)
+        agrees[False].append(same[~flipped])
+        agrees[True].append(same[flipped])
+    shifted, flips = (np.concatenate(agrees[kind]) if agrees[kind] else np.empty(0) for kind in (False, True))
+    return float(shifted.mean() - flips.mean()) if len(shifted) and len(flips) else None
 
 
 def _progress(out: Workspace, total: int) -> Callable[[int], None]:

@@ -100,9 +100,8 @@ class Training:
             module = networks.build(step.networks[number], signature)
             if step.init:
                 networks.load_weights(module, out.locate(step.init[number].weights))
-            feed = Feed(
-                out, step.splits, "train", signature, step.augment, step.view_seed if soft is None else soft.seed
-            )
+            view_seed, mirror = (step.view_seed, step.mirror) if soft is None else (soft.seed, soft.mirror)
+            feed = Feed(out, step.splits, "train", signature, step.augment, view_seed, mirror)
             inputs = Prepared(feed, signature, rows, views)
             self.learners.append(Learner(self.fabric, module, signature, inputs, schedule.ema_decay))
             self.judges.append(Judge(step.metric, Feed(out, step.splits, "validation", signature, False, 0), signature))
