@@ -18,8 +18,8 @@ from edgekd.errors import DeviceError, EdgekdError, Problem, StepFailed, UsageEr
 from edgekd.steps import Step
 
 POLL = 0.05
-# Seconds that a step waits for other builds before it says so.
-PATIENCE = 2.0
+# Seconds that a step waits for other builds before it says so, and until it says so again.
+PATIENCE, SAY_AGAIN = 2.0, 15.0
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
 PASSED_ON_PREFIXES = ("OPENBLAS_", "XDG_", "EDGEKD_", "SSL_", "PYTHONWARNINGS")
 QUIET = {
@@ -274,7 +274,7 @@ class Executor:
                 return
             except BlockingIOError:
                 if time.monotonic() > say:
-                    say = time.monotonic() + PATIENCE
+                    say = time.monotonic() + SAY_AGAIN
                     tell(0.0, "waits for other edgekd work on this computer to end")
                 time.sleep(POLL)
 

@@ -85,11 +85,15 @@ class Attempt(Value):
 
 
 class Finding(Value):
-    """Something about a teacher and its data that is not as it was thought to be, in words, and what to write."""
+    """Something about a teacher and its data that is not as it was thought to be, in words, and what to do about it.
+
+    `settled` where a recipe with the image and the order of classes of the same Tried has it right.
+    """
 
     about: Literal["mean and std", "channels", "size", "classes", "accuracy", "outputs"]
     message: str
     fix: str = ""
+    settled: bool = False
 
 
 class Tried(Value):

@@ -211,10 +211,13 @@ class Plan(Value):
     """Everything that a build needs to know, resolved and validated as far as can be without torch.
 
     With `augment` the training images are shifted a little and, with `mirror`, half of them mirrored: right for
-    photographs, wrong where left and right mean something (digits, text, left and right hands).
+    photographs, wrong where left and right mean something (digits, text, left and right hands). `page` is the recipe as
+    the user named it, to be typed again.
     """
 
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"page"})
     name: str
+    page: str = ""
     data: Data
     teacher: Teacher
     student: Student

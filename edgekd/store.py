@@ -95,6 +95,29 @@ def _seal(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
+def _user_files(told: Any) -> dict[str, str]:
+    """Where the user's files are today, by digest: every UserFile in a dumped step."""
+    if isinstance(told, dict):
+        if told.keys() >= {"path", "sha256"}:
+            return {told["sha256"]: told["path"]}
+        told = list(told.values())
+    found: dict[str, str] = {}
+    for part in told if isinstance(told, list) else ():
+        found |= _user_files(part)
+    return found
+
+
+def _relocated(told: Any, places: dict[str, str]) -> Any:
+    """A dumped result with the paths of the user's files as they are today: an answer outlives a moved folder."""
+    if not places or not isinstance(told, dict | list):
+        return told
+    if isinstance(told, list):
+        return [_relocated(part, places) for part in told]
+    if told.keys() >= {"path", "sha256"}:
+        return told | {"path": places.get(told["sha256"], told["path"])}
+    return {name: _relocated(part, places) for name, part in told.items()}
+
+
 def _is_output(path: Path) -> bool:
     """Whether a file in a work folder is part of the answer, not of the asking or of a killed write."""
     return path.name not in ("request.json", "log.txt") and not path.name.startswith(".")
@@ -238,7 +261,7 @@ class Store:
             if told["sha256"] != _seal(told):
                 return None
             record = StepRecord.model_validate(told["record"] | {"cached": True})
-            result = step.answer.model_validate(told["result"])
+            result = step.answer.model_validate(_relocated(told["result"], _user_files(step.model_dump(mode="json"))))
             if any(files.digest(entry / name) != want for name, want in record.files.items()):
                 return None
             os.utime(entry)

@@ -33,8 +33,8 @@ class Net(nn.Module):
 
     def __init__(self, classes, channels, side):
         super().__init__()
-        self.first, self.second = nn.Conv2d(channels, 12, 3, 2, 1), nn.Conv2d(12, 16, 3, 2, 1)
-        self.head = nn.Linear(16 * (side // 4) ** 2, classes)
+        self.first, self.second = nn.Conv2d(channels, 16, 3, 2, 1), nn.Conv2d(16, 32, 3, 2, 1)
+        self.head = nn.Linear(32 * (side // 4) ** 2, classes)
 
     def forward(self, image):
         x = torch.relu(self.second(torch.relu(self.first(image))))

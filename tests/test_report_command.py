@@ -36,6 +36,14 @@ def test_the_whole_line() -> None:
     assert complete(plan)
 
 
+def test_a_page_of_the_users_and_all_that_was_allowed() -> None:
+    plan = synthetic.plan((Target(name="onnx", format="onnx"),))
+    plan = plan.model_copy(update={"page": "my recipes/digits.toml", "teacher_share": 0.5, "skip_bad": True})
+    assert command(plan) == (
+        "edgekd build 'my recipes/digits.toml' --target onnx --effort standard --teacher-share 50% --skip-bad --seed 0"
+    )
+
+
 def test_budgets_of_their_own_stay_in_the_recipe() -> None:
     one, two = (Target(name=n, format=n, budget=Budget(max_latency=t)) for n, t in (("onnx", "1ms"), ("tflite", "2ms")))
     plan = synthetic.plan((one, two))

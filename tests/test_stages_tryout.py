@@ -186,7 +186,7 @@ def test_a_black_box_in_onnx_is_tried_too(material: Material, tmp_path: Path) ->
         helper.make_node("Flatten", ["m"], ["f"]),
         helper.make_node("Gemm", ["f", "w", "b"], ["logits"]),
     ]
-    shapes = {"image": ["n", 3, 16, 16], "logits": ["n", 6]}
+    shapes = {"image": ["n", 3, 32, 32], "logits": ["n", 6]}
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
     graph = helper.make_graph(nodes, "nearest", ends[:1], ends[1:], weights)
     path = tmp_path / "teacher.onnx"
@@ -197,7 +197,7 @@ def test_a_black_box_in_onnx_is_tried_too(material: Material, tmp_path: Path) ->
     given = IMAGENET.model_copy(update={"size": 224})
     tried = ask(tmp_path, arrays(tmp_path / "data.npz"), Teacher(source=source, image=given))
     assert abouts(tried) == ["size", "mean and std", "channels"]
-    assert tried.image == BYTES.model_copy(update={"channels": "bgr"})
+    assert tried.image == BYTES.model_copy(update={"size": 32, "channels": "bgr"})
     assert tried.chosen is not None and tried.attempts[tried.chosen].accuracy.value > 0.9
 
 

@@ -13,7 +13,7 @@ import pytest
 from edgekd import files
 from edgekd.errors import StoreError, UsageError
 from edgekd.spec import KEY, Choice, Data, UserFile
-from edgekd.steps import Split
+from edgekd.steps import Count, Split
 from edgekd.store import Event, Store, key
 
 
@@ -71,6 +71,41 @@ def test_moving_files_of_nested_plug_ins_costs_nothing_either(tmp_path: Path) ->
 
     assert source("here") == source("there") != source("here", "b")
     assert "logits" in source("here") and "a.onnx" not in source("here")
+
+
+NETWORK = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(80, 4), nn.Linear(4, 3)
+
+    def forward(self, ids, mask):
+        return self.head((self.table(ids) * mask.unsqueeze(-1)).mean(1))
+
+def build():
+    return Net()
+"""
+
+
+def test_an_answer_follows_the_users_files_when_their_folder_moves(store: Store, tmp_path: Path) -> None:
+    (splits,) = store.do(split(arrays(tmp_path)))
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    (here / "net.py").write_text(NETWORK)
+
+    def count(folder: Path) -> Count:
+        code = UserFile(path=str(folder / "net.py"), sha256=files.digest(folder / "net.py"), member="build")
+        family = Choice(name="module", settings={"make": "net:build"}, files={"make": code})
+        return Count(student=Student(family=family, search=False), teacher=None, splits=splits)
+
+    store.do(count(here))
+    here.rename(there)
+    with Store(store.root) as again:
+        (counted,) = again.do(count(there))
+        assert again.records[0].cached
+    assert counted.options[0].architecture.family.files["make"].path == str(there / "net.py")
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "delete", "manifest"])

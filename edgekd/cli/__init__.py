@@ -22,7 +22,7 @@ from edgekd.errors import EdgekdError
 COMMANDS = {
     "build": "Make the best student that keeps the budget, and measure it beside its teacher.",
     "plan": "Check everything that build would do, and say what and how long; trains nothing.",
-    "init": "Write a commented recipe for your own teacher and data.",
+    "init": "Try your own teacher on your own data, and write a commented recipe with what was found.",
     "report": "Print the table of a run again.",
     "compare": "Compare two runs: accuracy, latency, size, and whether one can replace the other.",
     "verify": "Replay a bundle's golden vectors and check every digest.",

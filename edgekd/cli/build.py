@@ -22,7 +22,8 @@ app = typer.Typer(add_completion=False)
 def show(report: Report, out: Path) -> None:
     """Print headline, table, what binds, where things are, and the next command to type."""
     output.answer(f"\n{report.headline}\n")
-    output.answer(output.lines(table(report)))
+    if report.rows:
+        output.answer(output.lines(table(report)))
     if report.binds:
         output.answer(f"\nwhat binds: {report.binds}")
     if report.teacher_already_fits:

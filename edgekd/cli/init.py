@@ -50,8 +50,9 @@ def show(tried: Tried) -> None:
     output.answer(f"tried the teacher on {tried.samples} labelled training samples")
     if len(tried.attempts) > 1:
         full = sorted(tried.attempts, key=lambda a: (-a.samples, -a.accuracy.value))
-        rows = [("images", "channels", "right", "with classes put in order", "samples")]
-        output.answer(output.lines([*rows, *map(_row, full)]))
+        rows = [("images", "channels", "samples", "right", "with classes put in order"), *map(_row, full)]
+        ordered = any(finding.about in ("classes", "accuracy") for finding in tried.findings)
+        output.answer(output.lines([row if ordered else row[:-1] for row in rows]))
     elif tried.attempts:
         output.answer(f"{_share(tried.attempts[0].accuracy)} are right")
     for finding in tried.findings:
@@ -65,7 +66,7 @@ def show(tried: Tried) -> None:
 def _row(attempt: Attempt) -> tuple[str, ...]:
     channels = attempt.image.channels if attempt.image else ""
     ordered = _share(attempt.reordered) if attempt.reordered else ""
-    return attempt.name, channels, _share(attempt.accuracy), ordered, str(attempt.samples)
+    return attempt.name, channels, str(attempt.samples), _share(attempt.accuracy), ordered
 
 
 def _share(value: Interval) -> str:
@@ -92,7 +93,7 @@ def init(
     store: o.StoreAt = None,
     json: o.Json = False,
 ) -> None:
-    """Write a commented recipe for your own teacher and data."""
+    """Try your own teacher on your own data, and write a commented recipe with what was found."""
     if out.exists():
         raise UsageError(Problem("--out", f"{shown(out)} is there already", "Choose another name, or move it away"))
     image = first_image(data, size, channels, mean, std)

@@ -20,6 +20,9 @@ def report(run: Annotated[Path, typer.Argument(help="The folder that build wrote
     if json:
         output.show_json(told.model_dump(mode="json"))
         return
-    output.answer(f"{told.headline}\n\n{output.lines(table(told))}\n\nwhat binds: {told.binds}")
+    output.answer(f"{told.headline}\n")
+    if told.rows:
+        output.answer(f"{output.lines(table(told))}\n")
+    output.answer(f"what binds: {told.binds}")
     for text in (*told.notes, *told.caveats):
         output.answer(f"note: {text}")

@@ -114,7 +114,8 @@ def _comment(text: str) -> list[str]:
 
 
 def sentence(finding: Finding) -> str:
-    return f"{finding.message}. {finding.fix}".removesuffix(" ")
+    """A finding, and what is left to do about it after the recipe was written."""
+    return f"{finding.message}. {'The recipe says so' if finding.settled else finding.fix}".removesuffix(" ")
 
 
 def compose(start: Start, recipe: Path, tried: Tried | None = None, untried: str = "not tried on the data") -> str:

@@ -9,6 +9,7 @@ Breiman et al., Classification and Regression Trees, 1984).
 import math
 from collections.abc import Sequence
 
+from edgekd import units
 from edgekd.policies import limits
 from edgekd.policies.known import Known, distillation, precisions, schedule
 from edgekd.results import Candidate, Measured, Option, Trained
@@ -194,24 +195,29 @@ def _nothing(known: Known, options: Sequence[Option]) -> Sized:
         return Sized(binds="every smaller student has been tried", nearest="")
     smallest = min(options, key=lambda o: (o.size.params, o.size.macs))
     leanest = min(options, key=lambda o: (o.size.macs, o.size.params))
+    params, macs = f"{smallest.size.params:,}", f"{leanest.size.macs:,}"
     nearest = (
-        f"the smallest student has {smallest.size.params} parameters and {smallest.size.macs} MACs"
+        f"the smallest student has {params} parameters and {macs} MACs"
         if smallest == leanest
-        else f"the smallest student has {smallest.size.params} parameters, the leanest {leanest.size.macs} MACs"
+        else f"the smallest student has {params} parameters, the leanest {macs} MACs"
     )
     return Sized(binds="; ".join(limits.too_large(known, smallest)), nearest=nearest)
 
 
 def _smallest_budget(known: Known, priced: Sequence[Candidate]) -> str:
     """In words: the fastest and smallest student found, and so the smallest budgets that can be met."""
-    parts = []
+    told = []
     for target in known.plan.targets:
+        parts = []
         latencies = [c.latency[target.name] for c in priced if target.name in c.latency]
         if target.budget.max_latency and latencies:
-            parts.append(f"{target.name}: the fastest student found needs {1e3 * min(latencies):.3g} ms (p90, quick)")
+            parts.append(f"latency {units.show_seconds(min(latencies))} (p90 of the fastest student found)")
         if target.budget.max_size:
-            parts.append(f"{target.name}: the smallest file found is {min(c.file_size[target.name] for c in priced)} B")
+            smallest = min(c.file_size[target.name] for c in priced)
+            parts.append(f"size {units.show_size(smallest)} (the smallest file found)")
         memories = [c.memory[target.name] for c in priced if target.name in c.memory]
         if target.budget.max_memory and memories:
-            parts.append(f"{target.name}: the least memory found is {min(memories)} B")
-    return "; ".join(parts)
+            parts.append(f"memory {units.show_size(min(memories))} (the least found)")
+        if parts:
+            told.append(f"the nearest that {target.name} can keep is about {', '.join(parts)}")
+    return "; ".join(told)

@@ -82,6 +82,7 @@ def load_plan(recipe: str | Path | None = None, flags: Flags | None = None) -> P
     name = page.top["name"].value if "name" in page.top else page.file.stem
     return Plan(
         name=str(name),
+        page=str(recipe or ""),
         data=data,
         teacher=teacher,
         student=student,

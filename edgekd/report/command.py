@@ -1,11 +1,13 @@
 """The command that asks for the same build again."""
 
+import shlex
+
 from edgekd.spec import Budget, Plan
 
 
 def command(plan: Plan) -> str:
     """`edgekd build ...` with every choice that is not a default; budgets only where all targets share one."""
-    words = ["edgekd", "build", plan.name]
+    words = ["edgekd", "build", shlex.quote(plan.page or plan.name)]
     words += [f"--target {target.name}" for target in plan.targets]
     if len({target.budget for target in plan.targets}) == 1:
         words += _budget(plan.targets[0].budget)
@@ -16,6 +18,10 @@ def command(plan: Plan) -> str:
     words.append(f"--effort {plan.effort.name}")
     if plan.max_time is not None:
         words.append(f"--max-time {plan.max_time:g}s")
+    if plan.teacher_share != Plan.model_fields["teacher_share"].default:
+        words.append(f"--teacher-share {100 * plan.teacher_share:.12g}%")
+    said = {"--trust": plan.teacher.trust, "--skip-bad": plan.skip_bad, "--accept-stand-in": plan.accept_stand_in}
+    words += [flag for flag, wanted in said.items() if wanted]
     return " ".join([*words, f"--seed {plan.seed}"])
 
 

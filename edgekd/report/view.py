@@ -149,7 +149,7 @@ def candidates(report: Report) -> Table:
 
 
 def _candidate(one: Candidate, names: Sequence[str]) -> tuple[Cell, ...]:
-    settings = ", ".join(f"{name} {value}" for name, value in one.architecture.family.settings.items())
+    settings = ", ".join(f"{name} {value}" for name, value in one.architecture.family.settings.items() if value)
     return (
         Cell(one.architecture.family.name, settings),
         Cell(units.show_count(one.size.params)),

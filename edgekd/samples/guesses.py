@@ -32,10 +32,18 @@ SIZES = (224, 32, 28, 96, 64, 128, 256, 299, 160, 192, 240, 288, 320, 384, 48, 1
 
 @dataclass(frozen=True)
 class Guess:
-    """One way to prepare images: what it is called, and the Image that says it; None where inputs are not images."""
+    """One way to prepare images: what it is called, and the Image that says it; None where inputs are not images.
+
+    `unturned`: the channels are swapped, but mean and std stayed in the order that they had before.
+    """
 
     name: str
     image: Image | None = None
+    unturned: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, not turned" if self.unturned else self.name
 
     @property
     def channels(self) -> str:
@@ -57,7 +65,7 @@ def guesses(given: Image, pixels: NDArray[np.uint8]) -> tuple[Guess, ...]:
         for name, mean, std in ways
     ]
     if len(orders) > 1:  # someone who swaps the channels may have left mean and std as they were
-        found.append(Guess(ways[0][0], _with(given, orders[1], given.mean, given.std)))
+        found.append(Guess(ways[0][0], _with(given, orders[1], given.mean, given.std), unturned=True))
     different: dict[tuple[str, Numbers, Numbers], Guess] = {}
     for guess in found:
         different.setdefault(_meaning(guess.image or given), guess)

@@ -51,7 +51,7 @@ class Answers:
     def attempt(self) -> Attempt:
         other = self.reordered
         return Attempt(
-            name=self.guess.name,
+            name=self.guess.title,
             image=self.guess.image,
             samples=len(self.labels),
             accuracy=interval(self.plain),
@@ -128,10 +128,11 @@ def about_images(first: Answers, verdict: Verdict, fix: str) -> list[Finding]:
             f"mean and std are not right: with {first.guess.name} {before} of the samples are right, "
             f"with {chosen.guess.name} {after}"
         )
-        found.append(Finding(about="mean and std", message=message, fix=fix))
+        found.append(Finding(about="mean and std", message=message, fix=fix, settled=True))
     if chosen.guess.channels != first.guess.channels:
         message = f"channels are {chosen.guess.channels}: with {first.guess.channels} {before} of the samples are right"
-        found.append(Finding(about="channels", message=f"{message}, with {chosen.guess.channels} {after}", fix=fix))
+        message += f", with {chosen.guess.channels} {after}"
+        found.append(Finding(about="channels", message=message, fix=fix, settled=True))
     return found
 
 
@@ -159,7 +160,8 @@ def about_classes(answers: Answers, classes: Sequence[str], renaming: bool) -> t
     unsure = [classes[i] for i in range(len(classes)) if not hits[i]]
     message += f". Not sure about: {', '.join(unsure[:NAMED])}" if unsure else ""
     if renaming:
-        return named, Finding(about="classes", message=message, fix=f"Write classes = {_listed(named)} in [data]")
+        fix = f"Write classes = {_listed(named)} in [data]"
+        return named, Finding(about="classes", message=message, fix=fix, settled=True)
     anew = f"y = numpy.where(y < 0, y, numpy.array({stands_for.tolist()})[y])"
     fix = f"Number the labels anew: {anew}, with classes = {_listed(named)}"
     return named, Finding(about="classes", message=message, fix=fix)

@@ -170,10 +170,10 @@ def _told(
     fix = f"Write image = {written(image)} in [teacher]" if image else ""
     if given and now and now.size != given.size:
         message = f"the teacher cannot run on images of {given.size} pixels; of the usual sizes it runs on {now.size}"
-        findings.append(Finding(about="size", message=message, fix=fix))
+        findings.append(Finding(about="size", message=message, fix=fix, settled=True))
     if given and now and (now.channels == "gray") != (given.channels == "gray"):
         message = f"channels are {now.channels}: the teacher cannot run on {given.channels} images"
-        findings.append(Finding(about="channels", message=message, fix=fix))
+        findings.append(Finding(about="channels", message=message, fix=fix, settled=True))
     order: tuple[str, ...] = ()
     if not found.skilled:
         best = max(answers, key=lambda answer: float(answer.plain.mean()))
@@ -205,7 +205,7 @@ def _notes(found: judging.Verdict, samples: Samples, image: Image | None) -> Seq
     """What the trial cannot say."""
     notes = []
     if found.alike:
-        names = "; ".join(f"{a.guess.name}, {a.guess.channels}" for a in found.alike)
+        names = "; ".join(f"{a.guess.title}, {a.guess.channels}" for a in found.alike)
         notes.append(f"these do as well on the samples, so what its training used is not certain: {names}")
     if found.chosen.reordered is None:
         notes.append(f"{len(samples.labels)} samples are too few to find the order of {len(samples.classes)} classes")

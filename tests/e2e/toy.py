@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from safetensors.numpy import load_file as load
 from safetensors.numpy import save_file
 
 from edgekd import files
@@ -139,7 +140,7 @@ def check_entries(store: Path) -> None:
     """Every entry is whole: its files are those of its manifest, and their digests fit."""
     for key, manifest in manifests(store).items():
         entry, recorded = store / "entries" / key[:2] / key, manifest["record"]["files"]
-        assert {p.name for p in entry.iterdir()} == {*recorded, "manifest.json"}
+        assert {p.name for p in entry.iterdir()} == {*recorded, "manifest.json", "request.json", "log.txt"}
         assert {name: files.digest(entry / name) for name in recorded} == recorded
 
 

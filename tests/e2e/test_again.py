@@ -1,0 +1,65 @@
+"""The same build again, two at once, and Ctrl-C: what is known is used, what is shared is not hurt."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import toy
+from tests.e2e.test_faults import CLOCK, answers_of, same
+
+
+def test_the_same_build_again_runs_nothing_and_changes_nothing(finished: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    toy.copy(finished / "store", home)
+    recipe = finished / "task/toy.toml"
+    assert toy.build(recipe, home)[0] == 0
+    run = home / "run"
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    times = {p: p.stat().st_mtime_ns for p in before}
+    status, said = toy.build(recipe, home)
+    assert status == 0
+    assert "(0 steps run, " in said
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+    assert {p: p.stat().st_mtime_ns for p in before} == times
+    assert toy.report(home)["steps_run"] == 0
+
+
+def test_two_builds_at_once_share_the_work(finished: Path, tmp_path: Path) -> None:
+    home, recipe = tmp_path / "home", finished / "task/toy.toml"
+    home.mkdir()
+    gone = {key for stage in ("split", "train", "export", "evaluate") for key in answers_of(stage, finished)[-2:]}
+    store = toy.copy(finished / "store", home, *gone)
+    runs = [tmp_path / "one", tmp_path / "two"]
+    both = [toy.start(recipe, run, "--store", str(store)) for run in runs]
+    assert [process.wait(300) for process in both] == [0, 0], [(run / "said.txt").read_text() for run in runs]
+    told = [toy.report(run) for run in runs]
+    assert sum(report["steps_run"] for report in told) == len(gone)
+    assert same(told[0], CLOCK) == same(told[1], CLOCK) == same(toy.report(finished), CLOCK)
+    toy.check_entries(store)
+    assert set(toy.manifests(store)) == set(toy.manifests(finished / "store"))
+
+
+@pytest.mark.parametrize("stage", ["label", "train"])  # a fresh process, and two that a fork server handed out
+def test_ctrl_c_is_one_sentence_and_the_build_goes_on_afterwards(finished: Path, tmp_path: Path, stage: str) -> None:
+    home, recipe = tmp_path / "home", finished / "task/toy.toml"
+    home.mkdir()
+    gone = answers_of(stage, finished)
+    store = toy.copy(finished / "store", home, *gone)
+    running = toy.start(recipe, home)
+    assert toy.soon(lambda: any(toy.worker(store / "work" / key) for key in gone), 60)
+    running.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert running.wait(30) == 130
+    assert time.monotonic() - began < 10
+    lines = (home / "said.txt").read_text().splitlines()
+    assert lines[-1] == "edgekd: interrupted; the same command continues where it stopped"
+    assert not any("Traceback" in line or "failed" in line for line in lines)
+    assert not list(toy.processes(home))
+    toy.check_entries(store)
+    status, said = toy.build(recipe, home)
+    assert status == 0, said
+    assert toy.report(home)["steps_run"] <= len(gone)
+    assert same(toy.report(home), CLOCK) == same(toy.report(finished), CLOCK)
