@@ -18,6 +18,8 @@ from edgekd.errors import DeviceError, EdgekdError, Problem, StepFailed, UsageEr
 from edgekd.steps import Step
 
 POLL = 0.05
+# Told of a step: how much of it is done, in words, and the seconds that it has run.
+Tell = Callable[[float, str, float], None]
 # Seconds that a step waits for other builds before it says so, and until it says so again.
 PATIENCE, SAY_AGAIN = 2.0, 15.0
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
@@ -180,18 +182,22 @@ class Executor:
         self._servers: dict[tuple[str, ...], ForkServer] = {}
         self._closed = threading.Event()
 
-    def run(self, step: Step[Any], folder: Path, tell: Callable[[float, str], None]) -> None:
-        """Run the worker of `folder` to its end; afterwards result.json is there. Raises what the worker raised."""
+    def run(self, step: Step[Any], folder: Path, tell: Tell) -> float:
+        """Run the worker of `folder` to its end; afterwards result.json is there. Raises what the worker raised.
+
+        Returns the seconds that the worker took, without those that it waited for its turn.
+        """
         with self._cores(step.cores or self.cores), self._device(step.exclusive, tell):
             if self._closed.is_set():
                 raise EdgekdError("stopped")
-            process = self._start(step, folder)
+            started, process = time.monotonic(), self._start(step, folder)
             try:
                 status = self._wait(process, step, folder, tell)
             finally:
                 process.kill()
+            seconds = time.monotonic() - started
         if status == 0 and (folder / "result.json").is_file():
-            return
+            return seconds
         raise failure(step.stage, folder, status)
 
     def close(self) -> None:
@@ -213,7 +219,7 @@ class Executor:
                 )
         return server.start(folder)
 
-    def _wait(self, process: Process, step: Step[Any], folder: Path, tell: Callable[[float, str], None]) -> int:
+    def _wait(self, process: Process, step: Step[Any], folder: Path, tell: Tell) -> int:
         started, seen = time.monotonic(), 0.0
         limit = 0.85 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         progress = folder / "progress.json"
@@ -229,7 +235,7 @@ class Executor:
                     raise StepFailed(step.stage, "used more than 85 % of this computer's memory", *_where(folder))
                 if progress.is_file():
                     state = json.loads(progress.read_text(encoding="utf-8"))
-                    tell(state["done"], state["text"])
+                    tell(state["done"], state["text"], now - started)
             time.sleep(POLL)
         return status
 
@@ -248,7 +254,7 @@ class Executor:
                 self._turn.notify_all()
 
     @contextmanager
-    def _device(self, exclusive: bool, tell: Callable[[float, str], None]) -> Iterator[None]:
+    def _device(self, exclusive: bool, tell: Tell) -> Iterator[None]:
         """Share this computer with other steps of any edgekd process, or have it alone.
 
         Who waits to have it alone holds the gate, so that no new step starts and the wait ends.
@@ -266,7 +272,7 @@ class Executor:
             os.close(gate)
             os.close(lock)
 
-    def _lock(self, handle: int, kind: int, tell: Callable[[float, str], None]) -> None:
+    def _lock(self, handle: int, kind: int, tell: Tell) -> None:
         say = time.monotonic() + PATIENCE
         while not self._closed.is_set():
             try:
@@ -275,7 +281,7 @@ class Executor:
             except BlockingIOError:
                 if time.monotonic() > say:
                     say = time.monotonic() + SAY_AGAIN
-                    tell(0.0, "waits for other edgekd work on this computer to end")
+                    tell(0.0, "waits for other edgekd work on this computer to end", 0.0)
                 time.sleep(POLL)
 
 

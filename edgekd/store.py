@@ -293,9 +293,8 @@ class Store:
         }
         files.write(folder / "request.json", json.dumps(request, indent=1))
         self.observer(Event(kind="start", stage=step.stage, key=k))
-        started = time.monotonic()
-        self._executor.run(step, folder, lambda done, text: self._progress(step, k, started, done, text))
-        record, result = self._keep(k, step, folder, entry, time.monotonic() - started)
+        took = self._executor.run(step, folder, lambda *told: self._progress(step, k, *told))
+        record, result = self._keep(k, step, folder, entry, took)
         self.observer(Event(kind="done", stage=step.stage, key=k, seconds=record.seconds))
         return record, result
 
@@ -317,8 +316,7 @@ class Store:
         folder.replace(entry)
         return record, result
 
-    def _progress(self, step: Step[Any], k: str, started: float, done: float, text: str) -> None:
-        passed = time.monotonic() - started
+    def _progress(self, step: Step[Any], k: str, done: float, text: str, passed: float) -> None:
         left = passed / done * (1 - done) if done > 0.02 else None
         self.observer(
             Event(kind="progress", stage=step.stage, what=text, key=k, done=done, seconds=passed, seconds_left=left)

@@ -12,7 +12,7 @@ import pytest
 
 from edgekd import files
 from edgekd.errors import StoreError, UsageError
-from edgekd.spec import KEY, Choice, Data, UserFile
+from edgekd.spec import KEY, Choice, Data, Student, UserFile
 from edgekd.steps import Count, Split
 from edgekd.store import Event, Store, key
 

@@ -1,11 +1,14 @@
 """Samples drawn evenly from all classes, and the order of classes that a teacher's answers suggest."""
 
+import itertools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Whole = NDArray[np.int64]
+# Up to so many classes, every order of them is tried (720 of six), else this number of random ones.
+ALL_WAYS, SOME_WAYS = 6, 2000
 
 
 def evenly(labels: Whole, count: int, seed: int) -> Whole:
@@ -66,6 +69,24 @@ def order(predicted: Whole, labels: Whole, classes: int) -> Whole:
     said = predicted >= 0
     np.add.at(confusion, (labels[said], predicted[said]), 1)
     return assignment(confusion * 2 * classes + np.eye(classes, dtype=np.int64))
+
+
+def luck(predicted: Whole, labels: Whole, classes: int) -> float:
+    """The share of all ways to name the outputs after which at least as many samples are right as there are now.
+
+    A network that learnt nothing still sorts samples, so its accuracy may be far from one in so many classes; but no
+    name suits its outputs better than another.
+    """
+    confusion = np.zeros((classes, classes), np.int64)
+    said = predicted >= 0
+    np.add.at(confusion, (labels[said], predicted[said]), 1)
+    if classes <= ALL_WAYS:
+        ways = np.array(list(itertools.permutations(range(classes))))
+    else:
+        random = np.random.default_rng(0)
+        ways = np.stack([np.arange(classes), *(random.permutation(classes) for _ in range(SOME_WAYS - 1))])
+    right = confusion[np.arange(classes), ways].sum(1)
+    return float((right >= right[0]).mean())
 
 
 def reordered(predicted: Whole, labels: Whole, classes: int) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ of guesses (Bonferroni), since the best of many always looks good.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.results import Attempt, Finding, Interval
-from edgekd.samples.classes import Whole, order, reordered
+from edgekd.samples.classes import Whole, luck, order, reordered
 from edgekd.samples.guesses import Guess
 from edgekd.statistics import at_least, share_interval, sign_test
 
@@ -108,9 +109,16 @@ def decide(answers: Sequence[Answers], guesses: int) -> Verdict:
         chosen = max((a for a in simpler if a is not best), key=lambda a: a.right(in_order).mean(), default=best)
     right = chosen.right(in_order)
     chance = np.bincount(chosen.labels).max() / len(chosen.labels)
-    skilled = at_least(int(right.sum()), len(right), float(chance)) < level / 2
+    skilled = at_least(int(right.sum()), len(right), float(chance)) < level / 2 and not (
+        in_order and _lucky(chosen, level)
+    )
     alike = (a for a in answers if a is not chosen and not _better(right, a.right(in_order), level))
     return Verdict(chosen, in_order, skilled, tuple(alike) if skilled else ())
+
+
+def _lucky(answers: Answers, level: float) -> bool:
+    """Might a network that learnt nothing be as good? With few classes the best of all orders of them is asked for."""
+    return luck(answers.predicted, answers.labels, answers.classes) > max(level, 1 / math.factorial(answers.classes))
 
 
 def _better(one: NDArray[np.bool_], two: NDArray[np.bool_], level: float) -> bool:
