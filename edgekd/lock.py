@@ -12,12 +12,17 @@ NAME = "edgekd.lock.json"
 
 
 class Lock(Value):
-    """What a run folder was made from. `plan` is the digest of the plan's question; `source` the git state if any."""
+    """What a run folder was made from. `plan` is the digest of the plan's question; `source` the git state if any.
+
+    `cards` are the digests of the recipe and of every card that it names. A step's question is named by its key, which
+    is the digest of that question and of the versions that answer it.
+    """
 
     lock_version: int = 1
     edgekd: str
     source: str
     plan: str
+    cards: dict[str, str]
     seeds: tuple[int, ...]
     devices: dict[str, DeviceFacts]
     steps: tuple[StepRecord, ...]
@@ -36,6 +41,7 @@ def lock(plan: Plan, steps: tuple[StepRecord, ...], devices: dict[str, DeviceFac
         edgekd=version("edgekd"),
         source=_git_state(),
         plan=hashlib.sha256(plan.model_dump_json(context=KEY).encode()).hexdigest(),
+        cards=plan.cards,
         seeds=tuple(range(plan.seed, plan.seed + plan.effort.seeds)),
         devices=devices,
         steps=steps,

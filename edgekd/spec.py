@@ -212,12 +212,13 @@ class Plan(Value):
 
     With `augment` the training images are shifted a little and, with `mirror`, half of them mirrored: right for
     photographs, wrong where left and right mean something (digits, text, left and right hands). `page` is the recipe as
-    the user named it, to be typed again.
+    the user named it, to be typed again; `cards` are the digests of the pages that the plan was read from.
     """
 
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"page"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"page", "cards"})
     name: str
     page: str = ""
+    cards: dict[str, str] = {}
     data: Data
     teacher: Teacher
     student: Student

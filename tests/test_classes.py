@@ -3,11 +3,12 @@
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgekd.samples.classes import assignment, evenly, order, reordered
+from edgekd.samples.classes import assignment, evenly, luck, order, reordered
 
 
 @given(st.lists(st.integers(-1, 3), min_size=1, max_size=60), st.integers(1, 60), st.integers(0, 5))
@@ -58,3 +59,14 @@ def test_an_order_must_hold_for_samples_that_it_was_not_found_on() -> None:
     assert abs(lucky.mean() - 1 / 20) < 0.02
     turned = (labels + 3) % 20
     assert reordered(turned, labels, 20).all()
+
+
+@pytest.mark.parametrize("classes", [3, 6, 40])
+def test_luck_is_small_for_what_was_learnt_and_not_for_what_sorts_by_itself(classes: int) -> None:
+    random = np.random.default_rng(2)
+    labels = np.repeat(np.arange(classes), 12)
+    learnt = np.where(random.random(len(labels)) < 0.6, labels, random.integers(0, classes, len(labels)))
+    assert luck(learnt, labels, classes) == pytest.approx({3: 1 / 6, 6: 1 / 720, 40: 1 / 2000}[classes])
+    sorts = np.stack([luck(random.permutation(classes)[labels], labels, classes) for _ in range(100)])
+    assert (sorts < 0.05).sum() <= {3: 0, 6: 10, 40: 15}[classes]
+    assert luck(np.zeros_like(labels), labels, classes) == 1.0

@@ -109,7 +109,7 @@ def _text(value: object) -> str:
 
 def _comment(text: str) -> list[str]:
     """Text of whatever origin as lines of comment."""
-    plain = "".join(sign if sign.isprintable() else " " for sign in text)
+    plain = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return [f"# {line}" for line in textwrap.wrap(plain, WIDTH, break_long_words=False, break_on_hyphens=False)]
 
 

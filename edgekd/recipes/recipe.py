@@ -6,11 +6,12 @@ default recipe is used. Paths on a page are relative to the page.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from edgekd import plugins
-from edgekd.catalog import DEFAULT_RECIPE, Entry, Page, Table, card, read_page
+from edgekd.catalog import DEFAULT_RECIPE, Entry, Kind, Page, Table, card, cards, read_page
 from edgekd.errors import Problem, UsageError
+from edgekd.files import digest
 from edgekd.mistakes import Gather, nearest
 from edgekd.recipes.choices import choose, expand, read_image
 from edgekd.recipes.effort import PRESETS
@@ -26,6 +27,7 @@ from edgekd.spec import (
     Seconds,
     Share,
     Student,
+    Target,
     Teacher,
     Value,
 )
@@ -89,8 +91,21 @@ def load_plan(recipe: str | Path | None = None, flags: Flags | None = None) -> P
         targets=targets,
         accept_stand_in=flags.accept_stand_in,
         skip_bad=flags.skip_bad,
+        cards=_cards(page, targets),
         **vars(training),
     )
+
+
+def _cards(page: Page, targets: tuple[Target, ...]) -> dict[str, str]:
+    """The pages that the plan was read from, by kind and name, with their digests: for the lock."""
+    files = {f"recipes/{page.file.stem}": page.file}
+    for kind, table in (("data", "data"), ("teachers", "teacher"), ("students", "student")):
+        if "name" in page.tables.get(table, {}):
+            name = str(page.tables[table]["name"].value)
+            files[f"{kind}/{name}"] = card(cast(Kind, kind), name, table)
+    formats = cards("formats")
+    files |= {f"formats/{target.format}": formats[target.format] for target in targets if target.format in formats}
+    return {name: digest(file) for name, file in sorted(files.items())}
 
 
 def find_recipe(recipe: str | Path | None) -> Page:

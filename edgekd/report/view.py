@@ -144,7 +144,8 @@ def candidates(report: Report) -> Table:
     names = text.targets(report.rows) or tuple(target.name for target in report.plan.targets)
     header = ("student", "parameters", "multiply-adds", *(f"quick p90 on {name}" for name in names),
               *(f"{name} file" for name in names), "validation", "fits")  # fmt: skip
-    strong = frozenset(i for i, one in enumerate(report.candidates) if one.architecture == report.student)
+    chosen = report.student if report.rows else None
+    strong = frozenset(i for i, one in enumerate(report.candidates) if one.architecture == chosen)
     return Table(header, tuple(_candidate(one, names) for one in report.candidates), strong)
 
 

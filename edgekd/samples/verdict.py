@@ -20,7 +20,7 @@ from edgekd.statistics import at_least, share_interval, sign_test
 
 LEVEL = 0.05
 # An order of classes is believed where it makes surely so many samples right.
-KNOWN = 0.5
+KNOWN = 0.6
 # With fewer samples of each class than this, the order of classes is not looked for.
 FOR_ORDER = 4
 NAMED = 20

@@ -177,9 +177,10 @@ def _told(
     order: tuple[str, ...] = ()
     if not found.skilled:
         best = max(answers, key=lambda answer: float(answer.plain.mean()))
-        usual = " under any of the usual settings" if image else ""
+        usual = ", under any of the usual settings" if image else ""
         message = (
-            f"the teacher is no better than chance{usual}: at best {judging.told(best.plain)} of the samples are right"
+            f"the teacher is no better than a network that learnt nothing may be by chance{usual}: "
+            f"at best {judging.told(best.plain)} of the samples are right"
         )
         hint = "Check its weights, and whether these are the classes that it knows"
         findings.append(Finding(about="accuracy", message=message, fix=hint))
