@@ -34,14 +34,15 @@ def test_limits_leave_out_students_and_are_named():
     assert (told.students, told.within, told.possible) == (3, 1, True)
     text = "\n".join(told.binds)
     assert "2 students are over the limit: parameters" in text
-    assert "1 students are over the limit: 0.25 of the teacher's parameters" in text
+    assert "1 student is over the limit: 0.25 of the teacher's parameters" in text
     assert "tflite: latency is measured on this computer (test)" in text
 
 
 def test_nothing_possible_is_said():
     plan = load_plan(None, Flags(target=("tflite",), max_params="10"))
     told = forecast(plan, SPLITS, counted((1000, 10_000)), {"this-computer": FACTS})
-    assert not told.possible and told.within == 0
+    assert not told.possible and told.within == 0 and told.steps == ()
+    assert told.nearest == "the smallest student has 1,000 parameters and 10,000 MACs"
 
 
 def test_a_latency_budget_that_cannot_be_judged_here_is_told():

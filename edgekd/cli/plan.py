@@ -38,13 +38,16 @@ def show(plan: Plan, splits: Splits, told: Forecast, warnings: tuple[str, ...]) 
         output.answer(f"training images: {how if plan.mirror else 'shifted a little, never mirrored'}")
     output.answer(f"targets: {', '.join(target.name for target in plan.targets)}")
     output.answer(f"students: {told.within} of {told.students} keep the limits that are known without measuring")
+    for text in (*told.binds, *splits.caveats, *warnings):
+        output.answer(f"note: {text}")
+    if not told.possible:
+        output.answer(f"no student keeps these limits: {told.nearest}")
+        return
     rows = [("step", "how many", "on one core, about", "")]
     rows += [(step.stage, str(step.count), units.show_seconds(step.seconds), step.what) for step in told.steps]
     output.answer(output.lines(rows))
     output.answer(f"in all about {units.show_seconds(told.seconds)} here: an estimate from sizes, not measured")
-    for text in (*told.binds, *splits.caveats, *warnings):
-        output.answer(f"note: {text}")
-    output.answer("next: the same command with build" if told.possible else "no student keeps these limits: relax one")
+    output.answer("next: the same command with build")
 
 
 @app.command()

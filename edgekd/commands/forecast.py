@@ -2,7 +2,7 @@
 
 import os
 
-from edgekd.policies import limits
+from edgekd.policies import limits, search
 from edgekd.policies.known import Outlook, precisions
 from edgekd.results import Counted, DeviceFacts, Splits
 from edgekd.spec import Plan, Value
@@ -25,7 +25,8 @@ class Ahead(Value):
 class Forecast(Value):
     """Steps in their order, seconds on this computer's cores, students that the exact limits leave, and what binds.
 
-    `possible` is False where no student keeps the limits that are known without measuring.
+    `possible` is False where no student keeps the limits that are known without measuring; `nearest` then says what the
+    smallest would keep.
     """
 
     steps: tuple[Ahead, ...]
@@ -34,6 +35,7 @@ class Forecast(Value):
     within: int
     binds: tuple[str, ...]
     possible: bool
+    nearest: str = ""
 
 
 def forecast(plan: Plan, splits: Splits, counted: Counted, facts: dict[str, DeviceFacts]) -> Forecast:
@@ -41,7 +43,7 @@ def forecast(plan: Plan, splits: Splits, counted: Counted, facts: dict[str, Devi
     known = Outlook(plan=plan, splits=splits, options=counted.options, teacher=counted.teacher, facts=facts)
     within = [option for option in counted.options if not limits.too_large(known, option)]
     largest = max((option.size.macs for option in within), default=0)
-    steps = _steps(plan, splits, counted, largest)
+    steps = _steps(plan, splits, counted, largest) if within else ()
     return Forecast(
         steps=steps,
         seconds=sum(step.seconds for step in steps) / (os.cpu_count() or 1),
@@ -49,6 +51,7 @@ def forecast(plan: Plan, splits: Splits, counted: Counted, facts: dict[str, Devi
         within=len(within),
         binds=_binds(known, facts),
         possible=bool(within),
+        nearest="" if within else search.nothing(known, counted.options).nearest,
     )
 
 
@@ -82,7 +85,7 @@ def _binds(known: Outlook, facts: dict[str, DeviceFacts]) -> tuple[str, ...]:
     # "parameters: 12.3 k over 5 k" of each student is one limit, whatever the student's own number
     beyond = [{reason.partition(":")[0] for reason in limits.too_large(known, option)} for option in known.options]
     kinds = dict.fromkeys(kind for reasons in beyond for kind in sorted(reasons))
-    told = [f"{sum(kind in reasons for reasons in beyond)} students are over the limit: {kind}" for kind in kinds]
+    told = [_over(sum(kind in reasons for reasons in beyond), kind) for kind in kinds]
     for target in known.plan.targets:
         budget, runs = target.budget, target.format in facts[target.device.name].runtimes
         where = facts[target.device.name].name
@@ -93,3 +96,7 @@ def _binds(known: Outlook, facts: dict[str, DeviceFacts]) -> tuple[str, ...]:
         if budget.max_size or budget.max_memory:
             told.append(f"{target.name}: size and memory are measured on files of untrained students, before training")
     return tuple(told)
+
+
+def _over(count: int, limit: str) -> str:
+    return f"{count} {'student is' if count == 1 else 'students are'} over the limit: {limit}"

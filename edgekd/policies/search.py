@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from edgekd import units
 from edgekd.policies import limits
-from edgekd.policies.known import Known, distillation, precisions, schedule
+from edgekd.policies.known import Known, Outlook, distillation, precisions, schedule
 from edgekd.results import Candidate, Measured, Option, Trained
 from edgekd.spec import Target, Value
 from edgekd.steps import Convert, Export, Measure, Policy, Train
@@ -33,7 +33,7 @@ def search(known: Known, below: int | None = None) -> Policy[Sized]:
     options = [o for o in known.options if below is None or o.size.macs < below]
     within = [o for o in options if not limits.too_large(known, o)]
     if not within:
-        return _nothing(known, options)
+        return nothing(known, options)
     priced = yield from _price_along(known, within)
     fitting = [c for c in priced if c.fits]
     if not fitting:
@@ -189,7 +189,7 @@ def _binds(known: Known, options: Sequence[Option], candidates: Sequence[Candida
     return "nothing: it is the largest student of its family"
 
 
-def _nothing(known: Known, options: Sequence[Option]) -> Sized:
+def nothing(known: Outlook, options: Sequence[Option]) -> Sized:
     """No student keeps the exact limits: say which limit, and the smallest that could be met."""
     if not options:
         return Sized(binds="every smaller student has been tried", nearest="")
