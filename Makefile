@@ -2,7 +2,7 @@
 # make test    the tests (under 10 minutes on 2 cores)
 # make check   everything that a change must pass: lint, format, types, import rules, tests
 # make slow    real but slow checks;  make bench  the committed benchmarks;  make teacher  train the shipped teacher again
-# PIP_ARGS     passed to pip, e.g. make demo PIP_ARGS="--extra-index-url https://..." for an index of your choice
+# PIP_ARGS     passed to pip, e.g. make demo PIP_ARGS="-i https://..." for an index of your choice
 
 SHELL := /bin/sh
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \

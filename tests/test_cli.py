@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,7 @@ def test_store_gc_frees_and_refuses_bad_units(tmp_path: Path):
     entry = tmp_path / "store/entries/ab/abc"
     entry.mkdir(parents=True)
     (entry / "file").write_bytes(b"x" * 2048)
+    os.utime(entry, (time.time() - 7200,) * 2)
     assert json.loads(run("store", "gc", "--keep", "1KiB", "--json").stdout)["freed_bytes"] == 2048
     wrong = run("store", "gc", "--keep", "10GIB")
     assert wrong.exit_code == 2 and "Did you mean 10GiB?" in wrong.stderr
