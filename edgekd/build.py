@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekd import files, units
 from edgekd import lock as locks
 from edgekd.bundle.bundle import write as write_bundle
-from edgekd.errors import UsageError
+from edgekd.errors import EdgekdError, UsageError
 from edgekd.lock import Lock, lock
 from edgekd.policies.known import Known, images
 from edgekd.policies.ship import LOSS
@@ -41,7 +41,11 @@ def build(plan: Plan, store: Store, out: Path) -> Report:
     if before is not None:
         return before
     report = _report(known, outcome, warnings, made, time.monotonic() - started)
-    _write(report, made, golden, store, out)
+    try:
+        _write(report, made, golden, store, out)
+    except OSError as error:
+        hint = "Make room or give another folder with --out; nothing has to be done again"
+        raise EdgekdError(f"cannot write the run to {out}: {error.strerror or error}. {hint}") from error
     return report
 
 

@@ -4,6 +4,7 @@ EdgekdError              1  something failed; the message says what to do next
 ├── UsageError           2  the user's input has one or more problems, all listed at once
 │   └── MissingExtra     2  an optional package is needed; the message holds the pip line
 ├── StepFailed           1  a step's worker failed; names its log and the command that runs it again
+│   └── WorkerKilled     1  it was ended from outside, which says nothing about the step
 ├── StoreError           1  the store cannot be read or written
 └── DeviceError          4  a device cannot be reached or does not answer
 """
@@ -57,6 +58,13 @@ class StepFailed(EdgekdError):
     def __init__(self, stage: str, reason: str, log: str, rerun: str) -> None:
         self.stage, self.reason, self.log, self.rerun = stage, reason, log, rerun
         super().__init__(f"{stage} failed: {reason}\n  log: {log}\n  run it again by hand: {rerun}")
+
+
+class WorkerKilled(StepFailed):
+    """A step's worker was ended from outside: by a person, or by the system for want of memory."""
+
+
+FREE_SPACE = "Free some space, for example with: edgekd store gc --keep 1GiB"
 
 
 class StoreError(EdgekdError):

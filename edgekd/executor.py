@@ -1,8 +1,10 @@
 """Where workers run: processes of this computer, side by side up to its cores, alone where a device is being timed."""
 
+import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -13,7 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgekd.errors import DeviceError, EdgekdError, Problem, StepFailed, UsageError
+from edgekd.errors import (
+    FREE_SPACE,
+    DeviceError,
+    EdgekdError,
+    Problem,
+    StepFailed,
+    StoreError,
+    UsageError,
+    WorkerKilled,
+)
 from edgekd.processes import ForkServer, Fresh, Process
 from edgekd.steps import Step
 
@@ -22,6 +33,8 @@ POLL = 0.05
 Tell = Callable[[float, str, float], None]
 # Seconds that a step waits for other builds before it says so, and until it says so again.
 PATIENCE, SAY_AGAIN = 2.0, 15.0
+# A disk with fewer bytes left than that is full.
+FULL = 64 * 1024
 
 
 class Executor:
@@ -158,7 +171,7 @@ def _where(folder: Path) -> tuple[str, str]:
 
 def failure(stage: str, folder: Path, status: int) -> EdgekdError:
     """The error that a worker left behind, or what can be said of its end."""
-    error = folder / "error.json"
+    error, kind = folder / "error.json", StepFailed
     if error.is_file():
         told = json.loads(error.read_text(encoding="utf-8"))
         if "problems" in told:
@@ -168,10 +181,15 @@ def failure(stage: str, folder: Path, status: int) -> EdgekdError:
             return DeviceError(f"{reason}\n  log: {folder / 'log.txt'}")
     elif status < 0:
         reason = f"ended by signal {signal.Signals(-status).name}"
+        if -status in (signal.SIGKILL, signal.SIGTERM):
+            kind, reason = WorkerKilled, f"{reason}, from outside or for want of memory; the same command goes on"
     else:
         reason = f"ended with status {status}"
     log = folder / "log.txt"
     if log.is_file() and not error.is_file():
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-3:]
         reason = "\n    ".join([reason, *last])
-    return StepFailed(stage, reason, *_where(folder))
+    # a worker cannot always leave a word where no byte is left to write it
+    if shutil.disk_usage(folder).free < FULL or os.strerror(errno.ENOSPC) in reason:
+        return StoreError(f"{stage} failed: the disk of {folder.parent.parent} is full. {FREE_SPACE}")
+    return kind(stage, reason, *_where(folder))

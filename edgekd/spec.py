@@ -178,10 +178,13 @@ class Objective(Value):
 
 
 class Schedule(Value):
-    """How long and how fast a student trains; equal for distilled student and control, but for the tuned rates."""
+    """How long and how fast a student trains; equal for distilled student and control, but for the tuned rates.
+
+    Without `batch` there are 16 to 128 samples in one: few samples in small batches, or there would be few steps.
+    """
 
     epochs: int
-    batch: int = 128
+    batch: int | None = None
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     warmup_share: float = 0.1

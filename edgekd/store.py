@@ -6,6 +6,7 @@ work/<key>/          a step in progress; a killed one resumes here if its stage 
 locks/<key>.lock     held while a step is being answered, so that two builds do not do it twice
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 from filelock import FileLock, Timeout
 
 from edgekd import files, plugins, units
-from edgekd.errors import EdgekdError, StoreError
+from edgekd.errors import FREE_SPACE, EdgekdError, StoreError
 from edgekd.executor import Executor
 from edgekd.results import File, StepRecord
 from edgekd.spec import KEY, Value
@@ -188,8 +189,7 @@ class Store:
         free = shutil.disk_usage(self.root).free
         if free < ROOM:
             raise StoreError(
-                f"{self.root} has {units.show_size(free)} left and a build wants {units.show_size(ROOM)}. "
-                "Free some space, for example with: edgekd store gc --keep 1GiB"
+                f"{self.root} has {units.show_size(free)} left and a build wants {units.show_size(ROOM)}. {FREE_SPACE}"
             )
 
     def note(self, text: str) -> None:
@@ -246,7 +246,8 @@ class Store:
                         self._discard(entry, step)
                         known = self._run(k, step, entry)
             except OSError as error:
-                raise StoreError(f"cannot write the store at {self.root}: {error.strerror or error}") from error
+                hint = f". {FREE_SPACE}" if error.errno == errno.ENOSPC else ""
+                raise StoreError(f"cannot write the store at {self.root}: {error.strerror or error}{hint}") from error
         with self._guard:
             record, result = known
             self._records.setdefault(k, record)

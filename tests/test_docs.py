@@ -273,7 +273,7 @@ def test_defaults_of_the_data(key: str):
 def test_defaults_of_the_training():
     shown = table("recipe.md", "[train]")
     given = {name.strip("` "): cells[0] for name, cells in shown.items()}
-    assert given["batch"] == str(Schedule.model_fields["batch"].default)
+    assert given["batch"] == "by samples" and Schedule.model_fields["batch"].default is None
     rates = [str(Schedule.model_fields[key].default) for key in ("learning_rate", "weight_decay")]
     assert given["learning_rate`, `weight_decay"] == ", ".join(rates)
     others = [str(Schedule.model_fields[key].default) for key in ("warmup_share", "ema_decay")]

@@ -34,6 +34,11 @@ def one_thread() -> Iterator[None]:
     torch.set_flush_denormal(False)
 
 
+@pytest.mark.parametrize(("count", "batch"), [(1, 16), (480, 16), (2944, 64), (8744, 128), (10**6, 128)])
+def test_few_samples_are_learnt_in_small_batches(count: int, batch: int) -> None:
+    assert train._batch(count) == batch
+
+
 def taught(folder: Path, network: Architecture | None = None, schedule: Schedule = SCHEDULE, seed: int = 0) -> Train:
     """Distillation on `images` from cached soft targets."""
     splits = learnable.images(folder / "entries")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, StoreError, WorkerKilled
 from edgekd.policies import limits
 from edgekd.policies.known import Known, precisions
 from edgekd.results import Artifact, Measured, Measurement, Predictions, Program, Role, Row, Score, Size
@@ -79,6 +79,8 @@ def _convert_teacher(known: Known, target: Target, program: Program) -> Policy[t
             (artifact,) = yield [
                 Convert(program=program, format=target.format, precision=precision, splits=known.splits)
             ]
+        except (WorkerKilled, StoreError):
+            raise  # which says nothing about the teacher
         except EdgekdError as error:
             notes.append(f"the teacher has no {precision} file: {_first_line(error)}")
         else:

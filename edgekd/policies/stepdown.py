@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, StoreError, WorkerKilled
 from edgekd.policies import limits
 from edgekd.policies.known import Known
 from edgekd.policies.race import Raced, race
@@ -75,6 +75,8 @@ def _export_teacher(known: Known) -> Policy[tuple[Program | None, str]]:
         return None, known.no_teacher
     try:
         (program,) = yield [Export(source=known.plan.teacher, splits=known.splits)]
+    except (WorkerKilled, StoreError):
+        raise  # which says nothing about the teacher
     except EdgekdError as error:
         return None, str(error).partition("\n")[0]
     return program, ""

@@ -24,9 +24,10 @@ from edgekd.spec import Choice, Image, Part, Value
 from edgekd.steps import Split
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("numpy",)
 CHUNK_BYTES = 64 * 1024**2
+NAMED = 5
 
 
 def run(step: Split, out: Workspace) -> Splits:
@@ -53,9 +54,17 @@ def run(step: Split, out: Workspace) -> Splits:
         canvas=None if canvas is None else canvas.size,
         channels=None if canvas is None else ("gray" if canvas.channels == "gray" else "rgb"),
         skipped=source.skipped,
-        caveats=drawn.caveats,
+        caveats=(*_left_out(source.skipped), *drawn.caveats),
         read=len(source.train.labels) + (0 if source.test is None else len(source.test.labels)),
     )
+
+
+def _left_out(skipped: Sequence[str]) -> tuple[str, ...]:
+    """What is told of samples that could not be read: how many, and the first of them by name."""
+    if not skipped:
+        return ()
+    more = ", ..." if len(skipped) > NAMED else ""
+    return (f"{len(skipped)} images do not decode and were left out: {', '.join(skipped[:NAMED])}{more}",)
 
 
 def common_canvas(images: Sequence[Image]) -> Canvas | None:

@@ -35,6 +35,8 @@ SAVE_SECONDS = 10.0
 SAY_SECONDS = 0.4
 EVALUATIONS = 10
 SETTLE = 32
+# Steps of an epoch that small batches are to make possible, and the batches to choose from.
+STEPS, SMALLEST, LARGEST = 32, 16, 128
 
 Outputs = Mapping[str, Tensor]
 Loss = Callable[[Sequence[Outputs], Batch], Tensor]
@@ -85,7 +87,9 @@ class Training:
     def __init__(self, step: Train, out: Workspace) -> None:
         self.step, self.out = step, out
         schedule, soft = step.schedule, step.soft_targets
-        self.epoch = math.ceil(step.splits.parts["train"].count / schedule.batch)
+        count = step.splits.parts["train"].count
+        batch = schedule.batch or _batch(count)
+        self.epoch = math.ceil(count / batch)
         self.total = self.epoch * schedule.epochs
         signatures = [networks.signature(step.splits, network.image, out) for network in step.networks]
         self.loss = _loss(step)
@@ -93,7 +97,7 @@ class Training:
         rows = _rows(step, self.labels)
         self.soft = None if soft is None else np.asarray(out.load(soft.train))
         views = _views(step, signatures)
-        self.order = Order(rows, schedule.batch, views, step.seed)
+        self.order = Order(rows, batch, views, step.seed)
         self.fabric = Fabric(accelerator="cpu", devices=1)
         self.learners, self.judges = [], []
         for number, signature in enumerate(signatures):
@@ -223,6 +227,11 @@ class Training:
             f" {kept}. Try a learning rate of {schedule.learning_rate / 3:.1g} or a longer warm-up, "
             "and look for NaN or huge values in the data and in the teacher's outputs"
         )
+
+
+def _batch(count: int) -> int:
+    """Samples of an optimizer step: a power of two that makes an epoch of some 32 steps or more, where that can be."""
+    return min(LARGEST, max(SMALLEST, 2 ** int(math.log2(max(1, count / STEPS)))))
 
 
 def _loss(step: Train) -> Loss:

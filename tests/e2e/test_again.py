@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import toy
-from tests.e2e.test_faults import CLOCK, answers_of, same
 
 
 def test_the_same_build_again_runs_nothing_and_changes_nothing(finished: Path, tmp_path: Path) -> None:
@@ -30,14 +29,14 @@ def test_the_same_build_again_runs_nothing_and_changes_nothing(finished: Path, t
 def test_two_builds_at_once_share_the_work(finished: Path, tmp_path: Path) -> None:
     home, recipe = tmp_path / "home", finished / "task/toy.toml"
     home.mkdir()
-    gone = {key for stage in ("split", "train", "export", "evaluate") for key in answers_of(stage, finished)[-2:]}
+    gone = {key for stage in ("split", "train", "export", "evaluate") for key in toy.answers_of(stage, finished)[-2:]}
     store = toy.copy(finished / "store", home, *gone)
     runs = [tmp_path / "one", tmp_path / "two"]
     both = [toy.start(recipe, run, "--store", str(store)) for run in runs]
     assert [process.wait(300) for process in both] == [0, 0], [(run / "said.txt").read_text() for run in runs]
     told = [toy.report(run) for run in runs]
     assert sum(report["steps_run"] for report in told) == len(gone)
-    assert same(told[0], CLOCK) == same(told[1], CLOCK) == same(toy.report(finished), CLOCK)
+    assert toy.same(told[0], toy.CLOCK) == toy.same(told[1], toy.CLOCK) == toy.same(toy.report(finished), toy.CLOCK)
     toy.check_entries(store)
     assert set(toy.manifests(store)) == set(toy.manifests(finished / "store"))
 
@@ -46,7 +45,7 @@ def test_two_builds_at_once_share_the_work(finished: Path, tmp_path: Path) -> No
 def test_ctrl_c_is_one_sentence_and_the_build_goes_on_afterwards(finished: Path, tmp_path: Path, stage: str) -> None:
     home, recipe = tmp_path / "home", finished / "task/toy.toml"
     home.mkdir()
-    gone = answers_of(stage, finished)
+    gone = toy.answers_of(stage, finished)
     store = toy.copy(finished / "store", home, *gone)
     running = toy.start(recipe, home)
     assert toy.soon(lambda: any(toy.worker(store / "work" / key) for key in gone), 60)
@@ -62,4 +61,4 @@ def test_ctrl_c_is_one_sentence_and_the_build_goes_on_afterwards(finished: Path,
     status, said = toy.build(recipe, home)
     assert status == 0, said
     assert toy.report(home)["steps_run"] <= len(gone)
-    assert same(toy.report(home), CLOCK) == same(toy.report(finished), CLOCK)
+    assert toy.same(toy.report(home), toy.CLOCK) == toy.same(toy.report(finished), toy.CLOCK)

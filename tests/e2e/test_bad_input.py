@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
-from edgekd.plugins import names
 from tests.e2e import toy
-from tests.e2e.test_faults import answers_of
 
 PICTURES = """
 [data]
@@ -58,7 +57,9 @@ def refused(home: Path, recipe: Path, *flags: str, status: int = 2) -> str:
 def test_every_mistake_of_recipe_and_flags_is_told_at_once(home: Path, tmp_path: Path) -> None:
     page = toy.RECIPE.replace("validation =", "validaton =").replace("teacher.safetensors", "gone.safetensors")
     page = page.replace("epochs = 30", "epochs = 0").replace("[student]", "[student]\nsearch = 3")
-    page += '[[target]]\nformat = "onx"\nmax_latency = "20msec"\nmax_size = "0KiB"\nmax_params = -5\nmax_drop = "-1pp"\n'
+    page += (
+        '[[target]]\nformat = "onx"\nmax_latency = "20msec"\nmax_size = "0KiB"\nmax_params = -5\nmax_drop = "-1pp"\n'
+    )
     recipe = toy.write(tmp_path / "task", page)
     done = toy.ask("build", str(recipe), "--effort", "quik", "--max-time", "10parsecs", home=home)
     assert done.returncode == 2
@@ -89,9 +90,9 @@ def test_weights_of_another_checksum_are_refused_before_anything_is_spent(home: 
     weights = 'weights = "teacher.safetensors"'
     recipe = toy.write(tmp_path / "task", toy.RECIPE.replace(weights, f'{weights}\nsha256 = "{"0" * 64}"'))
     said = refused(home, recipe)
-    assert "teacher.weights" in said and "teacher.safetensors" in said
-    assert "has sha256" in said and "0" * 64 in said
-    assert not toy.manifests(home / "store")
+    assert "toy.toml: [teacher] sha256" in said and "teacher.safetensors has another sha256" in said
+    assert "get it again, or correct the sha256" in said
+    assert not (home / "store").exists()
 
 
 def test_a_teacher_of_other_classes_than_the_data(home: Path, tmp_path: Path) -> None:
@@ -108,10 +109,10 @@ def test_a_class_without_samples_is_named(home: Path, tmp_path: Path) -> None:
 
 
 def photos(folder: Path) -> Path:
-    """A recipe for 60 images of noise, one of them cut short."""
+    """A recipe for 160 images of noise, one of them cut short."""
     recipe = toy.write(folder, PICTURES, PICTURE_NET)
     random = np.random.default_rng(0)
-    for number in range(60):
+    for number in range(160):
         path = folder / "photos" / ("cat", "dog")[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(0, 256, (9, 11), np.uint8)).save(path)
@@ -122,9 +123,9 @@ def photos(folder: Path) -> Path:
 def test_an_image_that_does_not_decode_is_named_and_skipped_only_when_told(home: Path, tmp_path: Path) -> None:
     recipe = photos(tmp_path / "task")
     said = refused(home, recipe)
-    assert "photos/dog/59.png" in said and "--skip-bad" in said
+    assert "photos/dog/159.png" in said and "--skip-bad" in said
     done = toy.ask("plan", str(recipe), *toy.BUDGET, "--skip-bad", home=home)
-    assert "59.png" in done.stdout, done.stderr
+    assert "159.png" in done.stdout, done.stderr
     assert done.returncode in (0, 3)  # 3: no student is so small
 
 
@@ -141,7 +142,7 @@ def test_a_loss_of_nan_stops_says_where_and_keeps_the_last_good_weights(
     assert "train failed: The loss became nan at step 71 of " in said
     assert "Try a learning rate of" in said
     kept = Path(said.partition("The last good weights, of step ")[2].partition(" are in ")[2].partition(". Try")[0])
-    weights = toy.load(kept)
+    weights = load_file(kept)
     assert set(weights) == {"words.weight", "hidden.weight", "hidden.bias", "head.weight", "head.bias"}
     assert all(np.isfinite(value).all() and value.any() for value in weights.values())
 
@@ -165,4 +166,3 @@ def test_a_missing_extra_is_one_sentence_with_the_pip_line(finished: Path, home:
     line = done.stderr.splitlines()[-1]
     assert "onnxruntime is not installed" in line and "Run: pip install 'edgekd[onnx]'" in line
     assert not (home / "run").exists()
-    assert "onnx" in names("formats") and answers_of("check", finished)

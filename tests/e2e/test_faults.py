@@ -1,9 +1,10 @@
-"""kill -9 of the build and of the worker in every stage: nothing survives, nothing is half there, only that is redone."""
+"""kill -9 of build and worker in every stage: nothing survives, nothing is half there, only what was lost is redone."""
 
 import json
-import re
+import shutil
+import subprocess
+import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -14,52 +15,57 @@ from tests.e2e import toy
 # Stages that a build never asks for, and who does.
 ELSEWHERE = {"tryout": "edgekd init tries a teacher on the data before there is a recipe"}
 STAGES = tuple(name for name in names("stages") if name not in ELSEWHERE)
-# What must be the same after a fault is everything but the clock's word: when, how long, how many steps.
-CLOCK = ("created", "seconds", "seconds_per_view", "steps_run", "steps_cached")
+# A lost worker looks the same to the build in most stages. Always tested: where a failure may be the teacher's own
+# (export, convert), where there are children (measure), and where the next worker resumes (train).
+TELLING = ("convert", "export", "measure", "train")
+CASES = [
+    *(pytest.param(stage, "build", id=f"{stage}-build") for stage in STAGES),
+    *(
+        pytest.param(stage, "worker", id=f"{stage}-worker", marks=() if stage in TELLING else pytest.mark.slow)
+        for stage in STAGES
+    ),
+    pytest.param("train", "fork server", id="train-server", marks=pytest.mark.slow),
+]
+TRIES = 3
 
 
-def same(value: Any, but: tuple[str, ...]) -> Any:
-    """A report without what the clock says; notes tell of seconds too."""
-    if isinstance(value, dict):
-        return {key: same(inner, but) for key, inner in value.items() if key not in but}
-    if isinstance(value, list):
-        return [same(inner, but) for inner in value]
-    return re.sub(r"in [\d.]+ (µs|ms|s)$", "", value) if isinstance(value, str) else value
+def the_lost(stage: str, finished: Path) -> str:
+    """The answer that a case loses: the last of a stage, which for export and convert is the teacher's.
 
-
-def answers_of(stage: str, home: Path) -> list[str]:
-    """Keys of a stage's answers in a finished build, in the order asked."""
-    steps = json.loads((home / "run/edgekd.lock.json").read_text())["steps"]
-    return [step["key"] for step in steps if step["stage"] == stage]
-
-
-def lost(stage: str, home: Path) -> set[str]:
-    """The answer that a case loses: the last of a stage, which for export and convert is not the teacher's.
-
-    Of measurements the first, which priced the untrained student: it decides nothing here. Probe's is never kept.
+    Of measurements the first, which priced the untrained student: the files that ship keep their numbers.
     """
-    keys = answers_of(stage, home)
-    return set() if stage == "probe" else {keys[0] if stage == "measure" else keys[-1]}
+    keys = toy.answers_of(stage, finished)
+    return keys[0] if stage == "measure" else keys[-1]
+
+
+def strike(victim: str, running: subprocess.Popen[str], work: Path) -> bool:
+    """Kill the build, or the worker of the step in `work`, as soon as that one runs; False: it was over too soon."""
+    while running.poll() is None:
+        worker = toy.worker(work) if (work / "request.json").is_file() else None
+        try:
+            if worker is not None:
+                who = {"build": psutil.Process(running.pid), "worker": worker, "fork server": worker.parent()}[victim]
+                assert who is not None
+                who.kill()
+                return True
+        except psutil.NoSuchProcess:
+            continue
+        time.sleep(0.005)
+    return False
 
 
 def kill(victim: str, recipe: Path, home: Path, key: str) -> int:
-    """Begin the build, and kill it or the worker of the step `key` as soon as that one runs; the build's status."""
-    work = home / "store/work" / key
-    running = toy.start(recipe, home)
-    while running.poll() is None:
-        process = toy.worker(work) if (work / "request.json").is_file() else None
-        if process is None:
-            continue
-        if victim == "build":
-            running.kill()
-        else:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                break
-        return running.wait(60)
-    running.kill()
-    pytest.fail(f"the worker was never seen: {(home / 'said.txt').read_text()}")
+    """Begin the build and kill its victim in the step `key`; returns the build's exit status."""
+    for _ in range(TRIES):
+        running = toy.start(recipe, home)
+        struck = strike(victim, running, home / "store/work" / key)
+        status = running.wait(60)
+        if struck:
+            return status
+        assert status == 0, (home / "said.txt").read_text()
+        shutil.rmtree(home / "run")
+        shutil.rmtree(home / "store/entries" / key[:2] / key, ignore_errors=True)
+    pytest.fail(f"in {TRIES} builds the worker was never seen alive")
 
 
 def test_every_stage_is_killed_or_never_part_of_a_build(finished: Path) -> None:
@@ -68,26 +74,24 @@ def test_every_stage_is_killed_or_never_part_of_a_build(finished: Path) -> None:
     assert set(ELSEWHERE) <= set(names("stages"))
 
 
-@pytest.mark.parametrize("victim", ["build", "worker"])
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("stage", "victim"), CASES)
 def test_a_killed_build_goes_on_where_it_was(finished: Path, tmp_path: Path, stage: str, victim: str) -> None:
-    home, recipe = tmp_path / "home", finished / "task/toy.toml"
-    home.mkdir()
-    gone = lost(stage, finished)
+    home, recipe, key = tmp_path / "home", finished / "task/toy.toml", the_lost(stage, finished)
+    gone = set() if stage == "probe" else {key}  # what a device is, is asked anew by every build
     store = toy.copy(finished / "store", home, *gone)
     before = toy.manifests(store)
 
-    status = kill(victim, recipe, home, answers_of(stage, finished)[-1] if not gone else gone.copy().pop())
+    status = kill(victim, recipe, home, key)
     said = (home / "said.txt").read_text()
-    assert "Traceback" not in said
     assert toy.soon(lambda: not list(toy.processes(home))), [p.cmdline() for p in toy.processes(home)]
     toy.check_entries(store)
     assert toy.manifests(store) == before
     assert not (home / "run").exists()
-    if victim == "worker":
+    assert "Traceback" not in said
+    if victim != "build":
         assert status == 1, said
         assert f"{stage} failed: ended by signal SIGKILL" in said
-        assert "run it again by hand: " in said
+        assert "the same command goes on" in said
 
     status, said = toy.build(recipe, home)
     assert status == 0, said
@@ -97,6 +101,6 @@ def test_a_killed_build_goes_on_where_it_was(finished: Path, tmp_path: Path, sta
     assert {key: after[key] for key in before} == before  # a manifest tells the seconds: redone work would differ
     told = toy.report(home)
     assert told["steps_run"] == len(gone)
-    but = (*CLOCK, "candidates") if stage == "measure" else CLOCK
-    assert same(told, but) == same(toy.report(finished), but)
+    but = (*toy.CLOCK, "candidates") if stage == "measure" else toy.CLOCK
+    assert toy.same(told, but) == toy.same(toy.report(finished), but)
     assert not list((store / "work").glob("?" * 64))

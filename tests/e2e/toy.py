@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-from safetensors.numpy import load_file as load
 from safetensors.numpy import save_file
 
 from edgekd import files
@@ -62,6 +62,8 @@ candidates = 1
 distill = [[1.0, 0.9]]
 control = [[2e-2, 1e-2]]
 """
+# What must be the same after a fault is everything but the clock's word: when, how long, how many steps.
+CLOCK = ("created", "seconds", "seconds_per_view", "steps_run", "steps_cached")
 BUDGET = ("--target", "onnx", "--precision", "float32", "--max-params", "2k")
 
 
@@ -142,6 +144,21 @@ def check_entries(store: Path) -> None:
         entry, recorded = store / "entries" / key[:2] / key, manifest["record"]["files"]
         assert {p.name for p in entry.iterdir()} == {*recorded, "manifest.json", "request.json", "log.txt"}
         assert {name: files.digest(entry / name) for name in recorded} == recorded
+
+
+def same(value: Any, but: tuple[str, ...]) -> Any:
+    """A report without what the clock says; notes tell of seconds too."""
+    if isinstance(value, dict):
+        return {key: same(inner, but) for key, inner in value.items() if key not in but}
+    if isinstance(value, list):
+        return [same(inner, but) for inner in value]
+    return re.sub(r"in [\d.]+ (µs|ms|s)$", "", value) if isinstance(value, str) else value
+
+
+def answers_of(stage: str, home: Path) -> list[str]:
+    """Keys of a stage's answers in a finished build, in the order asked."""
+    steps = json.loads((home / "run/edgekd.lock.json").read_text())["steps"]
+    return [step["key"] for step in steps if step["stage"] == stage]
 
 
 def copy(store: Path, home: Path, *lost: str) -> Path:
