@@ -18,7 +18,7 @@ demo: .venv/installed
 	$(BIN)/edgekd build --target tflite --max-latency 20ms
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: lint types imports test
 

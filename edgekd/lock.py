@@ -22,7 +22,7 @@ class Lock(Value):
     edgekd: str
     source: str
     plan: str
-    cards: dict[str, str]
+    cards: dict[str, str] = {}
     seeds: tuple[int, ...]
     devices: dict[str, DeviceFacts]
     steps: tuple[StepRecord, ...]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, StoreError, WorkerKilled
 from edgekd.policies.stepdown import choose
-from edgekd.steps import Export, Measure
+from edgekd.spec import Teacher
+from edgekd.steps import Convert, Export, Measure
 from tests.world import EFFORT, World, known, target
 
 
@@ -153,3 +154,20 @@ def test_a_teacher_whose_int8_file_fails_keeps_its_float_row() -> None:
     world._convert = fails
     outcome = world.follow(choose(known(target())))
     assert [r.role for r in outcome.rows if r.role.startswith("teacher")] == ["teacher"]
+
+
+@pytest.mark.parametrize(
+    "error", [WorkerKilled("export", "ended by signal SIGKILL", "log", "rerun"), StoreError("full")]
+)
+@pytest.mark.parametrize("stage", ["export", "convert"])
+def test_a_fault_of_the_computer_is_not_taken_for_one_of_the_teacher(error: EdgekdError, stage: str) -> None:
+    class Faulty(World):
+        def answer(self, step):
+            export = isinstance(step, Export) and isinstance(step.source, Teacher)
+            convert = isinstance(step, Convert) and step.program.size.params == 1_000_000
+            if {"export": export, "convert": convert}[stage]:
+                raise error
+            return super().answer(step)
+
+    with pytest.raises(type(error)):
+        Faulty().follow(choose(known(target())))

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from edgekd.report import text
+from edgekd.report.headline import headline
 from edgekd.results import Interval, Measurement
 from edgekd.units import show_seconds
 from tests import synthetic
@@ -66,3 +67,19 @@ def test_points_have_a_sign_but_zero_has_none(value: float, shown: str) -> None:
 
 def test_a_class_without_samples_is_a_dash() -> None:
     assert text.share(math.nan) == text.NONE
+
+
+def test_a_long_reason_stands_below_the_table() -> None:
+    why = "the teacher has no file: convert failed: RuntimeError: Lowering not found: aten.adaptive_max_pool2d.default"
+    rows = tuple(
+        row.model_copy(update={"measurement": Measurement(basis="not measured", why=why)})
+        if row.role.startswith("teacher")
+        else row
+        for row in synthetic.rows()
+    )
+    report = synthetic.report(rows=rows)
+    assert max(len(cell) for line in text.table(report)[1:] for cell in line) <= 72
+    assert text.table(report)[1][2] == "not measured"
+    assert text.reasons(report) == (f"teacher float32 on tflite was not measured: {why}",)
+    assert text.reasons(synthetic.report()) == ()
+    assert why not in headline(rows, None) and "the teacher not timed" in headline(rows, None)

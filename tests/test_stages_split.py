@@ -140,6 +140,7 @@ def test_the_canvas_serves_every_network_and_bad_images_are_skipped_on_demand(tm
         split.run(step, workspace(tmp_path / "a"))
     splits = split.run(step.model_copy(update={"skip_bad": True}), workspace(tmp_path / "b"))
     assert (splits.canvas, splits.channels, splits.skipped) == (8, "rgb", ("folder/cat/bad.png",))
+    assert splits.caveats[0] == "1 images do not decode and were left out: folder/cat/bad.png"
     assert splits.classes == ("cat", "dog") and any("no test set was given" in text for text in splits.caveats)
     assert str(tmp_path) not in splits.model_dump_json(), "where the user keeps the folder is not part of the answer"
 

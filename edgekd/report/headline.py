@@ -63,7 +63,8 @@ def _faster(student: Row, teacher: Row) -> str:
     cell = text.seconds(ours, "p90", text.device(ours.device))
     alone = f"p90 {cell.main} {cell.note}"
     if theirs.latency is None:
-        return f"{alone}, the teacher not timed ({theirs.why})" if theirs.why else f"{alone}, the teacher not timed"
+        brief = 0 < len(theirs.why) <= text.LONGEST_REASON
+        return f"{alone}, the teacher not timed{f' ({theirs.why})' if brief else ''}"
     if (ours.basis, ours.device) != (theirs.basis, theirs.device):
         return f"{alone}, the teacher timed elsewhere"
     times = _times(theirs.latency.p90 / ours.latency.p90, "faster", "slower", "as fast as the teacher")

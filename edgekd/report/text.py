@@ -7,6 +7,8 @@ from edgekd import units
 from edgekd.results import DeviceFacts, Interval, Measurement, Report, Role, Row, Score
 
 NONE = "–"
+# Longer reasons would tear a table of plain text apart; they are told below it.
+LONGEST_REASON = 70
 _ROLES: dict[Role, str] = {
     "teacher": "teacher",
     "teacher-int8": "teacher",
@@ -158,4 +160,18 @@ def table(report: Report) -> tuple[tuple[str, ...], ...]:
     """The main table as rows of strings, the header first; a target's column stands first where there are several."""
     header, body = cells(report)
     titles = tuple(f"{cell.main} {cell.note}".strip() for cell in header)
-    return titles, *(tuple(str(cell) for cell in line) for line in body)
+    return titles, *(tuple(cell.main if _torn(cell) else str(cell) for cell in line) for line in body)
+
+
+def _torn(cell: Cell) -> bool:
+    return cell.main == "not measured" and len(cell.note) > LONGEST_REASON
+
+
+def reasons(report: Report) -> tuple[str, ...]:
+    """Why rows of the main table were not measured, where `table` leaves that out; a reason of several rows once."""
+    found: dict[str, str] = {}
+    for row in summary(report):
+        why = row.measurement.why
+        if row.measurement.latency is None and len(why) > LONGEST_REASON:
+            found.setdefault(why, f"{label(row)} on {row.target} was not measured: {why}")
+    return tuple(found.values())

@@ -61,9 +61,16 @@ def run(step: Train, out: Workspace) -> Trained:
     # Two trainings run side by side, one on each core; denormal numbers would slow the late steps down.
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    torch.manual_seed(step.seed)
-    training = Training(step, out)
-    position = training.resume() if out.resumed else Position()
+    try:
+        torch.manual_seed(step.seed)
+        return _train(Training(step, out), out.resumed)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _train(training: "Training", resumed: bool) -> Trained:
+    """Take every step that is left, saving and telling now and then."""
+    position = training.resume() if resumed else Position()
     training.save(position)
     before, saved, said = time.monotonic() - position.seconds, time.monotonic(), 0.0
     while position.step < training.total:
@@ -231,7 +238,7 @@ class Training:
 
 def _batch(count: int) -> int:
     """Samples of an optimizer step: a power of two that makes an epoch of some 32 steps or more, where that can be."""
-    return min(LARGEST, max(SMALLEST, 2 ** int(math.log2(max(1, count / STEPS)))))
+    return min(LARGEST, max(SMALLEST, 1 << (max(1, count // STEPS).bit_length() - 1)))
 
 
 def _loss(step: Train) -> Loss:

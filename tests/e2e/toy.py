@@ -122,8 +122,8 @@ def build(recipe: Path, home: Path, *more: str, timeout: float = 600) -> tuple[i
 def ask(*arguments: str, home: Path, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run any edgekd command in `home`, and require that it shows no traceback."""
     home.mkdir(exist_ok=True)
-    whole: dict[str, Any] = {"cwd": home, "env": environment(home), "capture_output": True, "text": True} | more
-    done = subprocess.run([sys.executable, "-m", "edgekd", *arguments], timeout=300, check=False, **whole)
+    whole: dict[str, Any] = {"cwd": home, "env": environment(home), "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-m", "edgekd", *arguments], check=False, **whole | {"timeout": 300} | more)
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return done
 
