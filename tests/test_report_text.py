@@ -83,3 +83,16 @@ def test_a_long_reason_stands_below_the_table() -> None:
     assert text.reasons(report) == (f"teacher float32 on tflite was not measured: {why}",)
     assert text.reasons(synthetic.report()) == ()
     assert why not in headline(rows, None) and "the teacher not timed" in headline(rows, None)
+
+
+def test_why_a_budget_could_not_be_judged_is_told() -> None:
+    assert text.doubts(synthetic.report()) == ()
+    told = synthetic.everywhere()
+    assert text.doubts(told) == (f"the budget of coreml could not be judged: {synthetic.APPLE_ONLY}",)
+    shaky = synthetic.latency(45e-6, stable=False)
+    rows = [
+        row.model_copy(update={"fits": None, "measurement": row.measurement.model_copy(update={"latency": shaky})})
+        for row in synthetic.rows()
+    ]
+    (doubt,) = text.doubts(synthetic.report(rows=rows))
+    assert doubt == "the budget of tflite could not be judged: its latency is unstable: sessions differ by 31 %"

@@ -12,7 +12,7 @@ from edgekd.cli.progress import display
 from edgekd.commands.places import check_out, default_out
 from edgekd.recipes.effort import describe
 from edgekd.recipes.recipe import load_plan
-from edgekd.report.text import reasons, table
+from edgekd.report.text import doubts, reasons, table
 from edgekd.results import Report
 from edgekd.store import Store
 
@@ -28,7 +28,7 @@ def show(report: Report, out: Path) -> None:
         output.answer(f"\nwhat binds: {report.binds}")
     if report.teacher_already_fits:
         output.answer("your teacher already fits this budget")
-    for text in (*reasons(report), *report.notes, *report.caveats):
+    for text in (*doubts(report), *reasons(report), *report.notes, *report.caveats):
         output.answer(f"note: {text}")
     ran = f"{report.steps_run} steps run, {report.steps_cached} known already"
     output.answer(f"report: {shown(out / 'report.html')} ({ran})")

@@ -182,10 +182,10 @@ def _binds(known: Known, options: Sequence[Option], candidates: Sequence[Candida
         return "nothing: larger students fit, but were no better on the validation part (within one standard error)"
     slow = [c for c in candidates if not c.fits and c.size.macs > chosen.size.macs]
     if slow:
-        return min(slow, key=lambda c: c.size.macs).why
+        return f"{min(slow, key=lambda c: c.size.macs).why} (the next larger student that was priced)"
     beyond = [o for o in options if limits.too_large(known, o) and o.size.macs > chosen.size.macs]
     if beyond:
-        return "; ".join(limits.too_large(known, beyond[0]))
+        return f"{'; '.join(limits.too_large(known, beyond[0]))} (the next larger student)"
     return "nothing: it is the largest student of its family"
 
 

@@ -65,7 +65,7 @@ def _view(report: Report) -> dict[str, Any]:
         "trials": view.trials(report.trials),
         "candidates": view.candidates(report),
         "devices": [view.facts(device) for device in text.devices(report.rows)],
-        "notes": tuple(dict.fromkeys(note for row in shipped for note in row.notes)),
+        "notes": (*text.doubts(report), *dict.fromkeys(note for row in shipped for note in row.notes)),
         "samples": judged[0] if judged else None,
         "command": command(report.plan),
         "complete": complete(report.plan),

@@ -175,3 +175,15 @@ def reasons(report: Report) -> tuple[str, ...]:
         if row.measurement.latency is None and len(why) > LONGEST_REASON:
             found.setdefault(why, f"{label(row)} on {row.target} was not measured: {why}")
     return tuple(found.values())
+
+
+def doubts(report: Report) -> tuple[str, ...]:
+    """Why the budget of a file that ships could not be judged, a sentence for each target."""
+    found = []
+    for row in report.rows:
+        if row.ships and row.fits is None:
+            latency = row.measurement.latency
+            shaky = f"its latency is unstable: {latency.why}" if latency and not latency.stable else ""
+            why = shaky or row.measurement.why
+            found.append(f"the budget of {row.target} could not be judged: {why or 'something was not measured'}")
+    return tuple(found)
