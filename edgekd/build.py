@@ -51,7 +51,7 @@ def build(plan: Plan, store: Store, out: Path) -> Report:
 
 def check(plan: Plan, store: Store) -> tuple[str, ...]:
     """Validate everything that can be validated before anything is spent; returns warnings. Raises UsageError."""
-    store.check_room()
+    store.want_room()
     (checked,) = store.do(Check(plan=plan))
     if checked.mistakes:
         raise UsageError(*(mistake.problem() for mistake in checked.mistakes))

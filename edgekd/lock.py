@@ -14,8 +14,8 @@ NAME = "edgekd.lock.json"
 class Lock(Value):
     """What a run folder was made from. `plan` is the digest of the plan's question; `source` the git state if any.
 
-    `cards` are the digests of the recipe and of every card that it names. A step's question is named by its key, which
-    is the digest of that question and of the versions that answer it.
+    `cards` are the digests of the recipe and of every card that it names. A step's key is
+    the digest of its question and of the versions that answer it.
     """
 
     lock_version: int = 1

@@ -1,6 +1,6 @@
 """What is so: the results of steps. Each holds digests of files in the store, never live objects."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from edgekd.errors import Problem
 from edgekd.spec import Architecture, Image, Part, Plan, Precision, Value
@@ -415,10 +415,11 @@ class Row(Value):
 
 
 class StepRecord(Value):
-    """What the lock says of one step that a build used."""
+    """What the lock says of one step that a build used; `asked` is the question, as far as the key depends on it."""
 
     stage: str
     key: str
+    asked: dict[str, Any] = {}
     seconds: float
     cached: bool
     versions: dict[str, str]

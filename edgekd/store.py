@@ -79,14 +79,14 @@ def versions(step: Step[Any]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def _question(step: Step[Any]) -> dict[str, Any]:
+    """What a step asks, without what its answer does not depend on (where files are, names of people and places)."""
+    return step.model_dump(mode="json", context=KEY)
+
+
 def key(step: Step[Any]) -> str:
     """The name of a step's answer: a digest of the question and of everything that answers it."""
-    question = {
-        "format": FORMAT,
-        "stage": step.stage,
-        "step": step.model_dump(mode="json", context=KEY),
-        "versions": versions(step),
-    }
+    question = {"format": FORMAT, "stage": step.stage, "step": _question(step), "versions": versions(step)}
     return hashlib.sha256(json.dumps(question, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -141,6 +141,7 @@ class Store:
         self._records: dict[str, StepRecord] = {}
         self._known: dict[str, Value] = {}
         self._guard = threading.Lock()
+        self._room = 0
 
     def __enter__(self) -> Self:
         return self
@@ -184,13 +185,9 @@ class Store:
         except StopIteration as stop:
             return cast(T, stop.value)
 
-    def check_room(self) -> None:
-        """Raise StoreError unless the store's disk has room for a build."""
-        free = shutil.disk_usage(self.root).free
-        if free < ROOM:
-            raise StoreError(
-                f"{self.root} has {units.show_size(free)} left and a build wants {units.show_size(ROOM)}. {FREE_SPACE}"
-            )
+    def want_room(self) -> None:
+        """Before the next step that has to be run, raise StoreError unless the store's disk has room for a build."""
+        self._room = ROOM
 
     def note(self, text: str) -> None:
         """Tell the observer something that is not about one step."""
@@ -250,7 +247,7 @@ class Store:
                 raise StoreError(f"cannot write the store at {self.root}: {error.strerror or error}{hint}") from error
         with self._guard:
             record, result = known
-            self._records.setdefault(k, record)
+            self._records.setdefault(k, record.model_copy(update={"asked": _question(step)}))
             if record.cached:
                 self.observer(Event(kind="cached", stage=step.stage, key=k))
         return result
@@ -278,6 +275,8 @@ class Store:
 
     def _run(self, k: str, step: Step[Any], entry: Path) -> tuple[StepRecord, Value]:
         """Have a worker answer the step in its work folder, then move that folder into place."""
+        if step.cached:
+            self._check_room()
         folder = self.work / k
         resumed = folder.is_dir() and plugins.declared("stages", step.stage).resumes
         if folder.is_dir() and not resumed:
@@ -298,6 +297,13 @@ class Store:
         record, result = self._keep(k, step, folder, entry, took)
         self.observer(Event(kind="done", stage=step.stage, key=k, seconds=record.seconds))
         return record, result
+
+    def _check_room(self) -> None:
+        """Once, before the first work that is to be kept: a build that began with room for it may use that room."""
+        free, wanted, self._room = shutil.disk_usage(self.root).free, self._room, 0
+        if free < wanted:
+            told = f"{units.show_size(free)} left and a build wants {units.show_size(wanted)}"
+            raise StoreError(f"{self.root} has {told}. {FREE_SPACE}")
 
     def _keep(self, k: str, step: Step[Any], folder: Path, entry: Path, seconds: float) -> tuple[StepRecord, Value]:
         told = json.loads((folder / "result.json").read_text(encoding="utf-8"))

@@ -123,6 +123,17 @@ def test_build_and_plan_take_the_same_arguments():
     assert set(Flags.model_fields) <= set(options[0])
 
 
+def test_an_error_is_json_too_where_json_was_asked():
+    result = run("build", "-t", "tflight", "--max-size", "nonsense", "--json")
+    told = json.loads(result.stdout)["error"]
+    assert result.exit_code == told["status"] == 2
+    assert {problem["where"] for problem in told["problems"]} == {"--target", "--max-size"}
+    assert all(
+        problem["message"] in told["message"] and problem["message"] in result.stderr for problem in told["problems"]
+    )
+    assert run("build", "-t", "tflight").stdout == ""
+
+
 def test_json_is_the_report_alone(fake_build: dict[str, Any]):
     result = run("build", "-t", "tflite", "--json", "--out", "o")
     assert result.exit_code == 0

@@ -51,6 +51,19 @@ def test_a_latency_budget_that_cannot_be_judged_here_is_told():
     assert any("cannot be judged (inconclusive)" in text for text in told.binds)
 
 
+def test_a_student_that_is_alone_is_priced_once_and_not_tried_against_others():
+    plan = load_plan(None, Flags(target=("tflite",)))
+    alone, two = (
+        {step.what: step.count for step in forecast(plan, SPLITS, counted(*sizes), {"this-computer": FACTS}).steps}
+        for sizes in ([(1000, 10_000)], [(1000, 10_000), (2000, 20_000)])
+    )
+    effort, files = plan.effort, 2
+    trials, prices = f"trials of {effort.trial_epochs} epochs", "untrained students, priced in their runtime"
+    grids = len(effort.distill) + len(effort.control)
+    assert (alone[prices], alone[trials]) == (files, grids)
+    assert (two[prices], two[trials]) == (2 * files, grids + 2)
+
+
 def test_more_effort_takes_longer():
     plans = [load_plan(None, Flags(target=("tflite",), effort=name)) for name in ("quick", "standard", "thorough")]
     told = [forecast(plan, SPLITS, counted((1000, 10_000)), {"this-computer": FACTS}).seconds for plan in plans]

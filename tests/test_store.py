@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -181,6 +183,27 @@ def test_gc_keeps_what_was_used_last(store: Store, tmp_path: Path) -> None:
     assert store.gc(one + 10) > 0
     left = [p.name for p in store.entries.glob("*/*")]
     assert left == [key(new)]
+
+
+def test_a_build_wants_room_only_when_a_step_has_to_be_run(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = split(arrays(tmp_path))
+    store.do(known)
+    left = SimpleNamespace(free=5 * 1024**2)
+    with Store(store.root) as again, monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda path: left)
+        again.want_room()
+        again.do(known)
+        with pytest.raises(StoreError, match="has 5 MiB left and a build wants 1 GiB"):
+            again.do(split(arrays(tmp_path), seed=1))
+
+
+def test_a_record_tells_what_was_asked_and_not_where_files_are(store: Store, tmp_path: Path) -> None:
+    store.do(split(arrays(tmp_path)))
+    (record,) = store.records
+    assert record.asked["seed"] == 0 and record.asked["data"]["validation"] == 30
+    assert str(tmp_path) not in json.dumps(record.asked)
 
 
 def test_a_store_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

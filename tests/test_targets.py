@@ -32,7 +32,7 @@ def test_several_targets_in_one_word_each_once():
 @pytest.mark.parametrize(
     ("written", "hint"),
     [
-        ("android", "tflite@pixel-8"),
+        ("android", "write tflite;"),
         ("ios", "coreml"),
         ("raspberry-pi-5", "tflite@raspberry-pi-5"),
         ("tflight", "Did you mean 'tflite'?"),

@@ -4,9 +4,11 @@ Exit status: 0 fits, 1 failed, 2 usage, 3 budget missed, 4 inconclusive, 130 int
 """
 
 import importlib
+import json
 import sys
 import tempfile
 import traceback
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, UsageError
 
 # Command -> its line in `edgekd --help`, so that help need not import the commands.
 COMMANDS = {
@@ -48,11 +50,14 @@ class Commands(TyperGroup):
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; an error that edgekd can name is printed without a traceback."""
+        """Run a command; an error that edgekd can name is printed without a traceback, with --json as JSON too."""
+        asked_json = "--json" in (*ctx.args, *ctx._protected_args)
         try:
             return super().invoke(ctx)
         except EdgekdError as error:
             typer.echo(f"edgekd: {error}", err=True)
+            if asked_json:
+                typer.echo(_as_json(error))
             raise typer.Exit(error.exit_status) from None
         except KeyboardInterrupt:
             typer.echo("edgekd: interrupted; the same command continues where it stopped", err=True)
@@ -80,6 +85,12 @@ def edgekd(
     ] = False,
 ) -> None:
     """The best student of your teacher that keeps a hardware budget, as a file for the device's own runtime."""
+
+
+def _as_json(error: EdgekdError) -> str:
+    """What --json prints in place of an answer: the exit status, the message, and each problem of a usage error."""
+    problems = [asdict(problem) for problem in error.problems] if isinstance(error, UsageError) else []
+    return json.dumps({"error": {"status": error.exit_status, "message": str(error), "problems": problems}}, indent=1)
 
 
 def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -10,7 +10,7 @@ from edgekd.spec import Plan, Value
 # Seconds on one core of converting, and of measuring and scoring, one small file: cautious round figures.
 CONVERTING, JUDGING = 8.0, 15.0
 # Multiply-accumulates that one core infers in a second, for plain convolutions like most teachers': cautious.
-LABELLING_RATE = 4e9
+LABELLING_RATE = 12e9
 
 
 class Ahead(Value):
@@ -43,7 +43,7 @@ def forecast(plan: Plan, splits: Splits, counted: Counted, facts: dict[str, Devi
     known = Outlook(plan=plan, splits=splits, options=counted.options, teacher=counted.teacher, facts=facts)
     within = [option for option in counted.options if not limits.too_large(known, option)]
     largest = max((option.size.macs for option in within), default=0)
-    steps = _steps(plan, splits, counted, largest) if within else ()
+    steps = _steps(plan, splits, counted, len(within), largest) if within else ()
     return Forecast(
         steps=steps,
         seconds=sum(step.seconds for step in steps) / (os.cpu_count() or 1),
@@ -55,14 +55,15 @@ def forecast(plan: Plan, splits: Splits, counted: Counted, facts: dict[str, Devi
     )
 
 
-def _steps(plan: Plan, splits: Splits, counted: Counted, largest: int) -> tuple[Ahead, ...]:
+def _steps(plan: Plan, splits: Splits, counted: Counted, within: int, largest: int) -> tuple[Ahead, ...]:
     """The steps after splitting and counting, each with an upper estimate for the largest student that is allowed."""
     effort, samples = plan.effort, splits.parts["train"].count
     teacher = counted.teacher.macs if counted.teacher else 0
     files = sum(len(precisions(target)) for target in plan.targets)
     trial = limits.training_seconds(plan, samples, largest, effort.trial_epochs)
     full = limits.training_seconds(plan, samples, largest, effort.epochs)
-    trials, runs = effort.candidates + len(effort.distill) + len(effort.control), 2 * effort.seeds
+    priced, runs = min(effort.candidates, within), 2 * effort.seeds
+    trials = (priced if priced > 1 else 0) + len(effort.distill) + len(effort.control)
     others = sum(part.count for name, part in splits.parts.items() if name != "train")
     labelling = (effort.views * samples + others) * teacher / LABELLING_RATE
     shipped = 2 * files + 2 * len(plan.targets)
@@ -71,8 +72,8 @@ def _steps(plan: Plan, splits: Splits, counted: Counted, largest: int) -> tuple[
         Ahead(
             stage="convert",
             what="untrained students, priced in their runtime",
-            count=effort.candidates * files,
-            seconds=effort.candidates * files * CONVERTING,
+            count=priced * files,
+            seconds=priced * files * CONVERTING,
         ),
         Ahead(stage="train", what=f"trials of {effort.trial_epochs} epochs", count=trials, seconds=trials * trial),
         Ahead(stage="train", what=f"runs of {effort.epochs} epochs", count=runs, seconds=runs * full),

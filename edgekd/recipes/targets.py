@@ -14,7 +14,7 @@ from edgekd.spec import Budget, Choice, Device, Target
 THIS_COMPUTER = "this-computer"
 TARGET_KEYS = ("precision", "threads", *Budget.model_fields)
 HINTS = {
-    "android": "An Android phone is a device: write tflite@DEVICE, for example tflite@pixel-8",
+    "android": "Android apps run TFLite files: write tflite; this version times it on this computer, not on a phone",
     "ios": "For iPhones write coreml; on Linux it is converted but cannot be timed",
     "iphone": "For iPhones write coreml; on Linux it is converted but cannot be timed",
     "torch": "Training is done with torch; what ships is one of the formats",

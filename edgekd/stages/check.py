@@ -1,7 +1,6 @@
 """Find every mistake in a plan that can be found without reading the data, before anything is spent."""
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgekd import plugins, units
+from edgekd import plugins
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import nearest
 from edgekd.nets import inference, networks
@@ -25,7 +24,6 @@ from edgekd.workspace import Workspace
 VERSION = 1
 PACKAGES = ("torch", "numpy", "pydantic")
 
-ROOM = 1024**3
 SAMPLES = 2
 # Where neither data nor teacher says how many classes there are: any number shows whether a student can be built.
 SOME_CLASSES = 10
@@ -80,14 +78,10 @@ def _place(where: str, section: str, choice: Choice | None) -> str:
 
 
 def _check_store(entries: Path) -> None:
-    """Raise UsageError unless the store's folder can be written and has room."""
+    """Raise UsageError unless the store's folder can be written."""
     folder = next(path for path in (entries, *entries.absolute().parents) if path.is_dir())
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(Problem("", f"{folder} cannot be written", "Give yourself the permission, or move the store"))
-    free = shutil.disk_usage(folder).free
-    if free < ROOM:
-        message = f"{folder} has {units.show_size(free)} left; a build wants {units.show_size(ROOM)}"
-        raise UsageError(Problem("", message, "Free some space, for example with: edgekd store gc --keep 1GiB"))
 
 
 def _check_target(target: Target) -> None:
