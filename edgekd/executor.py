@@ -1,13 +1,11 @@
 """Where workers run: processes of this computer, side by side up to its cores, alone where a device is being timed."""
 
 import errno
-import fcntl
 import json
 import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,12 +25,11 @@ from edgekd.errors import (
 )
 from edgekd.processes import ForkServer, Fresh, Process
 from edgekd.steps import Step
+from edgekd.turns import Turns
 
 POLL = 0.05
 # Told of a step: how much of it is done, in words, and the seconds that it has run.
 Tell = Callable[[float, str, float], None]
-# Seconds that a step waits for other builds before it says so, and until it says so again.
-PATIENCE, SAY_AGAIN = 2.0, 15.0
 # A disk with fewer bytes left than that is full.
 FULL = 64 * 1024
 
@@ -44,9 +41,7 @@ class Executor:
         self.cores = cores or len(
             os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
         )
-        own = os.environ.get("EDGEKD_LOCKS") or str(Path(tempfile.gettempdir()) / f"edgekd-{os.getuid()}")
-        self._locks = locks or Path(own)
-        self._locks.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._turns = Turns(locks)
         self._scratch = scratch
         self._free = self.cores
         self._turn = threading.Condition()
@@ -58,7 +53,11 @@ class Executor:
 
         Returns the seconds that the worker took, without those that it waited for its turn.
         """
-        with self._cores(step.cores or self.cores), self._device(step.exclusive, tell):
+
+        def waiting(text: str) -> None:
+            tell(0.0, text, 0.0)
+
+        with self._cores(step.cores or self.cores), self._turns.take(step.exclusive, waiting, self._closed.is_set):
             if self._closed.is_set():
                 raise EdgekdError("stopped")
             started, process = time.monotonic(), self._start(step, folder)
@@ -123,37 +122,6 @@ class Executor:
             with self._turn:
                 self._free += wanted
                 self._turn.notify_all()
-
-    @contextmanager
-    def _device(self, exclusive: bool, tell: Tell) -> Iterator[None]:
-        """Share this computer with other steps of any edgekd process, or have it alone.
-
-        Who waits to have it alone holds the gate, so that no new step starts and the wait ends.
-        """
-        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-        gate, lock = (
-            os.open(self._locks / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600) for name in ("gate", "device")
-        )
-        try:
-            self._lock(gate, kind, tell)
-            self._lock(lock, kind, tell)
-            fcntl.flock(gate, fcntl.LOCK_UN)
-            yield
-        finally:
-            os.close(gate)
-            os.close(lock)
-
-    def _lock(self, handle: int, kind: int, tell: Tell) -> None:
-        say = time.monotonic() + PATIENCE
-        while not self._closed.is_set():
-            try:
-                fcntl.flock(handle, kind | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > say:
-                    say = time.monotonic() + SAY_AGAIN
-                    tell(0.0, "waits for other edgekd work on this computer to end", 0.0)
-                time.sleep(POLL)
 
 
 def _resident(pid: int | None) -> int:

@@ -233,7 +233,7 @@ class Declared:
     summary: str = field(default="")
 
 
-SHARED = ("nets", "samples", "runtimes", "statistics", "jobs")
+SHARED = ("nets", "samples", "runtimes", "statistics", "jobs", "timing")
 _LITERALS = ("packages", "uses", "extra", "files", "code", "nests", "precisions", "resumes")
 
 

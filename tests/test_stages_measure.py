@@ -104,22 +104,6 @@ def test_full_has_at_least_1024_inferences_interleaved(
     assert one.latency.stable
 
 
-@pytest.mark.parametrize(("runs", "sessions"), [(1024, 5), (205, 5), (100, 11), (8, 16), (1, 16)])
-def test_few_runs_a_session_ask_for_more_sessions(runs: int, sessions: int) -> None:
-    assert measure.PROTOCOLS["full"].wanted(runs) == sessions
-    assert measure.PROTOCOLS["quick"].wanted(runs) == 2
-
-
-def test_too_few_inferences_are_said() -> None:
-    told = [
-        {"runs": 8, "batch": 1, "settled": True, "seconds": 8.0, "before": NOWHERE, "after": NOWHERE} for _ in range(16)
-    ]
-    assert list(measure._remarks(measure.PROTOCOLS["full"], told)) == ["128 inferences only, because each takes long"]
-
-
-NOWHERE = {"pressure": None, "steal": None}
-
-
 def core_ml(bench: Bench, monkeypatch: pytest.MonkeyPatch, facts: DeviceFacts) -> tuple[Artifact, DeviceFacts]:
     """An artifact whose runtime is not on the device."""
     left = {name: version for name, version in facts.runtimes.items() if name != "onnx"}

@@ -8,10 +8,17 @@ import typer
 from edgekd import units
 from edgekd.cli import options as o
 from edgekd.cli import output
+from edgekd.cli.progress import display
 from edgekd.commands.bench import Benched, bench
 from edgekd.report import text
+from edgekd.store import Event
 
 app = typer.Typer(add_completion=False)
+
+
+def progress(done: float, what: str) -> Event:
+    """How far the timing is, for a display."""
+    return Event(kind="progress", stage="bench", done=done, what=what)
 
 
 def show(found: Benched) -> None:
@@ -39,7 +46,9 @@ def bench_artifact(
     json: o.Json = False,
 ) -> None:
     """Time a model file or a bundle on this computer."""
-    found = bench(artifact, threads)
+    with display() as observer:
+        observer(Event(kind="start", stage="bench"))
+        found = bench(artifact, threads, lambda done, what: observer(progress(done, what)))
     if json:
         output.show_json(found.model_dump(mode="json"))
     else:

@@ -1,10 +1,10 @@
 """Time one model file or bundle on this computer, as a build does: fresh processes without torch, memory apart."""
 
 import json
-import math
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import files, jobs
+from edgekd import files, jobs, timing
 from edgekd.catalog import shown
 from edgekd.commands.describe import READERS
 from edgekd.errors import Problem, UsageError
-from edgekd.results import Artifact, File, Latency, Measurement, Signature, TensorSpec
+from edgekd.results import Artifact, File, Measurement, Signature, TensorSpec
 from edgekd.spec import Device, Value
-from edgekd.statistics import spread
+from edgekd.turns import Turns
 
 SUFFIXES = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino", ".openvino": "openvino", ".mlpackage": "coreml"}
-SESSIONS, INFERENCES, TIMEOUT = 4, 1024, 300.0
-CLOCK = {"seconds": 0.4, "least": math.ceil(INFERENCES / SESSIONS), "longest": 8.0, "most": 1024, "longest_warmup": 2.0}
+TIMEOUT = 300.0
 SAMPLES = 32
 
 
@@ -47,8 +46,11 @@ class Subject:
     inputs: str
 
 
-def bench(path: Path, threads: int) -> Benched:
-    """Time a bundle with its golden samples, a bare file with random numbers. Raises UsageError and DeviceError."""
+def bench(path: Path, threads: int, tell: Callable[[float, str], None]) -> Benched:
+    """Time a bundle with its golden samples, a bare file with random numbers, while no build works on this computer.
+
+    Raises UsageError and DeviceError.
+    """
     subject = _bundle(path) if (path / "signature.json").is_file() else _bare(path)
     reached = jobs.Reached(Device())
     facts = reached.facts()
@@ -57,6 +59,7 @@ def bench(path: Path, threads: int) -> Benched:
     if subject.format not in facts.runtimes:
         why = f"{subject.format} cannot run on {facts.name}: {facts.missing.get(subject.format, 'no runtime')}"
         return Benched(**told, measurement=Measurement(basis="not measured", device=facts, why=why))
+    protocol = timing.PROTOCOLS["full"]
     with (
         tempfile.TemporaryDirectory(prefix="edgekd-") as name,
         jobs.Job(Path(name, "job"), _artifact(subject, size), subject.model, threads) as job,
@@ -67,38 +70,10 @@ def bench(path: Path, threads: int) -> Benched:
         inputs = {"inputs": {name: f"input-{i}.npy" for i, name in enumerate(subject.samples)}}
         for key, array in subject.samples.items():
             job.save(inputs["inputs"][key], array)
-        sessions = [job.ask(reached, "clock", TIMEOUT, inputs | CLOCK) for _ in range(SESSIONS)]
-        memory = job.ask(reached, "memory", TIMEOUT, inputs)
-    return Benched(
-        **told,
-        measurement=Measurement(
-            basis="measured",
-            device=facts,
-            latency=_latency(sessions, threads),
-            memory=memory["memory"],
-            why=memory.get("why", ""),
-        ),
-    )
-
-
-def _latency(told: list[dict[str, Any]], threads: int) -> Latency:
-    """All sessions as one value."""
-    found = spread([np.asarray(session["latencies"]) for session in told])
-    batch = f"one inference takes {told[0]['batch']} samples" if told[0]["batch"] != 1 else ""
-    return Latency(
-        sessions=tuple(tuple(session["latencies"]) for session in told),
-        warmup_runs=min(session["warmup"] for session in told),
-        threads=threads,
-        load=float(np.median([session["load"] for session in told])),
-        first=float(np.median([session["first"] for session in told])),
-        p50=found.p50,
-        p90=found.p90,
-        p90_high=found.p90_high,
-        p99=found.p99,
-        quiet=found.quiet,
-        stable=found.stable,
-        why="; ".join(filter(None, (found.why, batch))),
-    )
+        with Turns().take(alone=True, waiting=lambda text: tell(0.0, text)):
+            (sessions,) = timing.clock([job], reached, protocol, inputs, tell)
+            memory = job.ask(reached, "memory", timing.TIMEOUT, inputs)
+    return Benched(**told, measurement=timing.measurement(facts, threads, protocol, sessions, memory))
 
 
 def _artifact(subject: Subject, size: int) -> Artifact:
