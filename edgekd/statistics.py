@@ -81,6 +81,16 @@ def quantile_bound(sessions: Sequence[Values], share: float, seed: int = 0) -> f
     return float(np.quantile(found, 0.95))
 
 
+def reach(sessions: Sequence[Values], share: float = 0.9) -> tuple[float, float]:
+    """Least and most that a further session's quantile may be, should it differ from these as much as they differ.
+
+    From the lowest and the highest of the sessions' quantiles, each moved outwards by the ratio between the two.
+    """
+    found = [float(np.quantile(_finite(session), share)) for session in sessions]
+    low, high = min(found), max(found)
+    return low * low / high, high * high / low
+
+
 def _variation(sessions: Sequence[Values]) -> float:
     """Coefficient of variation of the sessions' medians."""
     medians = np.array([np.median(session) for session in sessions])

@@ -124,8 +124,8 @@ def test_loss_by_quantization_is_judged_also_where_only_int8_may_ship() -> None:
     assert "quantization loss" in row.missed[0]
 
 
-@pytest.mark.parametrize("budget", [1.0, 3e-5])
-def test_an_unstable_latency_proves_nothing(budget: float) -> None:
+@pytest.mark.parametrize(("budget", "fits"), [(4e-4, True), (3e-4, None), (1.5e-4, None), (6e-5, None), (4e-5, False)])
+def test_an_unstable_latency_proves_nothing_near_the_budget(budget: float, fits: bool | None) -> None:
     world = World(accuracy=lambda w, taught: 0.5 + w / 100)
     honest = world._measure
 
@@ -133,13 +133,15 @@ def test_an_unstable_latency_proves_nothing(budget: float) -> None:
         measured = honest(artifact)
         if artifact.graph.startswith("0:"):
             return measured
-        worse = {"stable": False, "p90_high": 1e-4}
+        worse = {"stable": False, "p90": 2e-4, "p90_high": 2e-4, "sessions": ((1e-4,), (2e-4,))}  # may be 50 to 400 µs
         return measured.model_copy(update={"latency": measured.latency.model_copy(update=worse)})
 
     world._measure = shaky
-    outcome = world.follow(choose(known(target(max_latency=budget))))
-    assert ships(outcome)[0].fits is None
-    assert outcome.rounds == 1, "nothing is stepped down for what was not measured"
+    plan = known(target(max_latency=budget))
+    outcome = world.follow(choose(plan))
+    assert ships(outcome)[0].fits is fits
+    if fits is None:
+        assert outcome.rounds == 1, "nothing is stepped down for what was not measured"
 
 
 def test_a_teacher_whose_int8_file_fails_keeps_its_float_row() -> None:

@@ -14,6 +14,7 @@ from edgekd.statistics import (
     mean_interval,
     paired_interval,
     quantile_bound,
+    reach,
     share_interval,
     sign_test,
     spread,
@@ -170,3 +171,14 @@ def test_share_interval_is_wilsons() -> None:
     value, low, high = share_interval(0, 20)
     assert (value, low) == (0.0, 0.0) and high == pytest.approx(0.1611, abs=1e-4)
     assert share_interval(20, 20)[1:] == pytest.approx((0.8389, 1.0), abs=1e-4)
+
+
+@given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=8))
+def test_reach_holds_every_session_and_grows_with_their_ratio(values: list[float]) -> None:
+    least, most = reach([np.array([value]) for value in values])
+    assert least <= min(values) * (1 + 1e-9) and most >= max(values) * (1 - 1e-9)
+    assert most / least == pytest.approx((max(values) / min(values)) ** 3)
+
+
+def test_reach_of_sessions_that_agree_is_what_they_agree_on() -> None:
+    assert reach([np.array([2.0, 2.0]), np.array([2.0])]) == (2.0, 2.0)

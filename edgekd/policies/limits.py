@@ -1,9 +1,12 @@
 """Which limits something breaks, in words, and which limit keeps a student from being larger."""
 
+import numpy as np
+
 from edgekd import units
 from edgekd.policies.known import Outlook, tightest
-from edgekd.results import Candidate, Interval, Measurement, Option, Score, Size
+from edgekd.results import Candidate, Interval, Latency, Measurement, Option, Score, Size
 from edgekd.spec import Budget, Plan
+from edgekd.statistics import reach
 
 # Multiply-accumulates that one core trains in a second, forward and backward, and seconds a sample beyond them. Fixed,
 # cautious figures rather than measured ones: the same command must choose the same student on a busy day.
@@ -89,12 +92,22 @@ def accuracy(budget: Budget, score: Score | None, float_score: Score | None) -> 
     return tuple(found)
 
 
+def conclusive(budget: Budget, latency: Latency | None) -> bool:
+    """Whether a latency can tell if its budget is kept: a stable one can, an unstable one only far from the budget."""
+    if latency is None or latency.stable or budget.max_latency is None:
+        return latency is not None
+    least, most = reach([np.asarray(session) for session in latency.sessions])
+    return not least <= budget.max_latency < max(most, latency.p90_high)
+
+
 def unknown(budget: Budget, measurement: Measurement, score: Score | None) -> bool:
     """Whether a budget was asked for that could not be judged on this device."""
-    latency = measurement.latency
     needs_score = (budget.min_accuracy, budget.max_drop, budget.max_quantization_loss)
     return (
-        (budget.max_latency is not None and (latency is None or not latency.stable or measurement.basis != "measured"))
+        (
+            budget.max_latency is not None
+            and (measurement.basis != "measured" or not conclusive(budget, measurement.latency))
+        )
         or (budget.max_memory is not None and measurement.memory is None)
         or (any(limit is not None for limit in needs_score) and score is None)
     )

@@ -167,8 +167,7 @@ def _row(known: Known, target: Target, items: Sequence[Item], item: Item) -> Row
         *limits.accuracy(budget, item.test, twin if item.precision != "float32" else None),
     )
     unknown = limits.unknown(budget, measurement, item.test)
-    shaky = measurement.latency is not None and not measurement.latency.stable
-    if shaky:  # an unstable latency proves nothing, neither that the budget is kept nor that it is missed
+    if not limits.conclusive(budget, measurement.latency):  # neither kept nor missed
         missed = tuple(reason for reason in missed if not reason.startswith("latency"))
     fits = False if missed else None if unknown else True
     return Row(

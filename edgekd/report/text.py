@@ -183,7 +183,7 @@ def doubts(report: Report) -> tuple[str, ...]:
     for row in report.rows:
         if row.ships and row.fits is None:
             latency = row.measurement.latency
-            shaky = f"its latency is unstable: {latency.why}" if latency and not latency.stable else ""
+            shaky = f"its latency is unstable near the budget: {latency.why}" if latency and not latency.stable else ""
             why = shaky or row.measurement.why
             found.append(f"the budget of {row.target} could not be judged: {why or 'something was not measured'}")
     return tuple(found)
