@@ -15,8 +15,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
@@ -26,12 +24,12 @@ from filelock import FileLock, Timeout
 from edgekd import files, plugins, units
 from edgekd.errors import FREE_SPACE, EdgekdError, StoreError
 from edgekd.executor import Executor
+from edgekd.keys import FORMAT, key, question, relocated, user_files, versions
 from edgekd.results import File, StepRecord
-from edgekd.spec import KEY, Value
+from edgekd.spec import Value
 from edgekd.steps import Policy, Step
 from edgekd.workspace import locate
 
-FORMAT = 1
 RECENT = 3600.0  # seconds
 ROOM = 1024**3  # bytes that a build wants free
 R = TypeVar("R", bound=Value)
@@ -57,66 +55,10 @@ def _ignore(_: Event) -> None:
     """Watch nothing."""
 
 
-@cache
-def _installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def versions(step: Step[Any]) -> dict[str, str]:
-    """Versions of the stage, of the plug-ins that the step names, of what these use, and of their packages."""
-    found: dict[str, str] = {}
-    wanted = [f"{kind}.{name}" for kind, name in (("stages", step.stage), *step.plugins())]
-    while wanted:
-        name = wanted.pop()
-        if name not in found:
-            declared = plugins.code(name)
-            found[name] = str(declared.version)
-            found |= {package: _installed(package) for package in declared.packages}
-            wanted += declared.uses
-    return dict(sorted(found.items()))
-
-
-def _question(step: Step[Any]) -> dict[str, Any]:
-    """What a step asks, without what its answer does not depend on (where files are, names of people and places)."""
-    return step.model_dump(mode="json", context=KEY)
-
-
-def key(step: Step[Any]) -> str:
-    """The name of a step's answer: a digest of the question and of everything that answers it."""
-    question = {"format": FORMAT, "stage": step.stage, "step": _question(step), "versions": versions(step)}
-    return hashlib.sha256(json.dumps(question, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
 def _seal(manifest: dict[str, Any]) -> str:
     """The digest of what a manifest says: a result altered in place must be noticed like an altered file."""
     told = json.dumps([manifest["record"], manifest["result"]], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()
-
-
-def _user_files(told: Any) -> dict[str, str]:
-    """Where the user's files are today, by digest: every UserFile in a dumped step."""
-    if isinstance(told, dict):
-        if told.keys() >= {"path", "sha256"}:
-            return {told["sha256"]: told["path"]}
-        told = list(told.values())
-    found: dict[str, str] = {}
-    for part in told if isinstance(told, list) else ():
-        found |= _user_files(part)
-    return found
-
-
-def _relocated(told: Any, places: dict[str, str]) -> Any:
-    """A dumped result with the paths of the user's files as they are today: an answer outlives a moved folder."""
-    if not places or not isinstance(told, dict | list):
-        return told
-    if isinstance(told, list):
-        return [_relocated(part, places) for part in told]
-    if told.keys() >= {"path", "sha256"}:
-        return told | {"path": places.get(told["sha256"], told["path"])}
-    return {name: _relocated(part, places) for name, part in told.items()}
 
 
 def _is_output(path: Path) -> bool:
@@ -247,7 +189,7 @@ class Store:
                 raise StoreError(f"cannot write the store at {self.root}: {error.strerror or error}{hint}") from error
         with self._guard:
             record, result = known
-            self._records.setdefault(k, record.model_copy(update={"asked": _question(step)}))
+            self._records.setdefault(k, record.model_copy(update={"asked": question(step)}))
             if record.cached:
                 self.observer(Event(kind="cached", stage=step.stage, key=k))
         return result
@@ -259,7 +201,7 @@ class Store:
             if told["sha256"] != _seal(told):
                 return None
             record = StepRecord.model_validate(told["record"] | {"cached": True})
-            result = step.answer.model_validate(_relocated(told["result"], _user_files(step.model_dump(mode="json"))))
+            result = step.answer.model_validate(relocated(told["result"], user_files(step.model_dump(mode="json"))))
             if any(files.digest(entry / name) != want for name, want in record.files.items()):
                 return None
             os.utime(entry)

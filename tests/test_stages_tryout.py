@@ -10,12 +10,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekd.errors import UsageError
+from edgekd.keys import key
 from edgekd.results import Tried
 from edgekd.samples.guesses import IMAGENET_MEAN, IMAGENET_STD
 from edgekd.spec import Choice, Data, Image, Teacher, UserFile
 from edgekd.stages import tryout
 from edgekd.steps import TryOut
-from edgekd.store import key
 from edgekd.workspace import Workspace
 from tests import colours, learnable
 

@@ -14,9 +14,10 @@ import pytest
 
 from edgekd import files
 from edgekd.errors import StoreError, UsageError
+from edgekd.keys import key
 from edgekd.spec import KEY, Choice, Data, Student, UserFile
 from edgekd.steps import Count, Split
-from edgekd.store import Event, Store, key
+from edgekd.store import Event, Store
 
 
 def arrays(folder: Path, count: int = 120, seed: int = 0) -> UserFile:

@@ -1,7 +1,6 @@
 """Turns at this computer: work shares it, whoever times it has it alone, and a wait is told."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,6 +44,6 @@ def test_who_times_is_alone_and_who_waits_is_told(
 
 
 def test_a_wait_can_be_stopped(tmp_path: Path) -> None:
-    stop: Callable[[], bool] = iter([False, True, True, True, True]).__next__
-    with Turns(tmp_path).take(True, nobody), Turns(tmp_path).take(False, nobody, stop):
-        pass
+    asked = iter([False, False, True, True])
+    with Turns(tmp_path).take(True, nobody), Turns(tmp_path).take(False, nobody, asked.__next__):
+        assert list(asked) == [], "it waited until it was told to stop, once for each lock"
