@@ -82,6 +82,7 @@ def learn(plan: Plan, store: Store) -> Known:
         teacher=counted.teacher,
         no_teacher=counted.no_teacher,
         facts=facts,
+        cores=store.cores,
     )
 
 

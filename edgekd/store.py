@@ -94,6 +94,11 @@ class Store:
         self._executor.close()
 
     @property
+    def cores(self) -> int:
+        """How many workers run side by side."""
+        return self._executor.cores
+
+    @property
     def records(self) -> tuple[StepRecord, ...]:
         """Every step that was asked so far, in order of its first answer."""
         return tuple(self._records.values())

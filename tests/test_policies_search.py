@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgekd.policies import limits
 from edgekd.policies.search import search, spread
 from edgekd.results import Size
 from edgekd.steps import Export, Train
@@ -62,6 +63,19 @@ def test_the_teachers_quarter_binds_where_nothing_else_does() -> None:
     sized = World().follow(search(known(target(), teacher=Size(params=4000, macs=10**9))))
     assert width(sized.chosen) <= 10
     assert "0.25 of the teacher's parameters" in sized.binds
+
+
+def test_the_time_for_a_build_leaves_out_students_by_estimate_and_cores_make_room() -> None:
+    keen = World(accuracy=lambda width, taught: width / 50)
+    alone = known(target(), max_time=30.0)
+    two = alone.model_copy(update={"cores": 2})
+    one, both = (keen.follow(search(outlook)) for outlook in (alone, two))
+    for outlook, found in ((alone, one), (two, both)):
+        samples = outlook.splits.parts["train"].count
+        seconds = limits.all_training(outlook.plan, samples, found.chosen.size.macs) / outlook.cores
+        assert seconds <= limits.TRAINING_SHARE * 30
+        assert "training time of a build within --max-time 30 s" in found.binds
+    assert width(one.chosen) < width(both.chosen) < 40
 
 
 def test_stepping_down_looks_only_at_smaller_students() -> None:

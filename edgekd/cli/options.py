@@ -46,7 +46,7 @@ Threads = Annotated[str | None, _text("--threads", "1", "Threads of an inference
 Effort = Annotated[str | None, _text("--effort", "quick", "quick, standard or thorough: 1, 3 or 5 seeds.", _TRAINING)]
 MaxTime = Annotated[
     str | None,
-    _text("--max-time", "10m", "Lets one training take a quarter of this by estimate; stops nothing.", _TRAINING),
+    _text("--max-time", "10m", "Sizes the student so that a build takes about this long; stops nothing.", _TRAINING),
 ]
 Seed = Annotated[str | None, _text("--seed", "0", "Seed of splits, initial weights and order.", _TRAINING)]
 TeacherShare = Annotated[

@@ -26,7 +26,7 @@ def ahead(plan: Plan, store: Store) -> tuple[tuple[str, ...], Splits, Forecast]:
     (counted,) = store.do(Count(student=plan.student, teacher=plan.teacher, splits=splits))
     devices = {target.device.name: target.device for target in plan.targets}
     facts = dict(zip(devices, store.do(*(Probe(device=device) for device in devices.values())), strict=True))
-    return warnings, splits, forecast(plan, splits, counted, facts)
+    return warnings, splits, forecast(plan, splits, counted, facts, store.cores)
 
 
 def show(plan: Plan, splits: Splits, told: Forecast, warnings: tuple[str, ...]) -> None:

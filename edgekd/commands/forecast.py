@@ -1,7 +1,5 @@
 """What a build will do, about how long it takes, and what will bind, as far as sizes alone can say."""
 
-import os
-
 from edgekd.policies import limits, search
 from edgekd.policies.known import Outlook, precisions
 from edgekd.results import Counted, DeviceFacts, Splits
@@ -38,15 +36,17 @@ class Forecast(Value):
     nearest: str = ""
 
 
-def forecast(plan: Plan, splits: Splits, counted: Counted, facts: dict[str, DeviceFacts]) -> Forecast:
-    """Look ahead; nothing is trained and nothing is converted."""
-    known = Outlook(plan=plan, splits=splits, options=counted.options, teacher=counted.teacher, facts=facts)
+def forecast(plan: Plan, splits: Splits, counted: Counted, facts: dict[str, DeviceFacts], cores: int) -> Forecast:
+    """Look ahead, for so many cores; nothing is trained and nothing is converted."""
+    known = Outlook(
+        plan=plan, splits=splits, options=counted.options, teacher=counted.teacher, facts=facts, cores=cores
+    )
     within = [option for option in counted.options if not limits.too_large(known, option)]
     largest = max((option.size.macs for option in within), default=0)
     steps = _steps(plan, splits, counted, len(within), largest) if within else ()
     return Forecast(
         steps=steps,
-        seconds=sum(step.seconds for step in steps) / (os.cpu_count() or 1),
+        seconds=sum(step.seconds for step in steps) / cores,
         students=len(counted.options),
         within=len(within),
         binds=_binds(known, facts),

@@ -7,7 +7,10 @@ AUTO: tuple[Precision, ...] = ("float32", "int8")
 
 
 class Outlook(Value):
-    """The plan, its split, the teacher's size (or why it has none), the students to choose from, the devices' facts."""
+    """The plan, its split, the teacher's size (or why it has none), the students to choose from, the devices' facts.
+
+    `cores` is how many trainings run side by side on the computer that builds.
+    """
 
     plan: Plan
     splits: Splits
@@ -15,6 +18,7 @@ class Outlook(Value):
     teacher: Size | None
     no_teacher: str = ""
     facts: dict[str, DeviceFacts]
+    cores: int = 1
 
     def runtime(self, target: Target) -> str:
         """The version of the target's runtime on its device; empty where it cannot run there."""

@@ -12,11 +12,20 @@ from edgekd.statistics import reach
 # cautious figures rather than measured ones: the same command must choose the same student on a busy day.
 TRAINING_RATE = 8e9
 PER_SAMPLE = 5e-5
+# Of --max-time, what training may take; the rest is for labelling, converting and measuring.
+TRAINING_SHARE = 0.75
 
 
 def training_seconds(plan: Plan, samples: int, macs: int, epochs: int) -> float:
     """An estimate of how long one run takes on one core."""
     return epochs * samples * (3 * macs / TRAINING_RATE + PER_SAMPLE)
+
+
+def all_training(plan: Plan, samples: int, macs: int) -> float:
+    """An estimate of all trainings of a build, on one core, were each candidate a student of so many MACs."""
+    effort = plan.effort
+    trials = effort.candidates + len(effort.distill) + len(effort.control)
+    return training_seconds(plan, samples, macs, trials * effort.trial_epochs + 2 * effort.seeds * effort.epochs)
 
 
 def too_large(known: Outlook, option: Option) -> tuple[str, ...]:
@@ -28,10 +37,14 @@ def too_large(known: Outlook, option: Option) -> tuple[str, ...]:
         found.append(f"{share:g} of the teacher's parameters")
     if teacher is not None and size.macs > share * teacher.macs:
         found.append(f"{share:g} of the teacher's MACs")
-    allowed = min(plan.effort.train_seconds, plan.max_time / 4 if plan.max_time else float("inf"))
-    needed = training_seconds(plan, known.splits.parts["train"].count, size.macs, plan.effort.epochs)
-    if needed > allowed:
+    samples = known.splits.parts["train"].count
+    if training_seconds(plan, samples, size.macs, plan.effort.epochs) > plan.effort.train_seconds:
         found.append(f"training time of effort {plan.effort.name}")
+    if (
+        plan.max_time is not None
+        and all_training(plan, samples, size.macs) / known.cores > TRAINING_SHARE * plan.max_time
+    ):
+        found.append(f"training time of a build within --max-time {units.show_seconds(plan.max_time)}")
     return tuple(found)
 
 
