@@ -17,7 +17,7 @@ from edgekd.bundle.verify import Finding
 from edgekd.cli import build as build_command
 from edgekd.cli import plan as plan_command
 from edgekd.cli.build import default_out
-from edgekd.cli.verify import verdict
+from edgekd.cli.verify import status, verdict
 from edgekd.commands.forecast import Forecast
 from edgekd.errors import Problem, StepFailed, UsageError
 from edgekd.recipes.effort import PRESETS
@@ -270,6 +270,7 @@ def test_verify_counts_no_check_that_it_could_not_make():
     assert verdict((right,)) == "sound: every check passed"
     assert verdict((right, unknown)) == "nothing wrong was found, but 1 of 2 checks cannot be made on this computer"
     assert verdict((right, unknown, wrong)).startswith("NOT SOUND")
+    assert [status((right,)), status((right, unknown, wrong)), status((right, unknown))] == [0, 1, 4]
 
 
 def test_verify_of_no_bundle_is_usage():

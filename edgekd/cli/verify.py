@@ -27,6 +27,13 @@ def verdict(found: tuple[Finding, ...]) -> str:
     return "sound: every check passed"
 
 
+def status(found: tuple[Finding, ...]) -> int:
+    """0 all right, 1 something is wrong, 4 something cannot be checked here."""
+    if not sound(found):
+        return 1
+    return 4 if any(finding.passed is None for finding in found) else 0
+
+
 @app.command("verify")
 def verify_bundle(
     bundle: Annotated[Path, typer.Argument(help="The folder of one target, as build wrote it.")], json: o.Json = False
@@ -39,4 +46,4 @@ def verify_bundle(
     else:
         output.answer(output.lines([cells(finding) for finding in found]))
         output.answer(verdict(found))
-    raise typer.Exit(0 if good else 1)
+    raise typer.Exit(status(found))

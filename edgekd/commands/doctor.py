@@ -110,7 +110,8 @@ def _runs(name: str, possible: bool, facts: dict[str, Any]) -> Finding:
     declared = plugins.declared("runtimes", name)
     fix = f"pip install 'edgekd[{declared.extra or 'all'}]'"
     installed = all(_installed(declared.packages).values())
-    return Finding(what=what, state="broken" if installed else "missing", why=why, fix=fix)
+    told = why if installed else why.partition(". Run there: ")[0]
+    return Finding(what=what, state="broken" if installed else "missing", why=told, fix=fix)
 
 
 def _facts() -> dict[str, Any]:
