@@ -15,8 +15,9 @@ from edgekd.policies.known import Known, images
 from edgekd.policies.ship import LOSS
 from edgekd.policies.stepdown import Outcome, choose
 from edgekd.report.headline import headline
-from edgekd.report.report import render
+from edgekd.report.report import PAGES, render
 from edgekd.results import GoldenSet, Report, Row
+from edgekd.runtimes import digests
 from edgekd.spec import Plan
 from edgekd.steps import Check, Count, Golden, Label, Probe, Split
 from edgekd.store import Store
@@ -104,7 +105,7 @@ def _golden(known: Known, store: Store, row: Row) -> GoldenSet | None:
 
 
 def _same_as_before(out: Path, made: Lock) -> Report | None:
-    """The report that is in `out` already, if it was made from the same answers."""
+    """The report that is in `out` already, if it was made from the same answers and all of the run is still there."""
     before = locks.read(out)
     if before is None or not made.same_answers(before):
         return None
@@ -112,7 +113,9 @@ def _same_as_before(out: Path, made: Lock) -> Report | None:
         report = Report.model_validate_json((out / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not all((out / folder / "digests.json").is_file() for folder in report.bundles.values()):
+    if not all((out / name).is_file() for name in PAGES):
+        return None
+    if any(not one["passed"] for folder in report.bundles.values() for one in digests.check(out / folder)):
         return None
     return report.model_copy(update=_counts(made))
 
@@ -161,7 +164,8 @@ def _binds(outcome: Outcome, ships: list[Row]) -> str:
     """What keeps the student from being larger; where a budget was missed, by what, and what could be kept."""
     missed = [f"{row.target} {reason}" for row in ships for reason in row.missed]
     if missed:
-        return f'{"; ".join(missed)} (the smallest budgets that this student keeps are the figures before "over")'
+        told = f'{"; ".join(missed)} (the smallest budgets that this student keeps are the figures before "over")'
+        return "; ".join(filter(None, (told, outcome.sized.nearest)))
     sized = outcome.sized
     return sized.binds if ships else "; ".join(filter(None, (sized.binds, sized.nearest)))
 

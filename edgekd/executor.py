@@ -106,6 +106,8 @@ class Executor:
                 if progress.is_file():
                     state = json.loads(progress.read_text(encoding="utf-8"))
                     tell(state["done"], state["text"], now - started)
+                else:
+                    tell(0.0, "", now - started)
             time.sleep(POLL)
         return status
 

@@ -168,7 +168,7 @@ class Scheme(Protocol):
 
 
 class Metric(Protocol):
-    """metrics/: quality of each sample, so that means, intervals and paired differences are one piece of code."""
+    """metrics/: quality of each sample from 0 (wrong) to 1 (right), so that intervals are one piece of code."""
 
     Settings: type[Value]
 

@@ -68,7 +68,8 @@ class Step(Value, Generic[Result]):
     `stage` names the module in stages/, `answer` the type of its result; `cached` is False where the world may have
     changed; `warm` modules are imported once in a fork server that then hands out the workers; `cores` is how many
     processor cores a worker keeps busy, 0 for all of them; `exclusive` keeps everything else off the device meanwhile;
-    after `seconds` a worker is ended.
+    after `seconds` a worker is ended; `usual` seconds are expected of a stage that does not tell its progress, until it
+    is known how long its like took.
     """
 
     stage: ClassVar[str]
@@ -77,6 +78,7 @@ class Step(Value, Generic[Result]):
     cores: ClassVar[int] = 1
     exclusive: ClassVar[bool] = False
     seconds: ClassVar[float] = 3600.0
+    usual: ClassVar[float] = 5.0
 
     def plugins(self) -> tuple[PlugIn, ...]:
         """(kind, name) of every plug-in whose VERSION and packages the answer depends on."""
@@ -240,6 +242,7 @@ class Convert(Step[Artifact]):
 
     stage: ClassVar[str] = "convert"
     answer: ClassVar[type[Value]] = Artifact
+    usual: ClassVar[float] = 8.0
     program: Program
     format: str
     precision: Precision

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
@@ -210,7 +211,7 @@ class Store:
             if any(files.digest(entry / name) != want for name, want in record.files.items()):
                 return None
             os.utime(entry)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):  # whatever somebody made of the JSON
             return None
         return record, result
 
@@ -270,8 +271,17 @@ class Store:
         folder.replace(entry)
         return record, result
 
+    def _usual(self, step: Step[Any]) -> float:
+        """Seconds that steps of this stage took, as far as this build knows."""
+        with self._guard:
+            took = [record.seconds for record in self._records.values() if record.stage == step.stage]
+        return max(median(took), 0.5) if took else step.usual
+
     def _progress(self, step: Step[Any], k: str, done: float, text: str, passed: float) -> None:
-        left = passed / done * (1 - done) if done > 0.02 else None
+        left: float | None = passed / done * (1 - done) if done > 0.02 else None
+        if not done and not text:  # a stage that does not tell
+            usual = self._usual(step)
+            done, left = min(passed / usual, 0.95), max(usual - passed, 0.0)
         self.observer(
             Event(kind="progress", stage=step.stage, what=text, key=k, done=done, seconds=passed, seconds_left=left)
         )

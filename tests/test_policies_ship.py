@@ -85,6 +85,27 @@ def test_a_file_that_turns_out_slower_than_its_price_is_stepped_down() -> None:
     assert ships(outcome)[0].fits is True
 
 
+def test_where_no_smaller_student_fits_either_what_was_found_of_them_is_told() -> None:
+    odd = World(accuracy=lambda w, taught: w / 50, seconds=lambda macs, _: macs * 1e-9 if macs >= 90_000 else 1.0)
+    honest = odd._measure
+
+    def slower(artifact):
+        measured = honest(artifact)
+        if artifact.graph.startswith("0:"):
+            return measured
+        value = measured.latency.p90 * 1.5
+        return measured.model_copy(
+            update={"latency": measured.latency.model_copy(update={"p90": value, "p90_high": value})}
+        )
+
+    odd._measure = slower
+    outcome = odd.follow(choose(known(target(max_latency=1.3e-4, precision="float32"))))
+    (row,) = ships(outcome)
+    assert (row.size.macs, row.fits, outcome.rounds) == (120_000, False, 1)
+    assert outcome.sized.nearest.startswith("the nearest that tflite can keep is about latency 1 s")
+    assert {120_000, 10_000, 80_000} <= {candidate.size.macs for candidate in outcome.sized.candidates}
+
+
 def test_several_targets_share_one_student() -> None:
     world = World()
     outcome = world.follow(choose(known(target(), target("onnx"))))
@@ -115,6 +136,24 @@ def test_an_int8_file_that_loses_much_does_not_ship_where_no_accuracy_budget_was
     assert ships(World(int8_loss=0.5).follow(choose(known(target()))))[0].precision == "float32"
     asked = World(int8_loss=0.5).follow(choose(known(target(precision="int8"))))
     assert ships(asked)[0].precision == "int8", "who asks for int8 gets it"
+
+
+def test_a_lossy_int8_file_ships_where_float32_misses_the_budget_and_says_so() -> None:
+    outcome = World(int8_loss=0.02).follow(choose(known(target(max_size=300))))
+    (row,) = ships(outcome)
+    assert (row.precision, row.fits, outcome.rounds) == ("int8", True, 1)
+    assert "int8 loses 2.0 points" in row.notes[-1] and "float32 misses the budget" in row.notes[-1]
+    (small,) = ships(World(int8_loss=0.002).follow(choose(known(target(max_size=300)))))
+    assert small.notes == ()
+
+
+@pytest.mark.parametrize(("accepted", "fits"), [(False, None), (True, True)])
+def test_a_stand_in_judges_a_latency_only_if_it_is_accepted(accepted: bool, fits: bool | None) -> None:
+    world = World()
+    honest = world._measure
+    world._measure = lambda artifact: honest(artifact).model_copy(update={"basis": "stand-in"})
+    outcome = world.follow(choose(known(target(max_latency=1.0), accept_stand_in=accepted)))
+    assert ships(outcome)[0].fits is fits
 
 
 def test_loss_by_quantization_is_judged_also_where_only_int8_may_ship() -> None:

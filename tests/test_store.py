@@ -111,7 +111,7 @@ def test_an_answer_follows_the_users_files_when_their_folder_moves(store: Store,
     assert counted.options[0].architecture.family.files["make"].path == str(there / "net.py")
 
 
-@pytest.mark.parametrize("harm", ["flip", "truncate", "delete", "manifest"])
+@pytest.mark.parametrize("harm", ["flip", "truncate", "delete", "{", "[]", "null", '{"sha256": []}'])
 def test_a_damaged_answer_is_made_again(store: Store, tmp_path: Path, events: list[Event], harm: str) -> None:
     step = split(arrays(tmp_path))
     (first,) = store.do(step)
@@ -125,7 +125,7 @@ def test_a_damaged_answer_is_made_again(store: Store, tmp_path: Path, events: li
     elif harm == "delete":
         victim.unlink()
     else:
-        (victim.parent / "manifest.json").write_text("{")
+        (victim.parent / "manifest.json").write_text(harm)
     with Store(store.root, events.append) as again:
         (second,) = again.do(step)
         assert [record.cached for record in again.records] == [False]
@@ -205,6 +205,21 @@ def test_a_record_tells_what_was_asked_and_not_where_files_are(store: Store, tmp
     (record,) = store.records
     assert record.asked["seed"] == 0 and record.asked["data"]["validation"] == 30
     assert str(tmp_path) not in json.dumps(record.asked)
+
+
+def test_a_stage_that_tells_no_progress_is_expected_to_take_what_its_like_took(
+    store: Store, tmp_path: Path, events: list[Event]
+) -> None:
+    step = split(arrays(tmp_path))
+    store._progress(step, "k", 0.0, "", 1.0)
+    store.do(step)
+    (took,) = (record.seconds for record in store.records)
+    store._progress(step, "k", 0.0, "", took / 2)
+    store._progress(step, "k", 0.0, "waits", 0.0)
+    first, second, waits = (event for event in events if event.key == "k")
+    assert (first.done, first.seconds_left) == (1 / step.usual, step.usual - 1)
+    assert second.seconds_left == pytest.approx(max(took, 0.5) - took / 2)
+    assert waits.seconds_left is None
 
 
 def test_a_store_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

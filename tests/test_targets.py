@@ -6,6 +6,8 @@ import pytest
 
 from edgekd import plugins
 from edgekd.errors import UsageError
+from edgekd.recipes.flags import Flags
+from edgekd.recipes.recipe import load_plan
 from edgekd.recipes.targets import formats, read_addresses, read_format, read_name, split, value
 
 
@@ -27,6 +29,11 @@ def test_other_names_of_formats(written: str, name: str):
 
 def test_several_targets_in_one_word_each_once():
     assert split(["tflite,onnx", "onnx", " openvino ,"]) == ("tflite", "onnx", "openvino")
+
+
+def test_a_target_under_two_of_its_names_is_one_target():
+    plan = load_plan(None, Flags(target=("litert", "tflite,ort", "onnx@this-computer")))
+    assert [target.name for target in plan.targets] == ["tflite", "onnx"]
 
 
 @pytest.mark.parametrize(

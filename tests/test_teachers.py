@@ -360,6 +360,13 @@ class TestEnsemble:
         assert second.startswith("members.1.activaton")
         assert "'activation'" in second
 
+    def test_members_for_other_data(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", train=np.ones((7, 3)))
+        np.savez(tmp_path / "b.npz", train=np.ones((9, 3)))
+        files = {"members.0.file": tmp_path / "a.npz", "members.1.file": tmp_path / "b.npz"}
+        message = refusal("ensemble", {"members": [{"name": "saved", "file": n} for n in ("a.npz", "b.npz")]}, files)
+        assert message == "members: they hold outputs for different numbers of samples: 7, 9"
+
     def test_members_with_other_classes(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "o.npz", train=np.ones((7, 4)))
         files = {f"members.0.{key}": path for key, path in my_net(tmp_path).items()} | {

@@ -50,7 +50,7 @@ class Bench:
         kind, settings = networks.configured("teachers", plan.teacher.source)
         module = kind.load(settings, networks.paths(plan.teacher.source), signature, False).module
         self._teacher = module.eval().to(memory_format=torch.channels_last)
-        shape = (plan.schedule.batch, *signature.inputs[0].shape[1:])
+        shape = (len(self._taught.order(0)[0]), *signature.inputs[0].shape[1:])
         self._batch = torch.randn(shape).contiguous(memory_format=torch.channels_last)
 
     def _training(self, step: Train, store: Store, folder: Path) -> Training:

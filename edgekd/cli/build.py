@@ -12,7 +12,7 @@ from edgekd.cli.progress import display
 from edgekd.commands.places import check_out, default_out
 from edgekd.recipes.effort import describe
 from edgekd.recipes.recipe import load_plan
-from edgekd.report.text import doubts, reasons, table
+from edgekd.report.text import doubts, reasons, remarks, table
 from edgekd.results import Report
 from edgekd.store import Store
 
@@ -28,7 +28,7 @@ def show(report: Report, out: Path) -> None:
         output.answer(f"\nwhat binds: {report.binds}")
     if report.teacher_already_fits:
         output.answer("your teacher already fits this budget")
-    for text in (*doubts(report), *reasons(report), *report.notes, *report.caveats):
+    for text in (*doubts(report), *reasons(report), *remarks(report), *report.notes, *report.caveats):
         output.answer(f"note: {text}")
     ran = f"{report.steps_run} steps run, {report.steps_cached} known already"
     output.answer(f"report: {shown(out / 'report.html')} ({ran})")
@@ -79,7 +79,7 @@ def build(
     with display() as observer, Store(o.store_root(store), observer) as answers:
         report = run_build(plan, answers, folder)
     if json:
-        output.answer((folder / "report.json").read_text(encoding="utf-8"))
+        output.answer(report.model_dump_json(indent=2))
     else:
         show(report, folder)
     raise typer.Exit(output.STATUS[report.status])

@@ -8,6 +8,7 @@ from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
 from edgekd.commands.forecast import Forecast, forecast
+from edgekd.commands.places import check_out, default_out
 from edgekd.policies.known import images
 from edgekd.recipes.effort import describe
 from edgekd.recipes.recipe import load_plan
@@ -79,6 +80,7 @@ def plan(
 ) -> None:
     """Check everything that build would do, and say what and how long; trains nothing."""
     wanted = load_plan(recipe, o.flags(context))
+    check_out(out or default_out(wanted))
     output.say(describe(wanted.effort))
     with display() as observer, Store(o.store_root(store), observer) as answers:
         warnings, splits, told = ahead(wanted, answers)

@@ -8,7 +8,7 @@ import typer
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.runs import read_report
-from edgekd.report.text import doubts, reasons, table
+from edgekd.report.text import doubts, reasons, remarks, table
 
 app = typer.Typer(add_completion=False)
 
@@ -24,5 +24,5 @@ def report(run: Annotated[Path, typer.Argument(help="The folder that build wrote
     if told.rows:
         output.answer(f"{output.lines(table(told))}\n")
     output.answer(f"what binds: {told.binds}")
-    for text in (*doubts(told), *reasons(told), *told.notes, *told.caveats):
+    for text in (*doubts(told), *reasons(told), *remarks(told), *told.notes, *told.caveats):
         output.answer(f"note: {text}")

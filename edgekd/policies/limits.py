@@ -113,13 +113,14 @@ def conclusive(budget: Budget, latency: Latency | None) -> bool:
     return not least <= budget.max_latency < max(most, latency.p90_high)
 
 
-def unknown(budget: Budget, measurement: Measurement, score: Score | None) -> bool:
-    """Whether a budget was asked for that could not be judged on this device."""
+def unknown(budget: Budget, measurement: Measurement, score: Score | None, stand_in: bool) -> bool:
+    """Whether a budget was asked for that could not be judged on this device; a stand-in may judge it if so told."""
+    judges = ("measured", "stand-in") if stand_in else ("measured",)
     needs_score = (budget.min_accuracy, budget.max_drop, budget.max_quantization_loss)
     return (
         (
             budget.max_latency is not None
-            and (measurement.basis != "measured" or not conclusive(budget, measurement.latency))
+            and (measurement.basis not in judges or not conclusive(budget, measurement.latency))
         )
         or (budget.max_memory is not None and measurement.memory is None)
         or (any(limit is not None for limit in needs_score) and score is None)

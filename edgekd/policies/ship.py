@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from edgekd.errors import EdgekdError, StoreError, WorkerKilled
 from edgekd.policies import limits
 from edgekd.policies.known import Known, precisions
-from edgekd.results import Artifact, Measured, Measurement, Predictions, Program, Role, Row, Score, Size
+from edgekd.results import Artifact, Measured, Measurement, Predictions, Program, Role, Row, Score
 from edgekd.spec import Precision, Target, Value
 from edgekd.steps import Convert, Evaluate, Measure, Policy, Predict
 
@@ -166,7 +166,7 @@ def _row(known: Known, target: Target, items: Sequence[Item], item: Item) -> Row
         *limits.physical(budget, item.artifact.size, measurement.memory, latency),
         *limits.accuracy(budget, item.test, twin if item.precision != "float32" else None),
     )
-    unknown = limits.unknown(budget, measurement, item.test)
+    unknown = limits.unknown(budget, measurement, item.test, known.plan.accept_stand_in)
     if not limits.conclusive(budget, measurement.latency):  # neither kept nor missed
         missed = tuple(reason for reason in missed if not reason.startswith("latency"))
     fits = False if missed else None if unknown else True
@@ -215,42 +215,60 @@ def _teacher_without_file(known: Known, target: Target, why: Sequence[str]) -> P
     )
 
 
-def _choose(rows: Sequence[Row], items: Sequence[Item], winner: Role, target: Target) -> Row:
-    """The winner's file that ships: keeps accuracy budgets on validation, then fits, then fastest, then smallest."""
-    twin = next((i.validation for i in items if i.role == winner and i.precision == "float32"), None)
+def _choose(rows: list[Row], items: Sequence[Item], winner: Role, target: Target) -> Row:
+    """The winner's file that ships: keeps its budgets on validation, loses little, is fastest, then smallest."""
+    twin = _twin(items, winner)
 
-    def rank(row: Row) -> tuple[bool, bool, float, int]:
-        item = next(i for i in items if i.role == row.role and i.precision == row.precision)
-        lossy = bool(limits.accuracy(target.budget, item.validation, twin if row.precision != "float32" else None))
-        lossy = lossy or (target.precision == "auto" and _loses(target, item, twin))
-        over = bool(limits.exact(target.budget, row.size or Size(params=0, macs=0))) or bool(
-            limits.physical(
-                target.budget,
-                item.artifact.size,
-                item.measurement.memory,
-                item.measurement.latency.p90_high if item.measurement.latency else None,
-            )
-        )
+    def verdict(row: Row) -> tuple[bool, bool, bool]:
+        item = _item(items, row)
+        off = limits.accuracy(target.budget, item.validation, twin if row.precision != "float32" else None)
         latency = item.measurement.latency
-        return lossy, over, latency.quiet if latency else 0.0, item.artifact.size
+        over = (
+            *limits.exact(target.budget, item.program.size),
+            *limits.physical(
+                target.budget, item.artifact.size, item.measurement.memory, latency.p90_high if latency else None
+            ),
+        )
+        return bool(off or over), bool(off), target.precision == "auto" and _loses(target, item, twin) > LOSS
+
+    def quiet(row: Row) -> float:
+        latency = _item(items, row).measurement.latency
+        return latency.quiet if latency else 0.0
 
     candidates = [row for row in rows if row.role == winner and row.precision in precisions(target)]
-    ranked = sorted(candidates, key=rank)
-    best = rank(ranked[0])
-    ties = [row for row in ranked if rank(row)[:2] == best[:2] and rank(row)[2] <= best[2] * (1 + TIE)]
-    if not any(i.measurement.latency for i in items):
-        return next((row for row in ties if row.precision == "float32"), ties[0])
-    return min(ties, key=lambda row: rank(row)[3])
+    best = min(map(verdict, candidates))
+    good = [row for row in candidates if verdict(row) == best]
+    fastest = min(map(quiet, good))
+    ties = [row for row in good if quiet(row) <= fastest * (1 + TIE)]
+    if not any(item.measurement.latency for item in items):
+        chosen = next((row for row in ties if row.precision == "float32"), ties[0])
+    else:
+        chosen = min(ties, key=lambda row: _item(items, row).artifact.size)
+    loss = _loses(target, _item(items, chosen), twin)
+    if target.precision != "auto" or loss <= LOSS:
+        return chosen
+    note = f"int8 loses {100 * loss:.1f} points on the validation part; it ships because float32 misses the budget"
+    rows[rows.index(chosen)] = chosen = chosen.model_copy(update={"notes": (*chosen.notes, note)})
+    return chosen
 
 
-def _loses(target: Target, item: Item, twin: Score | None) -> bool:
-    """Whether a quantized file loses more than LOSS on validation and no accuracy budget says what is allowed."""
+def _item(items: Sequence[Item], row: Row) -> Item:
+    return next(item for item in items if item.role == row.role and item.precision == row.precision)
+
+
+def _twin(items: Sequence[Item], role: Role) -> Score | None:
+    """What the same network scores in float32 on validation."""
+    return next((item.validation for item in items if item.role == role and item.precision == "float32"), None)
+
+
+def _loses(target: Target, item: Item, twin: Score | None) -> float:
+    """What an int8 file loses on validation against float32; 0 where an accuracy budget says what is allowed."""
     budget = target.budget
     if any(limit is not None for limit in (budget.max_drop, budget.min_accuracy, budget.max_quantization_loss)):
-        return False
+        return 0.0
     if item.precision != "int8" or item.validation is None or twin is None:
-        return False
-    return twin.accuracy.value - item.validation.accuracy.value > LOSS
+        return 0.0
+    return twin.accuracy.value - item.validation.accuracy.value
 
 
 def _first_line(error: EdgekdError) -> str:

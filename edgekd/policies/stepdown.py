@@ -33,7 +33,7 @@ def choose(known: Known) -> Policy[Outcome]:
     for turn in range(1, ROUNDS + 1):
         sized = yield from search(known, below)
         if sized.chosen is None:
-            return outcome if outcome.rows else Outcome(sized=sized, rounds=turn)
+            return _without_smaller(outcome, sized) if outcome.rows else Outcome(sized=sized, rounds=turn)
         raced = yield from race(known, sized.chosen.architecture)
         outcome = yield from _judge(known, sized, raced, turn)
         shipped = [row for row in outcome.rows if row.ships]
@@ -42,6 +42,15 @@ def choose(known: Known) -> Policy[Outcome]:
             break
         below = int(sized.chosen.size.macs / over)
     return outcome
+
+
+def _without_smaller(outcome: Outcome, last: Sized) -> Outcome:
+    """The last judged round, with what was found of smaller students that do not fit either."""
+    seen = {candidate.architecture.model_dump_json() for candidate in outcome.sized.candidates}
+    more = (c for c in last.candidates if c.architecture.model_dump_json() not in seen)
+    candidates = sorted((*outcome.sized.candidates, *more), key=lambda c: c.size.macs)
+    sized = outcome.sized.model_copy(update={"candidates": tuple(candidates), "nearest": last.nearest})
+    return outcome.model_copy(update={"sized": sized})
 
 
 def _share(known: Known, row: Row) -> float:

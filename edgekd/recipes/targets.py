@@ -106,7 +106,7 @@ def read_targets(page: Page, flags: Flags, at: Mapping[str, str], complete: bool
     written = list(page.lists.get("target", ()))
     written += [page.tables["target"]] if "target" in page.tables else []
     if flags.target:
-        asked = [{"format": Entry(name, "--target", Path.cwd())} for name in split(flags.target)]
+        asked = _once([{"format": Entry(name, "--target", Path.cwd())} for name in split(flags.target)], at)
         names = {_target_name(gather, table, at): table for table in written}
         written = [names.get(_target_name(gather, table, at), {}) | table for table in asked]
         written = [{key: entry for key, entry in table.items() if key != "device"} for table in written]
@@ -126,6 +126,12 @@ def read_targets(page: Page, flags: Flags, at: Mapping[str, str], complete: bool
 def full_name(format_name: str, device: Device) -> str:
     """A target's name as it is always written: FORMAT, or FORMAT@DEVICE beyond this computer."""
     return format_name if device.name == THIS_COMPUTER else f"{format_name}@{device.name}"
+
+
+def _once(asked: Sequence[Table], at: Mapping[str, str]) -> list[Table]:
+    """Each target once, under whatever names it was asked for; those that cannot be read stay, to be told of."""
+    names = [_target_name(Gather(), table, at) for table in asked]
+    return [table for i, table in enumerate(asked) if names[i] is None or names[i] not in names[:i]]
 
 
 def _target_name(gather: Gather, table: Table, at: Mapping[str, str]) -> str | None:

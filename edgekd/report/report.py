@@ -20,6 +20,7 @@ from edgekd.results import Report
 FOLDER = Path(__file__).parent
 # seconds that drawing may take; the first time on a machine matplotlib lists its fonts
 PATIENCE = 120.0
+PAGES = ("report.json", "report.md", "report.html")
 WITHOUT = "Pictures need matplotlib. Run: pip install 'edgekd[report]'"
 
 
@@ -46,7 +47,6 @@ def _page(template: str, report: Report, pictures: dict[str, Markup], missing: s
 
 def _view(report: Report) -> dict[str, Any]:
     """What the templates print."""
-    shipped = [row for row in report.rows if row.ships]
     judged = [row.score for row in report.rows if row.score]
     return {
         "report": report,
@@ -65,7 +65,7 @@ def _view(report: Report) -> dict[str, Any]:
         "trials": view.trials(report.trials),
         "candidates": view.candidates(report),
         "devices": [view.facts(device) for device in text.devices(report.rows)],
-        "notes": (*text.doubts(report), *dict.fromkeys(note for row in shipped for note in row.notes)),
+        "notes": (*text.doubts(report), *text.remarks(report)),
         "samples": judged[0] if judged else None,
         "command": command(report.plan),
         "complete": complete(report.plan),

@@ -177,6 +177,11 @@ def reasons(report: Report) -> tuple[str, ...]:
     return tuple(found.values())
 
 
+def remarks(report: Report) -> tuple[str, ...]:
+    """What to know of the files that ship, each once."""
+    return tuple(dict.fromkeys(note for row in report.rows if row.ships for note in row.notes))
+
+
 def doubts(report: Report) -> tuple[str, ...]:
     """Why the budget of a file that ships could not be judged, a sentence for each target."""
     found = []

@@ -94,6 +94,9 @@ def load(settings: Settings, files: Mapping[str, Path], signature: Signature, tr
         return _mean(np.stack(answers), shares, settings.mean)
 
     counts = [member.count for member in members if member.count is not None]
+    if len(set(counts)) > 1:
+        seen = ", ".join(map(str, counts))
+        raise UsageError(Problem("members", f"they hold outputs for different numbers of samples: {seen}"))
     live = all(member.live for member in members)
     networks_of_all = [member.module for member in members if member.module is not None]
     if len(networks_of_all) < len(members):

@@ -1,5 +1,6 @@
 """The same build again, two at once, and Ctrl-C: what is known is used, what is shared is not hurt."""
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -24,6 +25,30 @@ def test_the_same_build_again_runs_nothing_and_changes_nothing(finished: Path, t
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
     assert {p: p.stat().st_mtime_ns for p in before} == times
     assert toy.report(home)["steps_run"] == 0
+
+
+@pytest.mark.parametrize("harm", ["report.html", "onnx/labels.txt", "onnx/student.onnx"])
+def test_the_same_build_again_mends_a_damaged_run_without_a_step(finished: Path, tmp_path: Path, harm: str) -> None:
+    home, recipe = tmp_path / "home", finished / "task/toy.toml"
+    home.mkdir()
+    toy.copy(finished / "store", home)
+    assert toy.build(recipe, home)[0] == 0
+    victim = home / "run" / harm
+    if victim.suffix == ".html":
+        victim.unlink()
+    else:
+        victim.write_bytes(victim.read_bytes()[:-1])
+    asked = toy.ask(*toy.command(recipe, home, "--json")[3:], home=home)
+    assert asked.returncode == 0 and json.loads(asked.stdout)["steps_run"] == 0
+    assert victim.is_file() and toy.ask("verify", "run/onnx", home=home).returncode == 0
+
+
+def test_json_counts_the_steps_of_this_build_not_of_the_first(finished: Path, tmp_path: Path) -> None:
+    home, recipe = tmp_path / "home", finished / "task/toy.toml"
+    home.mkdir()
+    toy.copy(finished / "store", home, toy.answers_of("train", finished)[-1])
+    told = [json.loads(toy.ask(*toy.command(recipe, home, "--json")[3:], home=home).stdout) for _ in range(2)]
+    assert [report["steps_run"] for report in told] == [1, 0]
 
 
 def test_two_builds_at_once_share_the_work(finished: Path, tmp_path: Path) -> None:
