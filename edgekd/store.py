@@ -281,7 +281,7 @@ class Store:
         left: float | None = passed / done * (1 - done) if done > 0.02 else None
         if not done and not text:  # a stage that does not tell
             usual = self._usual(step)
-            done, left = min(passed / usual, 0.95), max(usual - passed, 0.0)
+            done, left = min(passed / usual, 0.95), usual - passed if passed < usual else None
         self.observer(
             Event(kind="progress", stage=step.stage, what=text, key=k, done=done, seconds=passed, seconds_left=left)
         )

@@ -215,11 +215,12 @@ def test_a_stage_that_tells_no_progress_is_expected_to_take_what_its_like_took(
     store.do(step)
     (took,) = (record.seconds for record in store.records)
     store._progress(step, "k", 0.0, "", took / 2)
+    store._progress(step, "k", 0.0, "", took + 1)
     store._progress(step, "k", 0.0, "waits", 0.0)
-    first, second, waits = (event for event in events if event.key == "k")
+    first, second, late, waits = (event for event in events if event.key == "k")
     assert (first.done, first.seconds_left) == (1 / step.usual, step.usual - 1)
     assert second.seconds_left == pytest.approx(max(took, 0.5) - took / 2)
-    assert waits.seconds_left is None
+    assert late.seconds_left is None and waits.seconds_left is None
 
 
 def test_a_store_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
