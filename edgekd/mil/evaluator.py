@@ -143,9 +143,7 @@ def _applied(operation: Operation, known: Mapping[int, Given]) -> dict[int, Give
     except MISFITS as error:
         raise NotVerified(f"the rule for {operation.kind} fails: {error} {place}") from error
     each = (found,) if isinstance(found, Tensor) else tuple(found)
-    return {
-        slot.number: _settled(operation, slot, value) for slot, value in zip(operation.outputs, each, strict=True)
-    }
+    return {slot.number: _settled(operation, slot, value) for slot, value in zip(operation.outputs, each, strict=True)}
 
 
 def _value(reference: Reference, known: Mapping[int, Given]) -> Given:

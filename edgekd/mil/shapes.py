@@ -36,8 +36,8 @@ def concat(given: Arguments) -> Tensor:
 def split(given: Arguments) -> list[Tensor]:
     x, axis = given.tensor("x"), given.integer("axis")
     if "split_sizes" in given:
-        return list(x.split(given.integers("split_sizes"), axis))
-    return list(x.split(x.shape[axis] // given.integer("num_splits"), axis))
+        return list(torch.split_with_sizes(x, given.integers("split_sizes"), axis))
+    return list(x.chunk(given.integer("num_splits"), axis))
 
 
 def slice_by_index(given: Arguments) -> Tensor:
@@ -56,6 +56,18 @@ def slice_by_index(given: Arguments) -> Tensor:
         if kept != list(range(size)):
             x = x.index_select(axis, torch.tensor(kept, dtype=torch.long))
     return x.squeeze(tuple(axis for axis in range(count) if squeezed[axis])) if any(squeezed) else x
+
+
+def crop(given: Arguments) -> Tensor:
+    """Without the first and last rows and columns of pictures."""
+    x = given.tensor("x")
+    (top, bottom), (left, right) = given.integers("crop_height"), given.integers("crop_width")
+    return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
+
+
+def reverse(given: Arguments) -> Tensor:
+    x = given.tensor("x")
+    return x.flip(given.integers("axes", range(x.dim())))
 
 
 def slice_by_size(given: Arguments) -> Tensor:
@@ -103,20 +115,20 @@ def upsample_bilinear(given: Arguments) -> Tensor:
     x, align = given.tensor("x"), given.flag("align_corners", True)
     if not given.flag("half_pixel_centers", not align) and not align:
         raise given.refused("without half_pixel_centers")
-    sizes = [
-        int(x.shape[i] * given.number(f"scale_factor_{side}", 1.0)) for i, side in ((-2, "height"), (-1, "width"))
-    ]
+    sizes = [int(x.shape[i] * given.number(f"scale_factor_{side}", 1.0)) for i, side in ((-2, "height"), (-1, "width"))]
     return F.interpolate(x, size=sizes, mode="bilinear", align_corners=align)
 
 
 RULES: dict[str, Rule] = {
     "concat": concat,
+    "crop": crop,
     "expand_dims": expand_dims,
     "gather": gather,
     "gather_along_axis": gather_along_axis,
     "identity": lambda given: given.tensor("x"),
     "pad": pad,
     "reshape": reshape,
+    "reverse": reverse,
     "slice_by_index": slice_by_index,
     "slice_by_size": slice_by_size,
     "split": split,
