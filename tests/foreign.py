@@ -5,7 +5,6 @@ Each gives logits (N, 5); inputs and shapes stand in INPUTS. Weights are drawn s
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,6 +20,7 @@ class Vit(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.patches = nn.Conv2d(1, 16, 4, 4)
+        self.patches.weight.data *= 8  # so that the picture, not the token, decides
         self.token, self.places = nn.Parameter(torch.randn(1, 1, 16)), nn.Parameter(torch.randn(1, 17, 16))
         self.norms = nn.ModuleList(nn.LayerNorm(16) for _ in range(3))
         self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
@@ -79,7 +79,7 @@ class Series(nn.Module):
         self.head = nn.Linear(16, CLASSES)
 
     def forward(self, signal: Tensor) -> Tensor:
-        x = F.max_pool1d(F.relu(self.norm(self.first(signal))), 2)
+        x = F.max_pool1d(F.relu(self.norm(self.first(signal))), 2, 2)  # without a stride coremltools refuses it
         x = self.third(self.second(F.pad(x, (4, 0))))
         return self.head(F.silu(x).mean(2))
 
@@ -90,6 +90,7 @@ class Mixed(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.slopes = nn.Conv2d(3, 8, 3, padding=1), nn.PReLU(8, 0.3)
+        self.slopes.weight.data = torch.linspace(0.1, 0.5, 8)
         self.norm, self.up = nn.InstanceNorm2d(8, affine=True), nn.ConvTranspose2d(8, 8, 3, 2, 1, 1)
         self.batch = nn.BatchNorm2d(8)
         self.head = nn.Linear(8 * 16, CLASSES)
@@ -100,7 +101,7 @@ class Mixed(nn.Module):
         x = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 2) + F.avg_pool2d(
             x, 3, 2, 1, count_include_pad=False
         ).mean((2, 3), keepdim=True)
-        x = torch.cat([part for part in self._activated(x)], 1)
+        x = torch.cat(self._activated(x), 1)
         wide = self.up(x[:, :8]) + F.interpolate(x[:, 8:16], scale_factor=2, mode="nearest")[:, :, :10, :10]
         x = self._compared(wide, F.interpolate(x[:, 16:24], scale_factor=2, mode="bilinear", align_corners=False))
         return self.head(F.adaptive_avg_pool2d(x[:, :, :8, :8], 4).flatten(1))
@@ -113,11 +114,13 @@ class Mixed(nn.Module):
         return [first, second, third + torch.floor(three * 3)]
 
     def _compared(self, x: Tensor, y: Tensor) -> Tensor:
-        inside = (x > y) & (x < 3 * y) | ~((x <= 0) | (y >= 1)) | (x == y) | (x != x)
+        between, outside = torch.logical_and(x > y, x < 3 * y), torch.logical_or(x <= 0, y >= 1)
+        equal = torch.logical_and(x.floor() == y.floor(), x != y)
+        inside = torch.logical_or(torch.logical_or(between, torch.logical_not(outside)), equal)
         z = torch.where(inside, torch.maximum(x, y), torch.minimum(x, y) - 1)
         z = z - z.amax((2, 3), keepdim=True) * 0.1 + z.amin((2, 3), keepdim=True) * 0.2
         turned = torch.stack([z, z.flip(3)], 1).softmax(2)[:, 1].roll(1, 2)
-        return z + turned.tile(1, 1, 1, 1) / (1 + torch.matmul(z, z.transpose(2, 3)).abs())
+        return z + 20 * turned + 0.01 * torch.matmul(z, z.transpose(2, 3))
 
 
 INPUTS: Mapping[str, tuple[TensorSpec, ...]] = {

@@ -38,6 +38,9 @@ class Evaluator:
         program = read(package)
         self.inputs, self.outputs = program.inputs, program.outputs
         _check(program.operations)
+        for slot in (*program.inputs, *program.outputs):
+            if slot.shape[:1] != (1,):
+                raise NotVerified(f"{slot.name} is {list(slot.shape)}, not of one sample")
         self._known: dict[int, Given] = dict(program.constants)
         self._operations: list[Operation] = []
         for operation in program.operations:
@@ -111,8 +114,6 @@ def _check(operations: Iterable[Operation]) -> None:
 def _tensor(inputs: Mapping[str, Array], slot: Slot) -> Tensor:
     """Samples (N, ...) as (N, 1, ...) for a program that takes one at a time, in the type that it declares."""
     values = torch.from_numpy(np.ascontiguousarray(inputs[slot.name])).to(HELD.get(slot.kind, torch.long))
-    if slot.shape[:1] != (1,):
-        raise NotVerified(f"the input {slot.name} takes {slot.shape}, not one sample at a time")
     return _rounded(values, slot).reshape(len(values), *slot.shape)
 
 
