@@ -144,7 +144,7 @@ def test_coreml_int8_says_that_activations_are_not_quantized(converted: Made) ->
 @pytest.mark.parametrize("conversion", toy.CONVERSIONS)
 def test_coreml_packages_are_of_ios_17_and_as_their_signature_says(converted: Made, conversion: str) -> None:
     made, path = at(converted, "coreml", *conversion.split("-"))
-    spec = ct.models.MLModel(str(path), skip_model_load=True).get_spec()
+    spec = ct.utils.load_spec(str(path / "Data/com.apple.CoreML/model.mlmodel"))
     assert spec.specificationVersion == 8, "iOS 17"
     kinds = {65568: "float32", 131104: "int32"}  # ArrayFeatureType
     found = [

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from edgekd import files
 from edgekd.errors import NotVerified
 from edgekd.mil import evaluator
 from edgekd.mil.evaluator import RULES, Evaluator
@@ -157,6 +158,13 @@ def test_values_of_float16_are_rounded_and_overflow() -> None:
     slot = Slot(0, "x", "fp16", (3,))
     rounded = evaluator._rounded(torch.tensor([1.0001, 65504.0, 1e6]), slot)
     assert rounded.tolist() == [1.0, 65504.0, float("inf")]
+
+
+def test_reading_a_package_leaves_it_as_it_was(packages: Path) -> None:
+    package = packages / "text-int8.mlpackage"
+    before = files.digest(package)
+    evaluated(packages, "text-int8")
+    assert files.digest(package) == before
 
 
 def test_one_sample_is_enough_and_its_answer_the_same(packages: Path) -> None:

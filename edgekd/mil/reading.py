@@ -1,5 +1,6 @@
 """Read a Core ML package back from disk as plain values: constants, operators in order, and what they are called."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +51,12 @@ class Program:
 
 def read(package: Path) -> Program:
     """Read the main function of an .mlpackage. Raises NotVerified where coremltools cannot read it back."""
-    model = ct.models.MLModel(str(package), skip_model_load=True)
-    spec = model.get_spec()
+    # not as an MLModel: that opens the package for writing, and writes its manifest anew
+    manifest = json.loads((package / "Manifest.json").read_text(encoding="utf-8"))
+    model = package / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
+    spec = ct.utils.load_spec(str(model))
     try:
-        program = load(spec, spec.specificationVersion, model.weights_dir)
+        program = load(spec, spec.specificationVersion, str(model.parent / "weights"))
     except (NotImplementedError, ValueError, KeyError, AssertionError) as error:
         raise NotVerified(f"coremltools cannot read the package back ({error})") from error
     return _Reader().program(program.functions["main"])
