@@ -23,7 +23,7 @@ PACKAGES = ("torch", "numpy")
 OUTPUTS = "outputs.npy"
 # seconds between two words of how far it is
 PAUSE = 0.5
-WHY = "its operators were evaluated by their definitions on the computer that made it, not in its own runtime"
+WHY = "the {} file's operators were evaluated by their definitions on the computer that made it, not in its own runtime"
 
 
 def run(step: Reference, out: Workspace) -> Predictions:
@@ -43,7 +43,9 @@ def run(step: Reference, out: Workspace) -> Predictions:
     except NotVerified as error:
         nothing = np.zeros((0, *artifact.signature.outputs[0].shape[1:]), np.float32)
         return Predictions(outputs=out.save(OUTPUTS, nothing), part=step.part, basis="not measured", why=str(error))
-    return Predictions(outputs=out.save(OUTPUTS, outputs), part=step.part, basis="reference", why=WHY)
+    return Predictions(
+        outputs=out.save(OUTPUTS, outputs), part=step.part, basis="reference", why=WHY.format(artifact.format)
+    )
 
 
 def _outputs(artifact: Artifact, feed: Feed, evaluate: Evaluation, out: Workspace) -> NDArray[np.float32]:
