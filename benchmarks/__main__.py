@@ -41,6 +41,7 @@ def answer(name: str) -> None:
         "device": Reached(Device()).facts().model_dump(mode="json", exclude={"fingerprint", "temperature"}),
         "answer": json.loads(done.stdout.strip().splitlines()[-1]),
     }
+    (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

@@ -68,8 +68,8 @@ class Step(Value, Generic[Result]):
     `stage` names the module in stages/, `answer` the type of its result; `cached` is False where the world may have
     changed; `warm` modules are imported once in a fork server that then hands out the workers; `cores` is how many
     processor cores a worker keeps busy, 0 for all of them; `exclusive` keeps everything else off the device meanwhile;
-    after `seconds` a worker is ended; `usual` seconds are expected of a stage that does not tell its progress, until it
-    is known how long its like took.
+    after `seconds` a worker is ended; `usual` seconds are expected of a stage that does not tell its progress (others
+    have 0), until it is known how long its like took.
     """
 
     stage: ClassVar[str]
@@ -78,7 +78,7 @@ class Step(Value, Generic[Result]):
     cores: ClassVar[int] = 1
     exclusive: ClassVar[bool] = False
     seconds: ClassVar[float] = 3600.0
-    usual: ClassVar[float] = 5.0
+    usual: ClassVar[float] = 0.0
 
     def plugins(self) -> tuple[PlugIn, ...]:
         """(kind, name) of every plug-in whose VERSION and packages the answer depends on."""
@@ -98,6 +98,7 @@ class Check(Step[Checked]):
 
     stage: ClassVar[str] = "check"
     answer: ClassVar[type[Value]] = Checked
+    usual: ClassVar[float] = 4.0
     plan: Plan
 
     def plugins(self) -> tuple[PlugIn, ...]:
@@ -220,6 +221,7 @@ class Export(Step[Program]):
 
     stage: ClassVar[str] = "export"
     answer: ClassVar[type[Value]] = Program
+    usual: ClassVar[float] = 4.0
     source: Checkpoint | Architecture | Teacher
     splits: Splits
     seed: int = 0
@@ -260,6 +262,7 @@ class Probe(Step[DeviceFacts]):
 
     stage: ClassVar[str] = "probe"
     answer: ClassVar[type[Value]] = DeviceFacts
+    usual: ClassVar[float] = 2.0
     cached: ClassVar[bool] = False
     device: Device
 
@@ -296,6 +299,7 @@ class Predict(Step[Predictions]):
 
     stage: ClassVar[str] = "predict"
     answer: ClassVar[type[Value]] = Predictions
+    usual: ClassVar[float] = 3.0
     seconds: ClassVar[float] = 7 * 86400.0
     artifact: Artifact
     splits: Splits
@@ -330,6 +334,7 @@ class Golden(Step[GoldenSet]):
 
     stage: ClassVar[str] = "golden"
     answer: ClassVar[type[Value]] = GoldenSet
+    usual: ClassVar[float] = 4.0
     artifact: Artifact
     splits: Splits
     device: Device
@@ -345,6 +350,7 @@ class Evaluate(Step[Score]):
 
     stage: ClassVar[str] = "evaluate"
     answer: ClassVar[type[Value]] = Score
+    usual: ClassVar[float] = 2.0
     predictions: Predictions
     splits: Splits
     teacher: File | None = None
@@ -364,6 +370,7 @@ class Compare(Step[Compared]):
 
     stage: ClassVar[str] = "compare"
     answer: ClassVar[type[Value]] = Compared
+    usual: ClassVar[float] = 3.0
     distilled: tuple[Predictions, ...]
     control: tuple[Predictions, ...]
     splits: Splits

@@ -279,9 +279,11 @@ class Store:
 
     def _progress(self, step: Step[Any], k: str, done: float, text: str, passed: float) -> None:
         left: float | None = passed / done * (1 - done) if done > 0.02 else None
-        if not done and not text:  # a stage that does not tell
+        if not done and not text:
+            if not step.usual:  # it will tell itself
+                return
             usual = self._usual(step)
-            done, left = min(passed / usual, 0.95), max(usual - passed, 0.0)
+            done, left = min(passed / usual, 0.95), usual - passed if passed < usual else None
         self.observer(
             Event(kind="progress", stage=step.stage, what=text, key=k, done=done, seconds=passed, seconds_left=left)
         )

@@ -71,6 +71,26 @@ def test_a_peak_that_cannot_be_reset_is_said_to_be_too_high(monkeypatch: pytest.
     assert found["memory"] > 20 << 20
 
 
+@linux
+def test_the_code_of_libraries_counts_for_the_runtime_not_for_the_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def pages() -> int:
+        """Resident kilobytes of the C library's code, which this process has hardly touched all of."""
+        parts = Path("/proc/self/smaps").read_text().split("libc.so.6")[1:]
+        return sum(int(part.split("Rss:")[1].split()[0]) for part in parts)
+
+    found = peak(monkeypatch, tmp_path, 1, 1)
+    assert found["code"]
+    resident = pages()
+    assert memory._read_code() and pages() == resident, "all of it is there already"
+    monkeypatch.setattr(memory, "MAPS", tmp_path / "maps")
+    (tmp_path / "maps").write_text(
+        "1000-2000 r-xp 00000000 00:00 1   /lib/nothing.so\n1000-2000 rw-p 00000000 00:00 0\n"
+    )
+    assert not memory._read_code(), "pages that are not there cannot be read"
+
+
 def test_without_proc_the_memory_is_unknown_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "STATUS", tmp_path / "none")
     found = peak(monkeypatch, tmp_path, 1, 1)

@@ -178,8 +178,10 @@ def reasons(report: Report) -> tuple[str, ...]:
 
 
 def remarks(report: Report) -> tuple[str, ...]:
-    """What to know of the files that ship, each once."""
-    return tuple(dict.fromkeys(note for row in report.rows if row.ships for note in row.notes))
+    """What to know of the files that ship, each once, with the target where there are several."""
+    notes = ((row.target, note) for row in report.rows if row.ships for note in row.notes)
+    several = len(targets(report.rows)) > 1
+    return tuple(dict.fromkeys(f"{target}: {note}" if several else note for target, note in notes))
 
 
 def doubts(report: Report) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from edgekd.results import Measured, Measurement
 from edgekd.steps import Measure
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("numpy",)
 
 # Samples of the validation part that the runs take in turn.

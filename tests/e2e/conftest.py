@@ -1,12 +1,20 @@
 """One finished build of the toy task, made once, also where tests run in several processes."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from tests.e2e import toy
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A shell starts what is to run in the background with SIGINT ignored, and all that it starts inherits that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
