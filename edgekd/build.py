@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgekd import files, units
+from edgekd import files, plugins, units
 from edgekd import lock as locks
 from edgekd.bundle.bundle import write as write_bundle
 from edgekd.errors import EdgekdError, UsageError
@@ -84,6 +84,9 @@ def learn(plan: Plan, store: Store) -> Known:
         no_teacher=counted.no_teacher,
         facts=facts,
         cores=store.cores,
+        references=tuple(
+            dict.fromkeys(t.format for t in plan.targets if plugins.declared("formats", t.format).reference)
+        ),
     )
 
 

@@ -6,6 +6,7 @@ EdgekdError              1  something failed; the message says what to do next
 ├── StepFailed           1  a step's worker failed; names its log and the command that runs it again
 │   └── WorkerKilled     1  it was ended from outside, which says nothing about the step
 ├── StoreError           1  the store cannot be read or written
+├── NotVerified          1  a reference evaluator cannot say what a file computes; names the operator that it lacks
 └── DeviceError          4  a device cannot be reached or does not answer
 """
 
@@ -69,6 +70,10 @@ FREE_SPACE = "Free some space, for example with: edgekd store gc --keep 1GiB"
 
 class StoreError(EdgekdError):
     """The store cannot be read or written."""
+
+
+class NotVerified(EdgekdError):
+    """A reference evaluator cannot say what a file computes: an operator has no rule. Never a pass."""
 
 
 class DeviceError(EdgekdError):

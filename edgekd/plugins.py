@@ -12,6 +12,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     NESTS = ("members",)          settings that list plug-ins of the same kind as tables {name, its settings ...}; their
                                   own files arrive as "members.0.weights" (optional)
     PRECISIONS = ("float32",)     formats only
+    REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
 and `class Settings(Value)`, what the user may set. `find` imports a plug-in; only workers do that.
@@ -196,8 +197,17 @@ class Converted:
     notes: tuple[str, ...] = ()
 
 
+# Outputs by name for prepared inputs by name, any number of samples, sample first.
+Evaluation = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
 class Format(Protocol):
-    """formats/: convert a program. The file written must run in runtimes/<same name>."""
+    """formats/: convert a program. The file written must run in runtimes/<same name>.
+
+    One that declares REFERENCE also has evaluator(file, signature) -> Evaluation, which reads a written file back and
+    works out its outputs by the format's definitions, on any computer that converts. What cannot run here is checked
+    with it; such numbers have the basis "reference". Raises NotVerified for an operator that it has no rule for.
+    """
 
     Settings: type[Value]
     PRECISIONS: tuple[Precision, ...]
@@ -228,13 +238,14 @@ class Declared:
     code: tuple[str, ...] = ()
     nests: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
+    reference: bool = False
     resumes: bool = False
     uses: tuple[str, ...] = ()
     summary: str = field(default="")
 
 
-SHARED = ("nets", "samples", "runtimes", "statistics", "jobs", "timing")
-_LITERALS = ("packages", "uses", "extra", "files", "code", "nests", "precisions", "resumes")
+SHARED = ("nets", "mil", "samples", "runtimes", "statistics", "jobs", "timing")
+_LITERALS = ("packages", "uses", "extra", "files", "code", "nests", "precisions", "reference", "resumes")
 
 
 @cache

@@ -312,6 +312,23 @@ class Predict(Step[Predictions]):
         return (("devices", self.device.reach.name), ("runtimes", self.artifact.format))
 
 
+class Reference(Step[Predictions]):
+    """Work out what an artifact computes over a whole part by its format's definitions, where no runtime can run it."""
+
+    stage: ClassVar[str] = "reference"
+    answer: ClassVar[type[Value]] = Predictions
+    seconds: ClassVar[float] = 7 * 86400.0
+    artifact: Artifact
+    splits: Splits
+    part: Part
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("formats", self.artifact.format),)
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.reference", f"edgekd.formats.{self.artifact.format}")
+
+
 class Golden(Step[GoldenSet]):
     """Record what a bundle replays: golden tensors and golden encoded images with the artifact's own outputs."""
 

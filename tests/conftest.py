@@ -67,3 +67,17 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of real Core ML packages and what they must compute (tests/packages.py), made once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "packages"
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            folder.mkdir()
+            command = [sys.executable, "-m", "tests.packages", str(folder)]
+            made = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+            assert made.returncode == 0, made.stderr[-2000:]
+    return folder

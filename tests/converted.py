@@ -61,6 +61,22 @@ class Attention(nn.Module):
         x = x + self.mix(F.scaled_dot_product_attention(q, k, v, attn_mask=hidden).transpose(1, 2).flatten(2))
         x = (F.gelu(x) * kept.unsqueeze(-1)).sum(1) / kept.sum(1, keepdim=True).clamp(min=1)
         return self.head(x)
+class Padded(nn.Module):
+    def __init__(self, boolean):
+        super().__init__()
+        self.boolean, self.table, self.head = boolean, nn.Embedding(20, 16), nn.Linear(16, 3)
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+    def forward(self, ids, mask):
+        padding = mask == 0 if self.boolean else (1 - mask.to(torch.float32)) * -1e4
+        return self.head(self.layers(self.table(ids), src_key_padding_mask=padding)[:, 0])
+
+def YesNo():
+    return Padded(True)
+
+def Numbers():
+    return Padded(False)
 """
 
 
@@ -87,7 +103,7 @@ def splits(folder: Path) -> dict[str, Splits]:
     """Images and words in one store entry (their labels have one name, and nothing here reads them)."""
     entries = folder / "entries"
     images, words = _calibrated(learnable.images(entries)), _calibrated(learnable.tokens(entries))
-    return {"images": images, "words": words, "attention": words}
+    return {"images": images} | dict.fromkeys(("words", "attention", "yesno", "numbers"), words)
 
 
 def _calibrated(data: Splits) -> Splits:
@@ -100,6 +116,8 @@ def sources(folder: Path) -> dict[str, Architecture]:
         "images": architecture(folder, "ConvNet", IMAGE),
         "words": architecture(folder, "Words"),
         "attention": architecture(folder, "Attention"),
+        "yesno": architecture(folder, "YesNo"),
+        "numbers": architecture(folder, "Numbers"),
     }
 
 

@@ -2,17 +2,17 @@
 
 import json
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import coremltools as ct
 import numpy as np
 import onnx
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from edgekd.mil.reading import read
 from edgekd.results import Artifact
 from edgekd.workspace import locate
 from tests import converted as toy
@@ -141,38 +141,25 @@ def test_coreml_int8_says_that_activations_are_not_quantized(converted: Made) ->
     assert "int8 weights, float16 activations; activations are not quantized." in made.notes
 
 
-@pytest.fixture(scope="module")
-def mil(converted: Made) -> dict[str, dict]:
-    """What tests/mil.py found in the Core ML packages, by conversion; in a process of its own, for it imports torch."""
-    folder = converted("coreml")
-    command = [sys.executable, "-m", "tests.mil", str(folder)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads((folder / "mil.json").read_text())
+@pytest.mark.parametrize("conversion", toy.CONVERSIONS)
+def test_coreml_packages_are_of_ios_17_and_as_their_signature_says(converted: Made, conversion: str) -> None:
+    made, path = at(converted, "coreml", *conversion.split("-"))
+    spec = ct.utils.load_spec(str(path / "Data/com.apple.CoreML/model.mlmodel"))
+    assert spec.specificationVersion == 8, "iOS 17"
+    kinds = {65568: "float32", 131104: "int32"}  # ArrayFeatureType
+    found = [
+        (value.name, tuple(array.shape), kinds[array.dataType])
+        for value in (*spec.description.input, *spec.description.output)
+        for array in (value.type.multiArrayType,)
+    ]
+    assert found == [(s.name, s.shape, s.dtype) for s in (*made.signature.inputs, *made.signature.outputs)]
 
 
-# largest difference from torch as a share of torch's largest output, evaluated in float64 from the file's own weights
-@pytest.mark.parametrize(
-    "conversion, tolerance",
-    [
-        ("images-float32", 1e-5),
-        ("words-float32", 1e-5),
-        ("images-float16", 3e-3),
-        ("images-int8", 3e-2),
-        ("words-int8", 3e-2),
-    ],
-)
-def test_coreml_packages_load_and_compute_what_torch_does(
-    mil: dict[str, dict], converted: Made, conversion: str, tolerance: float
-) -> None:
-    net, precision = conversion.split("-")
-    made, _ = at(converted, "coreml", net, precision)
-    found = mil[conversion]
-    assert found["version"] == 8, "iOS 17"
-    kinds = {"float32": "FLOAT32", "int32": "INT32"}
-    specs = (*made.signature.inputs, *made.signature.outputs)
-    described = [{"name": s.name, "shape": list(s.shape), "type": kinds[s.dtype]} for s in specs]
-    assert found["inputs"] + found["outputs"] == described
-    assert found["difference"] <= tolerance
-    assert precision in found["weights"]
-    assert ("constexpr_affine_dequantize" in found["operators"]) == (precision == "int8")
+@pytest.mark.parametrize("conversion", toy.CONVERSIONS)
+def test_coreml_packages_store_weights_and_compute_as_the_precision_says(converted: Made, conversion: str) -> None:
+    precision = conversion.split("-")[1]
+    program = read(at(converted, "coreml", *conversion.split("-"))[1])
+    operators = {one.kind for one in program.operations}
+    assert ("constexpr_affine_dequantize" in operators) == (precision == "int8")
+    declared = {slot.kind for one in program.operations for slot in one.outputs if len(slot.shape) > 1}
+    assert ("fp16" in declared) == (precision != "float32")

@@ -5,7 +5,7 @@ import pytest
 from edgekd.errors import EdgekdError, StoreError, WorkerKilled
 from edgekd.policies.stepdown import choose
 from edgekd.spec import Teacher
-from edgekd.steps import Convert, Export, Measure
+from edgekd.steps import Convert, Evaluate, Export, Measure, Predict, Reference
 from tests.world import EFFORT, World, known, target
 
 
@@ -64,6 +64,63 @@ def test_a_target_that_cannot_run_here_is_inconclusive_never_a_pass() -> None:
     assert coreml.fits is None
     assert coreml.measurement.basis == "not measured"
     assert "coreml does not run on made-up computer" in coreml.measurement.why
+
+
+def by_reference(world: World, **budget):
+    """A choice for Core ML where it cannot run and its files can be evaluated; ONNX runs here, for the gain."""
+    return world.follow(choose(known(target("coreml", **budget), references=("coreml",))))
+
+
+def test_a_target_that_cannot_run_here_is_judged_by_reference_where_its_format_can_be() -> None:
+    world = World()
+    outcome = by_reference(world)
+    assert {(s.artifact.format, s.part) for s in world.asked if isinstance(s, Reference)} == {
+        ("coreml", "validation"), ("coreml", "test"),
+    }  # fmt: skip
+    assert not any(s.artifact.format == "coreml" for s in world.asked if isinstance(s, Predict))
+    for row in outcome.rows:
+        assert row.score is not None and row.score.basis == "reference"
+        assert row.score.parity is not None and row.score.parity.passed
+        assert (row.measurement.basis, row.measurement.latency) == ("not measured", None)
+        assert "accuracy by reference: by definition" in row.notes
+    assert ships(outcome)[0].fits is True, "no budget was asked for"
+
+
+def test_parity_by_reference_is_a_gate_too() -> None:
+    with pytest.raises(EdgekdError, match=r"coreml float32 \(control\) does not compute what torch computes"):
+        by_reference(World(parity=False))
+
+
+@pytest.mark.parametrize(
+    ("budget", "fits"),
+    [
+        ({"min_accuracy": 0.5}, True),
+        ({"max_drop": 0.5}, True),
+        ({"min_accuracy": 0.99}, False),
+        ({"max_latency": 1.0}, None),
+        ({"max_memory": 10**9}, None),
+        ({"max_latency": 1.0, "min_accuracy": 0.99}, False),
+    ],
+)
+def test_a_reference_judges_accuracy_and_never_latency(budget: dict[str, float], fits: bool | None) -> None:
+    assert ships(by_reference(World(), **budget))[0].fits is fits
+
+
+def test_an_operator_without_a_rule_is_a_note_and_never_a_pass() -> None:
+    world = World(unknown="no rule for lstm (output h)")
+    outcome = by_reference(world, min_accuracy=0.5)
+    for row in outcome.rows:
+        if row.artifact is not None:
+            assert row.score is None and row.fits is None
+            assert "not verified: no rule for lstm (output h)" in row.notes
+    assert not any(s.reference for s in world.asked if isinstance(s, Evaluate))
+
+
+def test_a_reference_is_not_asked_where_the_runtime_is() -> None:
+    world = World()
+    outcome = world.follow(choose(known(target(), references=("tflite",))))
+    assert not any(isinstance(s, Reference) for s in world.asked)
+    assert not any("reference" in note for row in outcome.rows for note in row.notes)
 
 
 def test_a_file_that_turns_out_slower_than_its_price_is_stepped_down() -> None:

@@ -32,6 +32,16 @@ def test_an_unmeasured_latency_is_not_a_speed() -> None:
     )
 
 
+def test_an_accuracy_by_reference_is_called_that() -> None:
+    teacher, control, ships = synthetic.unmeasured()
+    judged = [
+        changed(row, score=synthetic.score(value, 0.0).model_copy(update={"basis": "reference"}))
+        for row, value in ((teacher, 0.93), (ships, 0.90))
+    ]
+    sentence = headline((judged[0], control, judged[1]), None)
+    assert "speed not measured" in sentence and "keeps 96.8 % of the teacher's accuracy (reference);" in sentence
+
+
 def test_a_teacher_that_was_not_timed_is_no_reference() -> None:
     teacher, *others = synthetic.rows()
     why = "outputs saved in a file cannot be timed"

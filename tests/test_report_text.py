@@ -33,6 +33,16 @@ def test_what_was_not_measured_says_why() -> None:
     assert body[-1][5] == "not measured", "the reason is told once"
 
 
+def test_an_accuracy_by_reference_stands_beside_a_latency_that_was_not_measured() -> None:
+    score = synthetic.score(0.9, 0.03, parity=synthetic.FAITHFUL).model_copy(update={"basis": "reference"})
+    note = "accuracy by reference: evaluated by definition"
+    rows = tuple(row.model_copy(update={"score": score, "notes": (note,)}) for row in synthetic.unmeasured())
+    report = synthetic.report(rows=rows)
+    _, *body = text.table(report)
+    assert body[-1][1:3] == ("90.0 % (89.2–90.8 %, reference)", f"not measured ({synthetic.APPLE_ONLY})")
+    assert text.remarks(report) == (note,)
+
+
 def test_missing_int8_teacher_and_missed_budget() -> None:
     _, *body = text.table(synthetic.missed())
     teacher = next(line for line in body if line[0] == "teacher int8")

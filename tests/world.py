@@ -33,7 +33,7 @@ from edgekd.results import (
     Trained,
 )
 from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Plan, Schedule, Student, Target, Teacher
-from edgekd.steps import Compare, Convert, Evaluate, Export, Measure, Predict, Step, Train
+from edgekd.steps import Compare, Convert, Evaluate, Export, Measure, Predict, Reference, Step, Train
 
 FACTS = DeviceFacts(
     name="made-up computer",
@@ -94,7 +94,13 @@ def option(width: int) -> Option:
     return Option(architecture=architecture, size=Size(params=100 * width, macs=10_000 * width))
 
 
-def known(*targets: Target, widths: range = range(1, 41), teacher: Size | None = None, **changes: Any) -> Known:
+def known(
+    *targets: Target,
+    widths: range = range(1, 41),
+    teacher: Size | None = None,
+    references: tuple[str, ...] = (),
+    **changes: Any,
+) -> Known:
     return Known(
         plan=plan(*targets, **changes),
         splits=SPLITS,
@@ -102,6 +108,7 @@ def known(*targets: Target, widths: range = range(1, 41), teacher: Size | None =
         options=tuple(option(width) for width in widths),
         teacher=teacher or Size(params=1_000_000, macs=100_000_000),
         facts={"this-computer": FACTS},
+        references=references,
     )
 
 
@@ -121,7 +128,9 @@ class World:
         parity: bool = True,
         convertible_teacher: bool = True,
         int8_loss: float = 0.006,
+        unknown: str = "",
     ) -> None:
+        self.unknown = unknown  # why a reference evaluator has no answer
         self.int8_loss = int8_loss
         self.accuracy, self.seconds, self.parity, self.convertible = accuracy, seconds, parity, convertible_teacher
         self.asked: list[Step[Any]] = []
@@ -153,6 +162,10 @@ class World:
                 return Measured(measurements=tuple(self._measure(a) for a in step.artifacts))
             case Predict():
                 return Predictions(outputs=file(step.artifact.graph), part=step.part, basis="measured")
+            case Reference():
+                basis = "not measured" if self.unknown else "reference"
+                why = self.unknown or "by definition"
+                return Predictions(outputs=file(step.artifact.graph), part=step.part, basis=basis, why=why)
             case Evaluate():
                 return self._evaluate(step)
             case Compare():
@@ -230,5 +243,11 @@ class World:
         drop = Interval(value=0.95 - accuracy, low=0, high=1) if step.teacher else None
         interval = Interval(value=accuracy, low=accuracy, high=accuracy)
         return Score(
-            part=step.predictions.part, metric="accuracy", accuracy=interval, count=2000, drop=drop, parity=parity
+            part=step.predictions.part,
+            metric="accuracy",
+            accuracy=interval,
+            count=2000,
+            drop=drop,
+            parity=parity,
+            basis=step.predictions.basis,
         )

@@ -15,6 +15,8 @@ import numpy as np
 from coremltools.optimize import coreml as optimize
 
 from edgekd import files
+from edgekd.errors import NotVerified
+from edgekd.mil.evaluator import Evaluator
 from edgekd.nets import programs
 from edgekd.plugins import Conversion, Converted
 from edgekd.results import Signature
@@ -24,6 +26,7 @@ VERSION = 1
 PACKAGES = ("torch", "coremltools")
 EXTRA = "coreml"
 PRECISIONS = ("float32", "float16", "int8")
+REFERENCE = True
 
 NAME = "student.mlpackage"
 SPEC = Path("Data/com.apple.CoreML/model.mlmodel")
@@ -54,6 +57,19 @@ def convert(conversion: Conversion) -> Converted:
     fixed = (FIXED_BATCH,) if programs.dynamic(conversion.signature) else ()
     made_by = f"coremltools {version('coremltools')}"
     return Converted(NAME, signature, made_by, (*fixed, *NOTES[conversion.precision]))
+
+
+def evaluator(file: Path, signature: Signature) -> Evaluator:
+    """Read a package back and evaluate its operators by their definitions, as float16 where it says so.
+
+    Raises NotVerified for an operator without a rule, and for a package that is not of this signature.
+    """
+    made = Evaluator(file)
+    pairs = ((signature.inputs, made.inputs), (signature.outputs, made.outputs))
+    missing = [spec.name for wanted, own in pairs for spec in wanted if spec.name not in {slot.name for slot in own}]
+    if missing:
+        raise NotVerified(f"the package has no {', '.join(missing)}")
+    return made
 
 
 def _convert(conversion: Conversion, signature: Signature) -> Any:

@@ -9,7 +9,8 @@ AUTO: tuple[Precision, ...] = ("float32", "int8")
 class Outlook(Value):
     """The plan, its split, the teacher's size (or why it has none), the students to choose from, the devices' facts.
 
-    `cores` is how many trainings run side by side on the computer that builds.
+    `cores` is how many trainings run side by side on the computer that builds; `references` are the formats whose files
+    can be evaluated there without their runtime.
     """
 
     plan: Plan
@@ -19,6 +20,7 @@ class Outlook(Value):
     no_teacher: str = ""
     facts: dict[str, DeviceFacts]
     cores: int = 1
+    references: tuple[str, ...] = ()
 
     def runtime(self, target: Target) -> str:
         """The version of the target's runtime on its device; empty where it cannot run there."""

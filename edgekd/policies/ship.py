@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from edgekd.errors import EdgekdError, StoreError, WorkerKilled
-from edgekd.policies import limits
+from edgekd.policies import limits, outputs
 from edgekd.policies.known import Known, precisions
 from edgekd.results import Artifact, Measured, Measurement, Predictions, Program, Role, Row, Score
-from edgekd.spec import Precision, Target, Value
-from edgekd.steps import Convert, Evaluate, Measure, Policy, Predict
+from edgekd.spec import Part, Precision, Target, Value
+from edgekd.steps import Convert, Evaluate, Measure, Policy
 
 ATTEMPTS = 2
 TIE = 0.03  # latencies closer than this are equal: then the smaller file wins
@@ -33,6 +33,7 @@ class Item(Value):
     validation: Score | None = None
     test: Score | None = None
     measurement: Measurement = Measurement(basis="not measured", why="")
+    notes: tuple[str, ...] = ()
 
 
 def ship(known: Known, target: Target, networks: Networks, winner: Role) -> Policy[tuple[Row, ...]]:
@@ -45,6 +46,8 @@ def ship(known: Known, target: Target, networks: Networks, winner: Role) -> Poli
     if known.runtime(target):
         items = yield from _score(known, target, items)
         items = yield from _measure(known, target, items)
+    elif target.format in known.references:
+        items = yield from _score(known, target, items)
     rows = [_row(known, target, items, item) for item in items]
     if not any(row.role == "teacher" for row in rows):
         rows.insert(0, (yield from _teacher_without_file(known, target, (*notes, networks.no_teacher))))
@@ -89,21 +92,19 @@ def _convert_teacher(known: Known, target: Target, program: Program) -> Policy[t
 
 
 def _score(known: Known, target: Target, items: Sequence[Item]) -> Policy[list[Item]]:
-    """Predict validation and test in the runtime; validation against torch (parity), both against the teacher."""
-    facts = known.facts[target.device.name]
+    """Predict validation and test; validation is judged against torch (parity), both against the teacher.
+
+    An item whose outputs nothing here can work out keeps no score, and a note says why.
+    """
+    parts: tuple[Part, ...] = ("validation", "test")
     predictions: Sequence[Predictions] = yield [
-        Predict(
-            artifact=item.artifact,
-            splits=known.splits,
-            part=part,
-            device=target.device,
-            fingerprint=facts.fingerprint,
-            runtime=known.runtime(target),
-        )
-        for item in items
-        for part in ("validation", "test")
+        outputs.ask(known, target, item.artifact, part) for item in items for part in parts
     ]
-    owners = [item for item in items for _ in range(2)]
+    pairs = list(zip(predictions[::2], predictions[1::2], strict=True))
+    told = [item.model_copy(update={"notes": outputs.basis(pair)}) for item, pair in zip(items, pairs, strict=True)]
+    judged = [(item, pair) for item, pair in zip(told, pairs, strict=True) if outputs.answered(pair)]
+    if not judged:
+        return told
     scores: Sequence[Score] = yield [
         Evaluate(
             predictions=p,
@@ -113,14 +114,17 @@ def _score(known: Known, target: Target, items: Sequence[Item]) -> Policy[list[I
             precision=item.precision,
             metric=known.plan.data.metric,
         )
-        for p, item in zip(predictions, owners, strict=True)
+        for item, pair in judged
+        for p in pair
     ]
-    judged = [
-        item.model_copy(update={"validation": scores[2 * i], "test": scores[2 * i + 1]}) for i, item in enumerate(items)
+    found = iter(scores)
+    scored = [
+        item.model_copy(update={"validation": next(found), "test": next(found)}) if outputs.answered(pair) else item
+        for item, pair in zip(told, pairs, strict=True)
     ]
-    for item in judged:
+    for item in scored:
         _gate(target, item)
-    return judged
+    return scored
 
 
 def _gate(target: Target, item: Item) -> None:
@@ -180,7 +184,7 @@ def _row(known: Known, target: Target, items: Sequence[Item], item: Item) -> Row
         score=_with_parity(item),
         fits=fits,
         missed=missed,
-        notes=(*item.artifact.notes, *_disagreement(item)),
+        notes=(*item.artifact.notes, *item.notes, *_disagreement(item)),
     )
 
 
@@ -199,10 +203,10 @@ def _disagreement(item: Item) -> tuple[str, ...]:
 
 def _teacher_without_file(known: Known, target: Target, why: Sequence[str]) -> Policy[Row]:
     """The teacher's row where it has no file: its own outputs are scored, nothing is timed."""
-    outputs = Predictions(
+    own = Predictions(
         outputs=known.soft_targets.parts["test"], part="test", basis="reference", why="the teacher's own outputs"
     )
-    (score,) = yield [Evaluate(predictions=outputs, splits=known.splits, metric=known.plan.data.metric)]
+    (score,) = yield [Evaluate(predictions=own, splits=known.splits, metric=known.plan.data.metric)]
     reason = "; ".join(filter(None, why)) or "the teacher has no file for this target"
     return Row(
         role="teacher",

@@ -77,7 +77,8 @@ def _keeps(student: Row, teacher: Row) -> str:
     if teacher.score is None or teacher.score.accuracy.value <= 0:
         return f"{text.share(student.score.accuracy.value)} accuracy, the teacher's unknown"
     kept = student.score.accuracy.value / teacher.score.accuracy.value
-    return f"keeps {100 * kept:.1f} % of the teacher's accuracy"
+    basis = "" if student.score.basis == "measured" else f" ({student.score.basis})"
+    return f"keeps {100 * kept:.1f} % of the teacher's accuracy{basis}"
 
 
 def _times(ratio: float, more: str, less: str, same: str) -> str:

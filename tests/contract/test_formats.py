@@ -22,19 +22,22 @@ TOLERANCE = {"float32": 1e-5, "float16": 3e-3, "int8": 5e-2}
 Made = Callable[[str], Path]
 
 each_format = pytest.mark.parametrize("format", plugins.names("formats"))
-# Core ML runs on macOS only; elsewhere tests/test_formats.py evaluates what is in its files
+# Core ML runs on macOS only; elsewhere its files are evaluated by their definitions
+RUNS = [name for name in plugins.names("formats") if name != "coreml" or sys.platform == "darwin"]
 each_that_runs = pytest.mark.parametrize(
-    "format", [name for name in plugins.names("formats") if name != "coreml" or sys.platform == "darwin"]
+    "format", [name for name in plugins.names("formats") if name in RUNS or plugins.declared("formats", name).reference]
 )
 each_conversion = pytest.mark.parametrize("net, precision", [name.split("-") for name in toy.CONVERSIONS])
 
 
 def outputs(folder: Path, made: Artifact, program: Program, net: str, batch: int) -> np.ndarray:
-    """Run the whole validation part in the format's own runtime."""
-    runtime = importlib.import_module(f"edgekd.runtimes.{made.format}")
-    model = runtime.load(locate(folder / "entries", made.file), 1, made.signature.model_dump(mode="json"), batch)
+    """Run the whole validation part in the format's own runtime, or evaluate it where that cannot run."""
     space = Workspace(folder, folder / "entries", "0" * 64)
     feed = Feed(space, toy.splits(folder)[net], "validation", made.signature, augment=False, seed=0)
+    if made.format not in RUNS:
+        return evaluated(folder, made, feed)
+    runtime = importlib.import_module(f"edgekd.runtimes.{made.format}")
+    model = runtime.load(locate(folder / "entries", made.file), 1, made.signature.model_dump(mode="json"), batch)
     found = []
     for start in range(0, feed.count, model.batch):
         inputs = feed.batch(np.arange(start, min(start + model.batch, feed.count)))
@@ -44,12 +47,31 @@ def outputs(folder: Path, made: Artifact, program: Program, net: str, batch: int
     return np.concatenate(found)
 
 
+def evaluated(folder: Path, made: Artifact, feed: Feed) -> np.ndarray:
+    """What the format's reference evaluator says of the whole validation part."""
+    evaluate = plugins.find("formats", made.format).evaluator(locate(folder / "entries", made.file), made.signature)
+    return evaluate(feed.batch(np.arange(feed.count)))[made.signature.outputs[0].name]
+
+
+@pytest.mark.parametrize("format", [f for f in plugins.names("formats") if plugins.declared("formats", f).reference])
+@each_conversion
+def test_its_reference_evaluator_says_what_torch_does(format: str, net: str, precision: str, converted: Made) -> None:
+    folder = converted(format)
+    made, program = toy.artifact(folder, format, net, precision), toy.program(folder, net)
+    expected = np.load(locate(folder / "entries", program.reference), allow_pickle=False)
+    space = Workspace(folder, folder / "entries", "0" * 64)
+    found = evaluated(folder, made, Feed(space, toy.splits(folder)[net], "validation", made.signature, False, 0))
+    assert found.dtype == np.float32 and found.shape == expected.shape
+    assert np.abs(found - expected).max() <= TOLERANCE[precision] * np.abs(expected).max()
+
+
 @each_format
 def test_it_declares_itself(format: str) -> None:
     declared = plugins.declared("formats", format)
     assert declared.version >= 1 and declared.packages and declared.extra and declared.summary
     assert set(declared.precisions) <= PRECISIONS and "float32" in declared.precisions
     assert format in plugins.names("runtimes")
+    assert not declared.reference or callable(plugins.find("formats", format).evaluator)
 
 
 @each_format

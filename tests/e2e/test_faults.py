@@ -12,8 +12,11 @@ import pytest
 from edgekd.plugins import names
 from tests.e2e import toy
 
-# Stages that a build never asks for, and who does.
-ELSEWHERE = {"tryout": "edgekd init tries a teacher on the data before there is a recipe"}
+# Stages that the toy's build never asks for, and who does.
+ELSEWHERE = {
+    "reference": "only where a target's runtime cannot run, as Core ML on Linux; the toy is built for ONNX",
+    "tryout": "edgekd init tries a teacher on the data before there is a recipe",
+}
 STAGES = tuple(name for name in names("stages") if name not in ELSEWHERE)
 # A lost worker looks the same to the build in most stages. Always tested: where a failure may be the teacher's own
 # (export, convert), which a build can live with, and where there are children (measure).

@@ -1,0 +1,110 @@
+"""Read a Core ML package back from disk as plain values: constants, operators in order, and what they are called."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import coremltools as ct
+import numpy as np
+import torch
+from coremltools.converters.mil.frontend.milproto.load import load
+from coremltools.converters.mil.mil import types
+from torch import Tensor
+
+from edgekd.errors import NotVerified
+
+# A value is known by its number in the program: names may be given twice by the reader, objects may not.
+Reference = int | tuple[int, ...]
+Constant = Tensor | str
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One value that a program declares: its number, name, type ("fp16", "fp32", "bool", "int32", ...) and shape."""
+
+    number: int
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operator: its kind, the numbers of what it takes by parameter, and what it gives."""
+
+    kind: str
+    inputs: Mapping[str, Reference]
+    outputs: tuple[Slot, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A whole program; `constants` by number, as torch holds them here: floats as float32, whole numbers as int64."""
+
+    inputs: tuple[Slot, ...]
+    outputs: tuple[Slot, ...]
+    constants: Mapping[int, Constant]
+    operations: tuple[Operation, ...]
+
+
+def read(package: Path) -> Program:
+    """Read the main function of an .mlpackage. Raises NotVerified where coremltools cannot read it back."""
+    # not as an MLModel: that opens the package for writing, and writes its manifest anew
+    manifest = json.loads((package / "Manifest.json").read_text(encoding="utf-8"))
+    model = package / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
+    spec = ct.utils.load_spec(str(model))
+    try:
+        program = load(spec, spec.specificationVersion, str(model.parent / "weights"))
+    except (NotImplementedError, ValueError, KeyError, AssertionError) as error:
+        raise NotVerified(f"coremltools cannot read the package back ({error})") from error
+    return _Reader().program(program.functions["main"])
+
+
+class _Reader:
+    """Numbers the values of one function."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+
+    def program(self, function: Any) -> Program:
+        operations = list(function.operations)
+        constant = [one for one in operations if one.op_type == "const"]
+        return Program(
+            inputs=tuple(self._slot(value) for value in function.inputs.values()),
+            outputs=tuple(self._slot(value) for value in function.outputs),
+            constants={self._number(one.outputs[0]): held(one.outputs[0].val) for one in constant},
+            operations=tuple(self._operation(one) for one in operations if one.op_type != "const"),
+        )
+
+    def _operation(self, one: Any) -> Operation:
+        given = {name: value for name, value in one.inputs.items() if value is not None}
+        return Operation(
+            kind=one.op_type,
+            inputs={name: self._reference(value) for name, value in given.items()},
+            outputs=tuple(self._slot(value) for value in one.outputs),
+        )
+
+    def _reference(self, value: Any) -> Reference:
+        if isinstance(value, list | tuple):
+            return tuple(self._number(one) for one in value)
+        return self._number(value)
+
+    def _slot(self, value: Any) -> Slot:
+        shape = tuple(int(size) for size in value.shape)
+        return Slot(self._number(value), value.name, types.builtin_to_string(value.dtype), shape)
+
+    def _number(self, value: Any) -> int:
+        return self._numbers.setdefault(id(value), len(self._numbers))
+
+
+def held(value: Any) -> Constant:
+    """A constant of the file as the rules see it."""
+    if isinstance(value, str):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind in "US":
+        return str(array)
+    kinds = {"f": np.float32, "i": np.int64, "u": np.int64, "b": np.bool_}
+    return torch.tensor(array.astype(kinds[array.dtype.kind]))

@@ -1,0 +1,215 @@
+"""Real Core ML packages of small networks, with what they must compute: python -m tests.packages FOLDER
+
+FOLDER/NAME.mlpackage stands beside NAME.npz, whose arrays are the inputs by name and "expected", torch's own outputs.
+Most are made by edgekd's converter; those in COMPRESSED and BUILT by coremltools alone, with weights that lose nothing.
+"""
+
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import coremltools as ct
+import numpy as np
+import torch
+from coremltools.converters.mil import Builder as mb
+from coremltools.optimize import coreml as optimize
+from torch import nn
+
+from edgekd.formats import coreml
+from edgekd.nets import programs
+from edgekd.plugins import Conversion
+from edgekd.results import Signature, TensorSpec
+from edgekd.students import convnet, resnet
+from tests import foreign
+
+COUNT = 48
+IMAGE = (TensorSpec(name="image", shape=(-1, 1, 28, 28)),)
+OUTPUTS = (TensorSpec(name="logits", shape=(-1, foreign.CLASSES)),)
+Arrays = dict[str, np.ndarray]
+
+NETS: dict[str, tuple[Callable[[], nn.Module], tuple[TensorSpec, ...]]] = {
+    "convnet": (lambda: convnet.build(convnet.Settings(width=6, squeeze=True), IMAGE, OUTPUTS), IMAGE),
+    "resnet": (lambda: resnet.build(resnet.Settings(width=4), IMAGE, OUTPUTS), IMAGE),
+    "vit": (foreign.Vit, foreign.INPUTS["vit"]),
+    "text": (foreign.Text, foreign.INPUTS["text"]),
+    "series": (foreign.Series, foreign.INPUTS["series"]),
+    "encoder": (lambda: foreign.Encoder(boolean=False), foreign.INPUTS["text"]),
+    "mixed": (foreign.Mixed, foreign.INPUTS["mixed"]),
+}
+CONVERTED = (
+    *(
+        f"{net}-{precision}"
+        for net in ("convnet", "resnet", "vit", "text", "series")
+        for precision in coreml.PRECISIONS
+    ),
+    "encoder-float32",
+    "mixed-float32",
+)
+COMPRESSED = ("palette", "palette-groups", "sparse", "sparse-18", "blocks", "affine")
+BUILT = ("rare", "attention")
+NAMES = (*CONVERTED, *COMPRESSED, *BUILT)
+
+
+def network(name: str) -> nn.Module:
+    """The network with the same weights each time; batch norms have seen something."""
+    torch.manual_seed(0)
+    net = NETS[name][0]()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+    return net.eval()
+
+
+def samples(specs: tuple[TensorSpec, ...]) -> Arrays:
+    """Noise, or words of which a mask says how many stand there."""
+    random = np.random.default_rng(0)
+    if specs[0].name == "ids":
+        long = random.integers(2, foreign.LENGTH + 1, (COUNT, 1))
+        ids = random.integers(0, foreign.WORDS, (COUNT, foreign.LENGTH))
+        return {"ids": ids, "mask": (np.arange(foreign.LENGTH) < long).astype(np.int64)}
+    return {spec.name: random.normal(size=(COUNT, *spec.shape[1:])).astype(np.float32) for spec in specs}
+
+
+def converted(name: str, work: Path) -> tuple[Path, Arrays]:
+    """A network by edgekd's own converter."""
+    net, _, precision = name.rpartition("-")
+    module, inputs = network(net), samples(NETS[net][1])
+    signature = Signature(inputs=NETS[net][1], outputs=OUTPUTS)
+    program, signature = programs.trace(module, signature, {k: v[:3] for k, v in inputs.items()}, net)
+    programs.write(program, work / "student.pt2")
+    made = coreml.convert(Conversion(work / "student.pt2", signature, precision, {}, work))
+    with torch.no_grad():
+        answer = module(*(torch.from_numpy(values) for values in inputs.values()))
+    expected = answer["logits"] if isinstance(answer, dict) else answer
+    return work / made.name, inputs | {"expected": expected.numpy()}
+
+
+def weights(most: int = 7) -> np.ndarray:
+    """(16, 32) whole numbers of sixteenths, a third of them zero, one scale a row: 4 bits lose nothing, 8 for 127."""
+    random = np.random.default_rng(1)
+    numbers = random.integers(-most, most + 1, (16, 32)) * (random.random((16, 32)) > 0.3)
+    numbers[:, :2] = [-most, most]
+    return (numbers / np.float32(16) * np.repeat([1, 2], 8)[:, None]).astype(np.float32)
+
+
+def dense(version: Any, table: np.ndarray) -> tuple[Any, Arrays]:
+    """A program that multiplies by a table."""
+    x = np.random.default_rng(2).normal(size=(COUNT, 32)).astype(np.float32)
+
+    @mb.program(input_specs=[mb.TensorSpec(shape=(1, 32))], opset_version=version)
+    def program(x: Any) -> Any:
+        return mb.linear(x=x, weight=table, name="logits")
+
+    return finished(program, version), {"x": x, "expected": x @ table.T}
+
+
+def finished(program: Any, version: Any) -> Any:
+    """A program as it is: no pass may fold away what is to be tested."""
+    return ct.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=version,
+        compute_precision=ct.precision.FLOAT32,
+        pass_pipeline=ct.PassPipeline.EMPTY,
+        skip_model_load=True,
+    )
+
+
+def compressed(name: str, work: Path) -> tuple[Path, Arrays]:
+    """One linear layer whose weights coremltools has compressed."""
+    new = name in ("palette-groups", "sparse-18", "blocks")
+    model, arrays = dense(ct.target.iOS18 if new else ct.target.iOS17, weights(127 if name == "affine" else 7))
+    palette, prune = optimize.palettize_weights, optimize.prune_weights
+    how = {
+        "palette": (palette, optimize.OpPalettizerConfig(mode="unique", weight_threshold=1)),
+        "palette-groups": (
+            palette,
+            optimize.OpPalettizerConfig(
+                mode="kmeans", nbits=4, granularity="per_grouped_channel", group_size=8, weight_threshold=1
+            ),
+        ),
+        "sparse": (
+            prune,
+            optimize.OpThresholdPrunerConfig(threshold=1e-6, minimum_sparsity_percentile=0.1, weight_threshold=1),
+        ),
+        "sparse-18": (
+            prune,
+            optimize.OpThresholdPrunerConfig(threshold=1e-6, minimum_sparsity_percentile=0.1, weight_threshold=1),
+        ),
+        "blocks": (
+            optimize.linear_quantize_weights,
+            optimize.OpLinearQuantizerConfig(dtype="int4", granularity="per_block", block_size=32, weight_threshold=1),
+        ),
+        "affine": (optimize.linear_quantize_weights, optimize.OpLinearQuantizerConfig(weight_threshold=1)),
+    }
+    tool, config = how[name]
+    tool(model, optimize.OptimizationConfig(global_config=config)).save(str(work / "made.mlpackage"))
+    return work / "made.mlpackage", arrays
+
+
+def rare(x: Any) -> Any:
+    """Operators that networks seldom have; x is (1, 4, 8) in sixteenths."""
+    order = np.arange(32, dtype=np.int32).reshape(1, 4, 8)[:, :, ::-1] % 4
+    coded = mb.quantize(input=x, scale=np.float32(1 / 16), zero_point=np.int8(3), output_dtype="int8")
+    plain = mb.dequantize(input=coded, scale=np.float32(1 / 16), zero_point=np.int8(3))
+    mixed = mb.gather_along_axis(x=plain, indices=order.copy(), axis=1)
+    part = mb.slice_by_size(x=mixed, begin=[0, 1, 2], size=[1, -1, 5])
+    steps = mb.floor_div(x=mb.square(x=part), y=np.float32(0.25))
+    kept = mb.identity(x=mb.concat(values=[steps, part], axis=2))
+    table = mb.constexpr_cast(source_val=weights()[:5, :30].astype(np.float16), output_dtype="fp32")
+    return mb.linear(x=mb.reshape(x=kept, shape=[1, 30]), weight=table, name="logits")
+
+
+def rare_expected(x: np.ndarray) -> np.ndarray:
+    order = np.arange(32).reshape(1, 4, 8)[:, :, ::-1] % 4
+    part = np.take_along_axis(x, np.repeat(order, len(x), 0), 1)[:, 1:, 2:7]
+    kept = np.concatenate([np.floor(part**2 / 0.25), part], 2).reshape(len(x), 30)
+    return (kept @ weights()[:5, :30].T).astype(np.float32)
+
+
+def attention(x: Any) -> Any:
+    """One attention with a mask of numbers and one of yes and no; x is (1, 2, 4, 8)."""
+    shown = np.tril(np.ones((4, 4), np.bool_))
+    one = mb.scaled_dot_product_attention(query=x, key=x, value=x, attn_mask=np.where(shown, 0, -1).astype(np.float32))
+    two = mb.scaled_dot_product_attention(query=one, key=x, value=one, attn_mask=shown)
+    return mb.reshape(x=two, shape=[1, 64], name="logits")
+
+
+def attention_expected(x: np.ndarray) -> np.ndarray:
+    shown, x = torch.ones(4, 4, dtype=torch.bool).tril(), torch.from_numpy(x)
+    one = nn.functional.scaled_dot_product_attention(x, x, x, torch.where(shown, 0.0, -1.0))
+    return nn.functional.scaled_dot_product_attention(one, x, one, shown).flatten(1).numpy()
+
+
+def built(name: str, work: Path) -> tuple[Path, Arrays]:
+    """A program written operator by operator."""
+    random = np.random.default_rng(3)
+    if name == "rare":
+        x, build, version = random.integers(-40, 40, (COUNT, 4, 8)) / 16, rare, ct.target.iOS17
+    else:
+        x, build, version = random.normal(size=(COUNT, 2, 4, 8)), attention, ct.target.iOS18
+    x = x.astype(np.float32)
+    program = mb.program(input_specs=[mb.TensorSpec(shape=(1, *x.shape[1:]))], opset_version=version)(build)
+    finished(program, version).save(str(work / "made.mlpackage"))
+    expected = rare_expected(x) if name == "rare" else attention_expected(x)
+    return work / "made.mlpackage", {"x": x, "expected": expected}
+
+
+def main(folder: Path, names: tuple[str, ...]) -> None:
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    for name in names or NAMES:
+        make = converted if name in CONVERTED else compressed if name in COMPRESSED else built
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            package, arrays = make(name, Path(work))
+            shutil.move(package, folder / f"{name}.mlpackage")
+        np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), tuple(sys.argv[2:]))

@@ -1,0 +1,183 @@
+"""The evaluator of Core ML programs: right on every kind of network, and no rule of it can be wrong unnoticed."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from edgekd import files
+from edgekd.errors import NotVerified
+from edgekd.mil import evaluator
+from edgekd.mil.evaluator import RULES, Evaluator
+from edgekd.mil.reading import Slot, read
+from edgekd.stages.evaluate import parity
+from tests import packages as toy
+
+# of weights in 8 bits, as a share of all outputs; the toys are small
+INT8 = 2e-2
+# Nothing is rounded in these, so that they are judged by the gate of float32.
+EXACT = tuple(name for name in toy.NAMES if not name.endswith(("float16", "int8")))
+
+
+def arrays(folder: Path, name: str) -> tuple[toy.Arrays, np.ndarray]:
+    with np.load(folder / f"{name}.npz", allow_pickle=False) as stored:
+        inputs = {key: stored[key] for key in stored.files}
+    return inputs, inputs.pop("expected")
+
+
+def evaluated(folder: Path, name: str, made: Evaluator | None = None) -> tuple[np.ndarray, np.ndarray]:
+    inputs, expected = arrays(folder, name)
+    return (made or Evaluator(folder / f"{name}.mlpackage"))(inputs)["logits"], expected
+
+
+@pytest.fixture(scope="session")
+def used(packages: Path) -> dict[str, set[str]]:
+    """The operators of each package."""
+    return {name: {one.kind for one in read(packages / f"{name}.mlpackage").operations} for name in toy.NAMES}
+
+
+@pytest.mark.parametrize("name", toy.NAMES)
+def test_a_package_computes_what_torch_does(packages: Path, name: str) -> None:
+    found, expected = evaluated(packages, name)
+    assert found.dtype == np.float32 and found.shape == expected.shape
+    precision = name.rpartition("-")[2]
+    judged = parity(found, expected, precision if precision in ("float16", "int8") else "float32")
+    assert judged.passed, judged.why
+    assert judged.relative_error < INT8
+    assert not judged.constant
+    if precision in ("float16", "int8"):
+        assert judged.relative_error > 1e-6, "float16 was not rounded"
+
+
+def test_every_rule_is_used_by_a_package_that_loses_nothing(used: dict[str, set[str]]) -> None:
+    assert set().union(*(used[name] for name in EXACT)) == set(RULES)
+
+
+def wrong(value: Tensor) -> Tensor:
+    """Another value of the same shape and type, and still an index where it was one."""
+    if value.dtype == torch.bool:
+        return ~value
+    if value.dtype == torch.long:
+        return value.flip(-1)
+    ramp = torch.linspace(0.05, 0.3, value.numel()).reshape(value.shape)
+    return value * (1 + ramp) + ramp * value.abs().amax() + ramp
+
+
+def mutated(rule: Callable[..., Any]) -> Callable[..., Any]:
+    def gives(given: Any) -> Any:
+        found = rule(given)
+        return wrong(found) if isinstance(found, Tensor) else [wrong(found[0]), *found[1:]]
+
+    return gives
+
+
+def fails(folder: Path, name: str) -> bool:
+    """Whether parity fails; an index that a mutation drives out of its table proves nothing."""
+    with suppress(NotVerified):
+        return not parity(*evaluated(folder, name), "float32").passed
+    return False
+
+
+@pytest.mark.parametrize("kind", sorted(RULES))
+def test_a_rule_that_is_wrong_fails_the_parity_check(
+    packages: Path, used: dict[str, set[str]], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    using = [name for name in EXACT if kind in used[name]]
+    assert using, f"no package uses {kind}"
+    monkeypatch.setitem(RULES, kind, mutated(RULES[kind]))
+    assert any(fails(packages, name) for name in using), f"{using} do not notice"
+
+
+def test_an_operator_without_a_rule_is_named_with_its_output(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(RULES, "softmax")
+    monkeypatch.delitem(RULES, "gelu")
+    with pytest.raises(
+        NotVerified, match=r"^no rule for gelu \(output \w+\), softmax \(output \w+\)$|^no rule for soft"
+    ):
+        Evaluator(packages / "vit-float32.mlpackage")
+
+
+@pytest.mark.parametrize(
+    ("wrongly", "message"),
+    [
+        (
+            lambda given: given.tensor("x")[..., :1],
+            r"the rule for relu gives torch.float32 \[1, \d+, 1\], the file says",
+        ),
+        (lambda given: given.tensor("x") > 0, r"the rule for relu gives torch.bool .*, the file says fp32"),
+        (lambda given: given.tensor("y"), r"no rule for relu without a tensor y \(output \w+\)"),
+        (lambda given: given.tensor("x").reshape(7), r"the rule for relu fails: .* \(output \w+\)"),
+    ],
+)
+def test_a_rule_that_does_not_fit_the_file_verifies_nothing(
+    packages: Path, wrongly: Callable[..., Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RULES, "relu", wrongly)
+    with pytest.raises(NotVerified, match=message):
+        evaluated(packages, "series-float32")
+
+
+@pytest.mark.parametrize("name", ["convnet-float16", "text-int8", "mixed-float32"])
+def test_many_samples_at_once_are_evaluated_as_each_alone(packages: Path, name: str) -> None:
+    made = Evaluator(packages / f"{name}.mlpackage")
+    together, _ = evaluated(packages, name, made)
+    assert made._together is True
+    made._together = False
+    alone, _ = evaluated(packages, name, made)
+    assert np.abs(together - alone).max() <= made._tolerance * np.abs(alone).max()
+
+
+@pytest.mark.parametrize("how", ["refuses", "differs"])
+def test_where_many_at_once_cannot_be_had_each_is_evaluated_alone(
+    packages: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, together = RULES["relu"], torch.vmap
+
+    def countable(given: Any) -> Tensor:
+        float(given.tensor("x").sum())  # under vmap a tensor is no number
+        return plain(given)
+
+    if how == "refuses":
+        monkeypatch.setitem(RULES, "relu", countable)
+    else:
+        monkeypatch.setattr(
+            torch, "vmap", lambda run: lambda given: {k: v + 1 for k, v in together(run)(given).items()}
+        )
+    made = Evaluator(packages / "series-float32.mlpackage")
+    found, expected = evaluated(packages, "series-float32", made)
+    assert made._together is False
+    assert parity(found, expected, "float32").passed
+
+
+def test_values_of_float16_are_rounded_and_overflow() -> None:
+    slot = Slot(0, "x", "fp16", (3,))
+    rounded = evaluator._rounded(torch.tensor([1.0001, 65504.0, 1e6]), slot)
+    assert rounded.tolist() == [1.0, 65504.0, float("inf")]
+
+
+def test_reading_a_package_leaves_it_as_it_was(packages: Path) -> None:
+    package = packages / "text-int8.mlpackage"
+    before = files.digest(package)
+    evaluated(packages, "text-int8")
+    assert files.digest(package) == before
+
+
+def test_one_sample_is_enough_and_its_answer_the_same(packages: Path) -> None:
+    inputs, expected = arrays(packages, "text-float32")
+    made = Evaluator(packages / "text-float32.mlpackage")
+    found = made({name: values[:1] for name, values in inputs.items()})["logits"]
+    np.testing.assert_allclose(found, expected[:1], atol=1e-5)
+
+
+def test_what_is_not_a_program_is_not_verified(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: object) -> None:
+        raise NotImplementedError("a state")
+
+    monkeypatch.setattr("edgekd.mil.reading.load", unreadable)
+    with pytest.raises(NotVerified, match=r"cannot read the package back \(a state\)"):
+        Evaluator(packages / "text-float32.mlpackage")
