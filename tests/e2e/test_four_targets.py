@@ -57,7 +57,8 @@ def test_one_student_for_all_four_targets(tmp_path: Path) -> None:
             assert (row["score"]["basis"], row["measurement"]["basis"]) == ("measured", "measured")
     ships = {row["target"]: row["precision"] for row in told["rows"] if row["ships"]}
     assert set(ships) == set(TARGETS) and ships["coreml"] == "float32"
-    assert "coreml" in done.stdout and done.stdout.count("student distilled") == len(TARGETS)
+    # student or control, whichever was better on the validation part: with so little training either may be
+    assert "coreml" in done.stdout and done.stdout.count("(ships)") >= len(TARGETS)
 
     late = toy.ask(*wanted, "--max-latency", "1s", home=tmp_path, timeout=900)
     assert late.returncode == 4, late.stderr
