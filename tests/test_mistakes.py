@@ -23,7 +23,9 @@ def test_gather_goes_on_and_tells_each_problem_once_in_order():
 
 
 def test_gather_without_problems_is_silent():
-    Gather().check()
+    gather = Gather()
+    gather.check()
+    assert gather.problems == []
 
 
 @pytest.mark.parametrize(
