@@ -2,7 +2,9 @@
 
 EdgekdError              1  something failed; the message says what to do next
 ├── UsageError           2  the user's input has one or more problems, all listed at once
-│   └── MissingExtra     2  an optional package is needed; the message holds the pip line
+│   ├── MissingExtra     2  an optional package is needed; the message holds the pip line
+│   ├── Unsuited         2  a precision can do nothing for a network on a target
+│   └── NotConverted     2  a converter failed on a network; names operator and module
 ├── StepFailed           1  a step's worker failed; names its log and the command that runs it again
 │   └── WorkerKilled     1  it was ended from outside, which says nothing about the step
 ├── StoreError           1  the store cannot be read or written
@@ -48,6 +50,14 @@ class MissingExtra(UsageError):
     def __init__(self, extra: str, package: str) -> None:
         self.extra = extra
         super().__init__(Problem("", f"{package} is not installed", f"Run: pip install 'edgekd[{extra}]'"))
+
+
+class Unsuited(UsageError):
+    """A precision can do nothing for a network on a target, for a reason that is known beforehand."""
+
+
+class NotConverted(UsageError):
+    """A converter failed on a network; says at which operator and in which module of it, as far as can be known."""
 
 
 class StepFailed(EdgekdError):

@@ -17,9 +17,11 @@ from edgekd.errors import (
     FREE_SPACE,
     DeviceError,
     EdgekdError,
+    NotConverted,
     Problem,
     StepFailed,
     StoreError,
+    Unsuited,
     UsageError,
     WorkerKilled,
 )
@@ -32,6 +34,8 @@ POLL = 0.05
 Tell = Callable[[float, str, float], None]
 # A disk with fewer bytes left than that is full.
 FULL = 64 * 1024
+# Errors of a worker that the asking process must be able to tell from others.
+KINDS: dict[str, type[UsageError]] = {kind.__name__: kind for kind in (Unsuited, NotConverted)}
 
 
 class Executor:
@@ -145,7 +149,7 @@ def failure(stage: str, folder: Path, status: int) -> EdgekdError:
     if error.is_file():
         told = json.loads(error.read_text(encoding="utf-8"))
         if "problems" in told:
-            return UsageError(*(Problem(**problem) for problem in told["problems"]))
+            return KINDS.get(told.get("kind", ""), UsageError)(*(Problem(**problem) for problem in told["problems"]))
         reason = told["message"]
         if told.get("exit") == DeviceError.exit_status:
             return DeviceError(f"{reason}\n  log: {folder / 'log.txt'}")

@@ -12,6 +12,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     NESTS = ("members",)          settings that list plug-ins of the same kind as tables {name, its settings ...}; their
                                   own files arrive as "members.0.weights" (optional)
     PRECISIONS = ("float32",)     formats only
+    RANGES = ("min-max",)         formats only: how it can find ranges of activations (optional)
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 
 from edgekd.errors import MissingExtra, Problem, UsageError
 from edgekd.results import DeviceFacts, Signature, TensorSpec
-from edgekd.spec import Device, Precision, Value
+from edgekd.spec import Device, Precision, Ranges, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -177,24 +178,56 @@ class Metric(Protocol):
 
 
 @dataclass(frozen=True)
+class Lowered:
+    """The float32 file that a format made of a program, as it was given back."""
+
+    path: Path
+    signature: Signature
+    made_by: str
+    layers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Conversion:
-    """What a format is given: the .pt2, its signature, the precision, prepared calibration inputs, where to write."""
+    """What a format is given: the .pt2, its signature, the precision, prepared calibration inputs, where to write.
+
+    `base` is its own float32 file of the same program if there is one already: it may quantize that.
+    """
 
     program: Path
     signature: Signature
     precision: Precision
     calibration: Mapping[str, NDArray[np.float32]]
     folder: Path
+    base: Lowered | None = None
+    ranges: Ranges = "min-max"
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What a format gives back: the name of its file in the folder, the signature as its runtime sees it, and notes."""
+    """What a format gives back: the name of its file in the folder, the signature as its runtime sees it, and notes.
+
+    `layers` says which tensors of the file, by name, hold the value of which node of the program (a node of the .pt2's
+    graph): of a quantized file the tensor that the next layer reads, dequantized where the file has it so.
+    """
 
     name: str
     signature: Signature
     made_by: str
     notes: tuple[str, ...] = ()
+    layers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A copy of a file that gives its inner tensors as outputs too: its name in the folder, and its signature.
+
+    The signature's outputs are those of the file, then one for each inner tensor; `layers` names their nodes by output.
+    """
+
+    name: str
+    signature: Signature
+    layers: Mapping[str, str]
 
 
 # Outputs by name for prepared inputs by name, any number of samples, sample first.
@@ -207,12 +240,17 @@ class Format(Protocol):
     One that declares REFERENCE also has evaluator(file, signature) -> Evaluation, which reads a written file back and
     works out its outputs by the format's definitions, on any computer that converts. What cannot run here is checked
     with it; such numbers have the basis "reference". Raises NotVerified for an operator that it has no rule for.
+
+    `convert` raises Unsuited for a precision that cannot do this program any good, and says why; whatever else it
+    raises is a failure of the converter. `opened` makes the values of `layers` visible to the file's own runtime.
     """
 
     Settings: type[Value]
     PRECISIONS: tuple[Precision, ...]
 
     def convert(self, conversion: Conversion) -> Converted: ...
+
+    def opened(self, file: Path, signature: Signature, layers: Mapping[str, str], folder: Path) -> Opened: ...
 
 
 class Reach(Protocol):
@@ -238,6 +276,7 @@ class Declared:
     code: tuple[str, ...] = ()
     nests: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
+    ranges: tuple[str, ...] = ("min-max",)
     reference: bool = False
     resumes: bool = False
     uses: tuple[str, ...] = ()
@@ -245,7 +284,7 @@ class Declared:
 
 
 SHARED = ("nets", "mil", "samples", "runtimes", "statistics", "jobs", "timing")
-_LITERALS = ("packages", "uses", "extra", "files", "code", "nests", "precisions", "reference", "resumes")
+_LITERALS = ("packages", "uses", "extra", "files", "code", "nests", "precisions", "ranges", "reference", "resumes")
 
 
 @cache

@@ -221,7 +221,11 @@ class Program(Value):
 
 
 class Artifact(Value):
-    """A file that a device's own runtime runs; `made_by` names the converter, `notes` is what a user must know."""
+    """A file that a device's own runtime runs; `made_by` names the converter, `notes` is what a user must know.
+
+    `layers` is a JSON object: for each tensor of the file that holds the value of a node of the program, its name there
+    and the node's.
+    """
 
     file: File
     format: str
@@ -232,6 +236,7 @@ class Artifact(Value):
     graph: str
     made_by: str
     notes: tuple[str, ...] = ()
+    layers: File | None = None
 
 
 class DeviceFacts(Value):

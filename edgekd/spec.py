@@ -24,7 +24,23 @@ Bytes = Annotated[int, BeforeValidator(units.size)]
 Share = Annotated[float, BeforeValidator(units.share)]
 Settings = dict[str, JsonValue]
 
-Precision = Literal["float32", "float16", "int8"]
+# int8 computes in 8 bits, with ranges found on the calibration part; int8-full has no float at all, inputs and outputs
+# included; int8-dynamic finds ranges at run time; the others store weights in fewer bits and compute in float.
+Precision = Literal[
+    "float32",
+    "float16",
+    "bfloat16",
+    "int8",
+    "int8-full",
+    "int8-dynamic",
+    "int8-weights",
+    "int4-weights",
+    "palette4",
+]
+FLOATS: tuple[Precision, ...] = ("float32", "float16", "bfloat16")
+CALIBRATED: tuple[Precision, ...] = ("int8", "int8-full")
+# How the range of an activation is found from what it was over the calibration part.
+Ranges = Literal["min-max", "percentile", "entropy"]
 Part = Literal["train", "calibration", "validation", "test"]
 EffortName = Literal["quick", "standard", "thorough"]
 KEY = {"for": "store key"}
@@ -164,7 +180,8 @@ class Target(Value):
 
     name: str
     format: str
-    precision: Literal["float32", "float16", "int8", "auto"] = "auto"
+    precision: Literal["auto", Precision] = "auto"
+    ranges: Ranges = "min-max"
     device: Device = Device()
     threads: int = 1
     budget: Budget = Budget()

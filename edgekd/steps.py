@@ -35,6 +35,7 @@ from edgekd.spec import (
     Part,
     Plan,
     Precision,
+    Ranges,
     Schedule,
     Settings,
     Student,
@@ -240,7 +241,10 @@ class Export(Step[Program]):
 
 
 class Convert(Step[Artifact]):
-    """Convert a program to a target's file format in one precision, calibrated on the calibration part."""
+    """Convert a program to a target's file format in one precision, calibrated on the calibration part.
+
+    `base` is the float32 file of the same program, which a format may quantize instead of lowering the program again.
+    """
 
     stage: ClassVar[str] = "convert"
     answer: ClassVar[type[Value]] = Artifact
@@ -249,6 +253,8 @@ class Convert(Step[Artifact]):
     format: str
     precision: Precision
     splits: Splits
+    base: Artifact | None = None
+    ranges: Ranges = "min-max"
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (("formats", self.format),)

@@ -38,7 +38,7 @@ def answer(folder: Path) -> int:
         result = plugins.find("stages", request["stage"]).run(step, out)
     except UsageError as error:
         problems = [{"where": p.where, "message": p.message, "hint": p.hint} for p in error.problems]
-        files.write(folder / "error.json", json.dumps({"problems": problems}))
+        files.write(folder / "error.json", json.dumps({"problems": problems, "kind": type(error).__name__}))
         return error.exit_status
     except EdgekdError as error:
         files.write(folder / "error.json", json.dumps({"message": str(error), "exit": error.exit_status}))

@@ -135,7 +135,7 @@ def main(folder: Path, part: str, wanted: tuple[str, ...]) -> None:
         step = Export(source=sources(folder)[net], splits=splits(folder)[net], seed=3)
         (folder / f"{net}.json").write_text(export.run(step, entry(folder, net)).model_dump_json())
     for name in wanted or CONVERSIONS if part != "program" else ():
-        net, precision = name.split("-")
+        net, precision = name.split("-", 1)
         step = Convert(program=program(folder, net), format=part, precision=precision, splits=splits(folder)[net])
         described = convert.run(step, entry(folder, f"{part}-{name}")).model_dump_json()
         (folder / f"{part}-{name}.json").write_text(described)

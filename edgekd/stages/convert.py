@@ -1,5 +1,7 @@
 """Convert a program to the file of a target's own runtime, in one precision."""
 
+import json
+import traceback
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,34 +9,48 @@ import torch
 from numpy.typing import NDArray
 
 from edgekd import files, plugins
-from edgekd.errors import Problem, UsageError
-from edgekd.plugins import Conversion
+from edgekd.errors import EdgekdError, NotConverted, Problem, UsageError
+from edgekd.plugins import Conversion, Lowered
 from edgekd.results import Artifact
 from edgekd.samples.views import Feed
+from edgekd.spec import CALIBRATED
 from edgekd.steps import Convert
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "numpy")
+
+LAYERS = "layers.json"
 
 
 def run(step: Convert, out: Workspace) -> Artifact:
     """Have the format's plug-in convert the program, with the calibration part prepared as the program wants it.
 
-    Raises UsageError for a precision that the format does not have, or where int8 lacks calibration samples.
+    Raises UsageError for a precision that the format does not have, or where int8 lacks calibration samples, Unsuited
+    where it can do nothing for this program, and NotConverted where the converter fails.
     """
     torch.set_num_threads(1)
     format = plugins.find("formats", step.format)
     _check(step, format.PRECISIONS)
-    converted = format.convert(
-        Conversion(
-            program=out.locate(step.program.file),
-            signature=step.program.signature,
-            precision=step.precision,
-            calibration=_calibration(step, out),
-            folder=out.folder,
-        )
+    conversion = Conversion(
+        program=out.locate(step.program.file),
+        signature=step.program.signature,
+        precision=step.precision,
+        calibration=_calibration(step, out),
+        folder=out.folder,
+        base=_base(step, out),
+        ranges=step.ranges,
     )
+    try:
+        converted = format.convert(conversion)
+    except EdgekdError:
+        raise
+    except Exception as error:  # whatever a converter raises, it is told as its failure; the log has all of it
+        traceback.print_exc()
+        where = f"{step.format} {step.precision}"
+        raise NotConverted(Problem(where, f"{type(error).__name__}: {error}")) from error
+    layers = json.dumps(dict(converted.layers), indent=1)
+    files.write(out.path(LAYERS), layers)
     return Artifact(
         file=out.file(converted.name),
         format=step.format,
@@ -45,7 +61,17 @@ def run(step: Convert, out: Workspace) -> Artifact:
         graph=step.program.digest,
         made_by=converted.made_by,
         notes=converted.notes,
+        layers=out.file(LAYERS),
     )
+
+
+def _base(step: Convert, out: Workspace) -> Lowered | None:
+    """The float32 file to start from, if there is one."""
+    base = step.base
+    if base is None:
+        return None
+    layers = json.loads(out.locate(base.layers).read_text(encoding="utf-8")) if base.layers else {}
+    return Lowered(path=out.locate(base.file), signature=base.signature, made_by=base.made_by, layers=layers)
 
 
 def _check(step: Convert, precisions: tuple[str, ...]) -> None:
@@ -55,8 +81,8 @@ def _check(step: Convert, precisions: tuple[str, ...]) -> None:
         message = f"the format {step.format} has no precision {step.precision!r}"
         problems.append(Problem("precision", message, f"Choose from: {', '.join(precisions)}"))
     calibration = step.splits.parts.get("calibration")
-    if step.precision == "int8" and (calibration is None or not calibration.count):
-        message = "int8 needs calibration samples, and the data has none"
+    if step.precision in CALIBRATED and (calibration is None or not calibration.count):
+        message = f"{step.precision} needs calibration samples, and the data has none"
         problems.append(Problem("data.calibration", message, "Set it to 64 or more, or use float32"))
     if problems:
         raise UsageError(*problems)

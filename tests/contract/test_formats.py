@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ import pytest
 from edgekd import files, plugins
 from edgekd.results import Artifact, Program
 from edgekd.samples.views import Feed
+from edgekd.spec import Precision
 from edgekd.workspace import Workspace, locate
 from tests import converted as toy
 
-PRECISIONS = {"float32", "float16", "int8"}
+PRECISIONS = ("float32", "float16", "int8")
 # largest difference from torch, as a share of torch's largest output; the toys have few and coarse activations
 TOLERANCE = {"float32": 1e-5, "float16": 3e-3, "int8": 5e-2}
 Made = Callable[[str], Path]
@@ -27,7 +29,7 @@ RUNS = [name for name in plugins.names("formats") if name != "coreml" or sys.pla
 each_that_runs = pytest.mark.parametrize(
     "format", [name for name in plugins.names("formats") if name in RUNS or plugins.declared("formats", name).reference]
 )
-each_conversion = pytest.mark.parametrize("net, precision", [name.split("-") for name in toy.CONVERSIONS])
+each_conversion = pytest.mark.parametrize("net, precision", [name.split("-", 1) for name in toy.CONVERSIONS])
 
 
 def outputs(folder: Path, made: Artifact, program: Program, net: str, batch: int) -> np.ndarray:
@@ -69,7 +71,7 @@ def test_its_reference_evaluator_says_what_torch_does(format: str, net: str, pre
 def test_it_declares_itself(format: str) -> None:
     declared = plugins.declared("formats", format)
     assert declared.version >= 1 and declared.packages and declared.extra and declared.summary
-    assert set(declared.precisions) <= PRECISIONS and "float32" in declared.precisions
+    assert set(declared.precisions) <= set(get_args(Precision)) and "float32" in declared.precisions
     assert format in plugins.names("runtimes")
     assert not declared.reference or callable(plugins.find("formats", format).evaluator)
 
@@ -83,7 +85,7 @@ def test_the_artifact_says_what_it_is(format: str, net: str, precision: str, con
     assert (made.format, made.precision, made.graph, made.golden) == (format, precision, program.digest, program.golden)
     assert made.size == files.size(path) and made.file.sha256 == files.digest(path)
     assert made.made_by and any(character.isdigit() for character in made.made_by)
-    assert [p.name for p in path.parent.iterdir()] == [made.file.name], "nothing temporary is left"
+    assert {p.name for p in path.parent.iterdir()} == {made.file.name, "layers.json"}, "nothing temporary is left"
     assert [s.name for s in made.signature.inputs] == [s.name for s in program.signature.inputs]
     assert [s.preprocess for s in made.signature.inputs] == [s.preprocess for s in program.signature.inputs]
     assert made.signature.outputs[0].name == "logits" and made.signature.classes == program.signature.classes
@@ -150,6 +152,6 @@ def test_attention_with_a_mask_keeps_its_outputs(format: str, tmp_path: Path) ->
     program = toy.program(tmp_path, "attention")
     reference = np.load(locate(tmp_path / "entries", program.reference), allow_pickle=False)
     for name in wanted:
-        made = toy.artifact(tmp_path, format, *name.split("-"))
+        made = toy.artifact(tmp_path, format, *name.split("-", 1))
         found = outputs(tmp_path, made, program, "attention", batch=1)
         assert np.abs(found - reference).max() <= TOLERANCE[made.precision] * np.abs(reference).max()
