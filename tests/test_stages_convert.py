@@ -75,6 +75,7 @@ def test_the_artifact_is_described(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         graph="d" * 64,
         made_by="fake 1.2",
         notes=("a note",),
+        layers=out.file("layers.json"),
     )
     assert given.program.read_bytes() == b"a program" and given.folder == out.folder
 
