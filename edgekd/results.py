@@ -314,6 +314,67 @@ class GoldenSet(Value):
     tolerance: float
 
 
+class Layer(Value):
+    """One layer as a file computes it beside torch: a node of the program whose value a tensor of the file holds.
+
+    `module` is its path in the user's own network (empty: the network's own forward) and `kind` that module's class;
+    `operator` is what torch does there, `tensor` its name in the file, `shape` that of one sample. `snr` is the
+    signal-to-quantization-noise ratio in dB (infinite where both are equal), `lost` how much of it is lost against the
+    worst of the layers that it follows; `difference` the largest absolute one, `scale` torch's largest absolute value.
+
+    `clipped` is the share of values that torch has beyond the largest or smallest that the file's tensor can hold;
+    `outliers` torch's largest absolute value over the quantile that 99.9 % of them keep; `channels` the widest range of
+    a channel's weights over the median one; `not_finite` the share of values that only the file has as none.
+    """
+
+    node: str
+    module: str
+    kind: str
+    operator: str
+    tensor: str
+    shape: tuple[int, ...]
+    snr: float
+    lost: float
+    difference: float
+    scale: float
+    clipped: float = 0.0
+    outliers: float = 1.0
+    channels: float | None = None
+    not_finite: float = 0.0
+
+
+class Hidden(Value):
+    """A layer of the program that no tensor of the file shows, and why."""
+
+    node: str
+    module: str
+    kind: str
+    operator: str
+    why: str
+
+
+class Diffed(Value):
+    """The answer of Diff: every layer that can be seen, in the order of the program, and what to make of it.
+
+    `first` is the node of the first divergent layer (None: none diverges), below `threshold` dB or where most was lost
+    on the way there; `worst` are the nodes of the layers that lost most. `values` holds up to some hundred values of
+    each layer, as an .npz of "torch:<node>" and "file:<node>". `altered`: the file is not the one that was converted.
+    """
+
+    layers: tuple[Layer, ...]
+    first: str | None
+    worst: tuple[str, ...]
+    hidden: tuple[Hidden, ...]
+    cause: str
+    advice: str
+    basis: Basis
+    why: str = ""
+    samples: int
+    threshold: float
+    altered: bool = False
+    values: File | None = None
+
+
 class Interval(Value):
     """A number and its 95 % interval."""
 

@@ -14,6 +14,7 @@ from edgekd.results import (
     Compared,
     Counted,
     DeviceFacts,
+    Diffed,
     File,
     GoldenSet,
     Measured,
@@ -40,6 +41,7 @@ from edgekd.spec import (
     Settings,
     Student,
     Teacher,
+    UserFile,
     Value,
 )
 
@@ -349,6 +351,28 @@ class Golden(Step[GoldenSet]):
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (("devices", self.device.reach.name), ("runtimes", self.artifact.format))
+
+
+class Diff(Step[Diffed]):
+    """Where does a file begin to compute something else than torch? Its layers beside the program's, on golden samples.
+
+    `file` is the user's own file to look at in place of the artifact's, which it was once. Without a `runtime` the
+    format's reference evaluator runs it.
+    """
+
+    stage: ClassVar[str] = "diff"
+    answer: ClassVar[type[Value]] = Diffed
+    usual: ClassVar[float] = 10.0
+    program: Program
+    artifact: Artifact
+    device: Device
+    fingerprint: str
+    runtime: str
+    file: UserFile | None = None
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        ran = (("devices", self.device.reach.name), ("runtimes", self.artifact.format)) if self.runtime else ()
+        return (("formats", self.artifact.format), *ran)
 
 
 class Evaluate(Step[Score]):
