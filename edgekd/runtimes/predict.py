@@ -17,19 +17,14 @@ def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Predict every sample.
 
     The request may set `batch` (samples a run where the file leaves that open; 1, as an application would run it) and
-    `all` (every output, not just the first). `outputs` of the result names a float32 .npy file for each output. With
-    `whole` each sample is run alone and an output is kept as it is, behind an axis of samples: inner tensors need not
-    have the sample first.
+    `all` (every output, not just the first). `outputs` of the result names a float32 .npy file for each output.
     """
     signature = request["signature"]
     samples = Samples(request, folder)
     kind = runtime(request["runtime"])
     model = kind.load(folder / request["model"], request["threads"], signature, int(request.get("batch", 1)))
     wanted = signature["outputs"] if request.get("all") else signature["outputs"][:1]
-    whole = bool(request.get("whole"))
-    if whole and model.batch != 1:
-        raise Fault(f"{request['model']} takes {model.batch} samples at once, so no tensor is of one sample")
-    writers = [_Writer(folder / f"outputs-{i}.npy", samples.count, spec, whole) for i, spec in enumerate(wanted)]
+    writers = [_Writer(folder / f"outputs-{i}.npy", samples.count, spec) for i, spec in enumerate(wanted)]
     started, chunk = time.perf_counter(), samples.chunk(model.batch)
     for start in range(0, samples.count, chunk):
         inputs = samples.prepare(start, min(start + chunk, samples.count))
@@ -56,14 +51,14 @@ def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
 class _Writer:
     """An output file that grows sample by sample; its shape is known with the first run."""
 
-    def __init__(self, path: Path, count: int, spec: dict[str, Any], whole: bool = False) -> None:
-        self._path, self._count, self._spec, self._whole = path, count, spec, whole
+    def __init__(self, path: Path, count: int, spec: dict[str, Any]) -> None:
+        self._path, self._count, self._spec = path, count, spec
         self._done = 0
         self._file: Array | None = None
 
     def add(self, values: Array, count: int) -> None:
         """Append the first `count` samples of a run's output."""
-        plain = decode(values, self._spec)[None] if self._whole else decode(values, self._spec)
+        plain = decode(values, self._spec)
         if not plain.ndim or len(plain) < count:
             raise Fault(f"the output {self._spec['name']} has shape {plain.shape} for {count} samples")
         if self._file is None:
