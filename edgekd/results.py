@@ -317,8 +317,9 @@ class GoldenSet(Value):
 class Layer(Value):
     """One layer as a file computes it beside torch: a node of the program whose value a tensor of the file holds.
 
-    `module` is its path in the user's own network (empty: the network's own forward) and `kind` that module's class;
-    `operator` is what torch does there, `tensor` its name in the file, `shape` that of one sample. `snr` is the
+    `name` says in the names of the user's own network what is in it: "conv1 + norm1", where the file has one tensor for
+    both. `module` is the path of the module that the node stands in (empty: the network's own forward), `kind` its
+    class; `operator` is what torch does there, `tensor` its name in the file, `shape` that of one sample. `snr` is the
     signal-to-quantization-noise ratio in dB (infinite where both are equal), `lost` how much of it is lost against the
     worst of the layers that it follows; `difference` the largest absolute one, `scale` torch's largest absolute value.
 
@@ -328,6 +329,7 @@ class Layer(Value):
     """
 
     node: str
+    name: str
     module: str
     kind: str
     operator: str
@@ -347,6 +349,7 @@ class Hidden(Value):
     """A layer of the program that no tensor of the file shows, and why."""
 
     node: str
+    name: str
     module: str
     kind: str
     operator: str

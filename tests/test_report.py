@@ -120,7 +120,7 @@ def test_markdown_tables_are_well_formed(folder: Path) -> None:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures, which take a process each."""
-    monkeypatch.setattr(pages, "_pictures", lambda report: ({}, ""))
+    monkeypatch.setattr(pages, "draw", lambda *_: ({}, ""))
 
 
 @pytest.mark.usefixtures("plain")

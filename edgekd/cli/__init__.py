@@ -27,6 +27,7 @@ COMMANDS = {
     "init": "Try your own teacher on your own data, and write a commented recipe with what was found.",
     "report": "Print the table of a run again.",
     "compare": "Compare two runs: accuracy, latency, size, and whether one can replace the other.",
+    "diff": "Find the first layer at which a file computes something else than torch, and the likely cause.",
     "verify": "Replay a bundle's golden vectors and check every digest.",
     "bench": "Time a model file or a bundle on this computer.",
     "list": "List plug-ins and cards: targets, devices, recipes, teachers, student families, ...",

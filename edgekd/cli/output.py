@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from edgekd.spec import Value
+
 STATUS = {"fits": 0, "missed": 3, "inconclusive": 4}
 
 
@@ -21,6 +23,11 @@ def say(text: str) -> None:
 def show_json(value: Any) -> None:
     """Print a value as JSON."""
     print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def show_value(value: Value) -> None:
+    """Print one of edgekd's values as JSON; numbers that JSON does not have become words."""
+    print(value.model_dump_json(indent=1))
 
 
 def lines(rows: Sequence[Sequence[str]]) -> str:

@@ -19,7 +19,7 @@ def channels_last(pairs: Iterable[tuple[Array, Array]]) -> dict[int, bool]:
     shapes: dict[int, list[bool]] = {}
     values: dict[int, list[bool]] = {}
     for ours, theirs in pairs:
-        rank, one, other = ours.ndim - 1, ours.shape == theirs.shape, ours.shape == _first(theirs).shape
+        rank, one, other = ours.ndim, ours.shape == theirs.shape, ours.shape == _first(theirs).shape
         if one != other:
             shapes.setdefault(rank, []).append(other)
         elif one and rank > 2:
@@ -28,23 +28,23 @@ def channels_last(pairs: Iterable[tuple[Array, Array]]) -> dict[int, bool]:
 
 
 def aligned(values: Array, shape: Shape, last: Mapping[int, bool]) -> Array | None:
-    """A file's values (samples, ...) as torch has them, `shape` for each sample; None where the shapes do not fit.
+    """A file's values, sample first, in torch's `shape` for all samples; None where the shapes do not fit.
 
     A shape that allows one layout only decides for itself; axes of one do not count.
     """
-    ways = [_first(values), values] if last.get(values.ndim - 1) else [values, _first(values)]
+    ways = [_first(values), values] if last.get(values.ndim) else [values, _first(values)]
     for turned in ways:
-        if turned.shape[1:] == shape:
+        if turned.shape == shape:
             return turned
     for turned in ways:
-        if _without_ones(turned.shape[1:]) == _without_ones(shape):
-            return turned.reshape(len(values), *shape)
+        if _without_ones(turned.shape) == _without_ones(shape):
+            return turned.reshape(shape)
     return None
 
 
 def _first(values: Array) -> Array:
-    """Channels last to channels first: (samples, batch, ..., channels) -> (samples, batch, channels, ...)."""
-    return values if values.ndim < 4 else np.moveaxis(values, -1, 2)
+    """Channels last to channels first: (samples, ..., channels) -> (samples, channels, ...)."""
+    return values if values.ndim < 3 else np.moveaxis(values, -1, 1)
 
 
 def _distance(ours: Array, theirs: Array) -> float:

@@ -147,8 +147,7 @@ def _unequal(evidence: Evidence) -> str:
         return ""
     for layer in (evidence.layer, *evidence.parents):
         if layer.channels is not None and layer.channels >= UNEQUAL:
-            whose = layer.module or layer.node
-            return f"a channel of {whose} has weights {layer.channels:.0f} times wider than most, and all share a range"
+            return f"a channel of {layer.name} has weights {layer.channels:.0f} times wider than most, in one range"
     return ""
 
 

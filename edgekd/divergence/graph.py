@@ -1,5 +1,6 @@
 """How the layers that can be seen follow each other, and what lies between them."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 from edgekd.divergence.walk import Node
 
 Array = NDArray[np.floating]
+
+MOST_NAMES = 4
 
 
 def before(nodes: Mapping[str, Node], seen: Collection[str]) -> dict[str, frozenset[str]]:
@@ -28,6 +31,21 @@ def region(nodes: Mapping[str, Node], seen: Collection[str], name: str) -> tuple
                 inside.add(parent)
                 left.append(parent)
     return tuple(node for node in nodes.values() if node.name in inside)
+
+
+def labels(nodes: Mapping[str, Node]) -> dict[str, str]:
+    """What each node is called: its module where that computes nothing else, else module and node."""
+    busy = Counter(node.module for node in nodes.values() if node.counts)
+    return {
+        name: node.module if node.module and busy[node.module] == 1 and node.counts else f"{node.module} {name}".strip()
+        for name, node in nodes.items()
+    }
+
+
+def name(inside: Collection[Node], called: Mapping[str, str]) -> str:
+    """What all that a tensor holds is called: "conv1 + norm1"; the middle of many is left out."""
+    found = list(dict.fromkeys(called[node.name] for node in inside if node.counts))
+    return " + ".join(found if len(found) <= MOST_NAMES else [found[0], "...", found[-1]])
 
 
 def after(nodes: Mapping[str, Node], seen: Collection[str], name: str) -> str | None:

@@ -64,7 +64,7 @@ class Measures:
 
 
 def measure(torch_said: Array, file_said: Array, precision: Precision, spec: TensorSpec) -> Measures:
-    """Compare a layer's values (samples, ...) of equal shape; `spec` describes the file's tensor."""
+    """Compare a layer's values, sample first, of equal shape; `spec` describes the file's tensor."""
     ours, theirs = torch_said.astype(np.float64), file_said.astype(np.float64)
     both = np.isfinite(ours) & np.isfinite(theirs)
     lost = np.isfinite(ours) & ~np.isfinite(theirs)

@@ -1,6 +1,6 @@
-"""A program node by node: where in the user's network each stands, what it is made of, and its value for samples."""
+"""A program node by node: where in the user's network each stands, and what it is made of."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ from torch.export.graph_signature import InputKind
 
 Array = NDArray[Any]
 
-# what export puts around the user's network
-WRAPPER = "network"
+# what edgekd puts around the user's network, as `network` of its own
+WRAPPERS = {"edgekd.nets.programs._Positional", "edgekd.nets.inference.Logits"}
 # operators whose second argument is a weight, and the axis of its output channels
 WEIGHTED = {"conv1d": 0, "conv2d": 0, "conv3d": 0, "convolution": 0, "linear": 0}
 WEIGHTED |= {"conv_transpose1d": 1, "conv_transpose2d": 1, "conv_transpose3d": 1}
@@ -27,8 +27,8 @@ class Node:
     """One operation of a program.
 
     `module` is the path of the user's module that it belongs to, `kind` the module's class; `parents` are the nodes
-    whose values it takes. `computes` is False where it only rearranges or passes on what it takes; `boolean` says that
-    its value is one of yes and no; `varies` that it depends on the network's inputs.
+    whose values it takes. `counts` is False where it only rearranges or passes on what it takes, unless the network
+    gives just that; `boolean` says that its value is one of yes and no; `varies` that it depends on the inputs.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Node:
     kind: str
     operator: str
     parents: tuple[str, ...]
-    computes: bool
+    counts: bool
     boolean: bool
     varies: bool
 
@@ -44,17 +44,17 @@ class Node:
 def nodes(program: ExportedProgram) -> dict[str, Node]:
     """Every operation that gives a tensor, by name, in the order of the program."""
     given = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT}
-    varying, found = set(given), dict[str, Node]()
+    outputs, varying, found = set(program.graph_signature.user_outputs), set(given), dict[str, Node]()
     for node in program.graph.nodes:
         parents = tuple(one.name for one in node.all_input_nodes)
         if varying.intersection(parents):
             varying.add(node.name)
         if node.op == "call_function" and _gives_tensors(node.meta.get("val")):
-            found[node.name] = _node(node, parents, node.name in varying)
+            found[node.name] = _node(node, parents, node.name in varying, node.name in outputs)
     return found
 
 
-def _node(node: fx.Node, parents: tuple[str, ...], varies: bool) -> Node:
+def _node(node: fx.Node, parents: tuple[str, ...], varies: bool, output: bool) -> Node:
     path, kind = _place(node)
     operator, value = _operator(node), node.meta["val"]
     return Node(
@@ -63,7 +63,7 @@ def _node(node: fx.Node, parents: tuple[str, ...], varies: bool) -> Node:
         kind=kind,
         operator=operator,
         parents=parents,
-        computes=operator not in PASSED_ON and not getattr(node.target, "is_view", False),
+        counts=output or (operator not in PASSED_ON and not getattr(node.target, "is_view", False)),
         boolean=isinstance(value, Tensor) and value.dtype == torch.bool,
         varies=varies,
     )
@@ -75,12 +75,15 @@ def _gives_tensors(value: object) -> bool:
 
 def _place(node: fx.Node) -> tuple[str, str]:
     """Path and class of the innermost module that a node was called in, in the names of the user's own network."""
-    stack = [place for place in (node.meta.get("nn_module_stack") or {}).values() if place[0].startswith(WRAPPER)]
-    if not stack:
-        return "", ""
-    path, kind = stack[-1]
-    name = kind if isinstance(kind, str) else kind.__qualname__
-    return path.removeprefix(WRAPPER).removeprefix("."), name.rpartition(".")[2]
+    parts: list[str] = []
+    outer, kind, wrapped = "", "", True
+    for path, made in (node.meta.get("nn_module_stack") or {}).values():
+        if not wrapped:
+            parts.append(path.removeprefix(outer).removeprefix("."))
+        kind = made if isinstance(made, str) else f"{made.__module__}.{made.__qualname__}"
+        outer, wrapped = path, kind in WRAPPERS
+    own = not wrapped and "." in kind  # torch names no class of an operation that no module asked for
+    return (".".join(filter(None, parts)), kind.rpartition(".")[2]) if own else ("", "")
 
 
 def _operator(node: fx.Node) -> str:
@@ -88,43 +91,6 @@ def _operator(node: fx.Node) -> str:
     schema = getattr(node.target, "_schema", None)
     name = schema.name.rpartition("::")[2] if schema else getattr(node.target, "__name__", str(node.target))
     return str(name).rstrip("_") or str(name)
-
-
-class _Recorder(fx.Interpreter):
-    """Runs a program and keeps the values of some nodes as they are at once, before anything works on them in place."""
-
-    def __init__(self, program: ExportedProgram, wanted: Iterable[str]) -> None:
-        super().__init__(program.graph_module)
-        self._wanted = set(wanted)
-        self.seen: dict[str, Array] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        if n.name in self._wanted and isinstance(value, Tensor):
-            self.seen[n.name] = value.detach().to(torch.float32).numpy().copy()
-        return value
-
-
-def values(program: ExportedProgram, inputs: Sequence[Array], wanted: Iterable[str]) -> dict[str, Array]:
-    """float32 values of nodes for prepared inputs in order: (samples, ...), each sample run by itself.
-
-    What follows the number of samples is the whole value, its own axis of one sample included.
-    """
-    recorder, found = _Recorder(program, wanted), dict[str, list[Array]]()
-    with torch.no_grad():
-        for row in range(len(inputs[0])):
-            recorder.run(*_arguments(program, [torch.tensor(array[row : row + 1]) for array in inputs]))
-            for name, value in recorder.seen.items():
-                found.setdefault(name, []).append(value)
-            recorder.seen = {}
-    return {name: np.stack(rows) for name, rows in found.items()}
-
-
-def _arguments(program: ExportedProgram, inputs: Sequence[Tensor]) -> list[Any]:
-    """What the program's graph takes: weights and constants, then the inputs, in the order of its placeholders."""
-    held, given = {**program.state_dict, **program.constants}, iter(inputs)
-    specs = program.graph_signature.input_specs
-    return [next(given) if spec.kind is InputKind.USER_INPUT else held[str(spec.target)] for spec in specs]
 
 
 def channel_ranges(program: ExportedProgram) -> dict[str, Array]:

@@ -17,7 +17,7 @@ from edgekd.divergence.causes import Evidence
 from edgekd.divergence.measures import Measures
 from edgekd.divergence.walk import Node
 from edgekd.errors import EdgekdError, NotVerified, Problem, UsageError
-from edgekd.nets import programs
+from edgekd.nets import layers, programs
 from edgekd.plugins import Opened
 from edgekd.results import Diffed, File, Hidden, Layer, TensorSpec
 from edgekd.runtimes import preprocess
@@ -57,11 +57,11 @@ def run(step: Diff, out: Workspace) -> Diffed:
     if artifact.layers is None:
         message = "it was converted by an edgekd that did not record which tensor is which layer"
         raise UsageError(Problem(artifact.file.name, message, "Build the run again"))
-    layers: dict[str, str] = json.loads(out.locate(artifact.layers).read_text(encoding="utf-8"))
+    named: dict[str, str] = json.loads(out.locate(artifact.layers).read_text(encoding="utf-8"))
     folder = out.path("opened")
     folder.mkdir()
     try:
-        opened = _opened(step, out, layers, folder)
+        opened = _opened(step, out, named, folder)
         basis, why, outputs = _outputs(step, out, opened, folder / opened.name)
     finally:
         shutil.rmtree(folder)
@@ -69,7 +69,7 @@ def run(step: Diff, out: Workspace) -> Diffed:
         return _nothing(step, why)
     out.progress(0.6, "torch runs the same samples")
     program = programs.load(out.locate(step.program.file))
-    return _compared(step, out, program, layers, opened, outputs, why)
+    return _compared(step, out, program, named, opened, outputs, why)
 
 
 def _nothing(step: Diff, why: str) -> Diffed:
@@ -79,12 +79,12 @@ def _nothing(step: Diff, why: str) -> Diffed:
     )  # fmt: skip
 
 
-def _opened(step: Diff, out: Workspace, layers: Mapping[str, str], folder: Path) -> Opened:
+def _opened(step: Diff, out: Workspace, named: Mapping[str, str], folder: Path) -> Opened:
     """A copy of the file that shows its layers."""
     artifact = step.artifact
     file = Path(step.file.path) if step.file else out.locate(artifact.file)
     try:
-        opened: Opened = plugins.find("formats", artifact.format).opened(file, artifact.signature, layers, folder)
+        opened: Opened = plugins.find("formats", artifact.format).opened(file, artifact.signature, named, folder)
     except EdgekdError:
         raise
     except Exception as error:  # whatever a format's library raises for a file that somebody may have changed
@@ -93,7 +93,7 @@ def _opened(step: Diff, out: Workspace, layers: Mapping[str, str], folder: Path)
 
 
 def _outputs(step: Diff, out: Workspace, opened: Opened, model: Path) -> tuple[str, str, Arrays]:
-    """Basis, reason, and every output of the opened file by name: (samples, ...), each sample run by itself."""
+    """Basis, reason, and every output of the opened file by name, sample first."""
     inputs = _prepared(step, out)
     out.progress(0.2, f"{step.artifact.format} runs {len(next(iter(inputs.values())))} samples")
     if step.runtime:
@@ -102,14 +102,11 @@ def _outputs(step: Diff, out: Workspace, opened: Opened, model: Path) -> tuple[s
         return "not measured", f"{step.artifact.format} has no runtime here and no reference evaluator", {}
     try:
         evaluate = plugins.find("formats", step.artifact.format).evaluator(model, opened.signature)
-        rows = [
-            evaluate({name: values[row : row + 1] for name, values in inputs.items()})
-            for row in range(len(next(iter(inputs.values()))))
-        ]
+        found = evaluate(inputs)
     except NotVerified as error:
         return "not measured", str(error), {}
-    found = {name: np.stack([np.asarray(row[name], np.float32) for row in rows]) for name in rows[0]}
-    return "reference", REFERENCE.format(step.artifact.format), found
+    whole = {name: np.asarray(values, np.float32) for name, values in found.items()}
+    return "reference", REFERENCE.format(step.artifact.format), whole
 
 
 def _by_runtime(step: Diff, out: Workspace, opened: Opened, model: Path, inputs: Arrays) -> tuple[str, str, Arrays]:
@@ -125,7 +122,7 @@ def _by_runtime(step: Diff, out: Workspace, opened: Opened, model: Path, inputs:
         named = {name: f"input-{i}.npy" for i, name in enumerate(inputs)}
         for name, file in named.items():
             job.save(file, inputs[name])
-        asked = {"inputs": named, "prepared": True, "all": True, "whole": True}
+        asked = {"inputs": named, "prepared": True, "all": True}
         answer = job.ask(reached, "predict", TIMEOUT, asked)
         files = answer["outputs"].items()
         return "measured", "", {name: np.load(job.folder / file, allow_pickle=False) for name, file in files}
@@ -147,7 +144,7 @@ def _compared(
     step: Diff,
     out: Workspace,
     program: ExportedProgram,
-    layers: Mapping[str, str],
+    named: Mapping[str, str],
     opened: Opened,
     outputs: Arrays,
     why: str,
@@ -156,7 +153,7 @@ def _compared(
     nodes = walk.nodes(program)
     with np.load(out.locate(step.program.golden), allow_pickle=False) as golden:
         inputs = [golden[f"input:{spec.name}"] for spec in step.program.signature.inputs]
-    said = walk.values(program, inputs, set(opened.layers.values()) & set(nodes))
+    said = layers.values(program, inputs)
     out.progress(0.8, "the layers are compared")
     seen, misfits = _matched(nodes, opened, outputs, said)
     for one in seen.values():
@@ -169,7 +166,7 @@ def _compared(
         layers=found,
         first=start.node if start else None,
         worst=tuple(layer.node for layer in verdict.worst(found)),
-        hidden=_hidden(nodes, seen, misfits, set(layers.values()) - set(opened.layers.values())),
+        hidden=_hidden(nodes, seen, misfits, set(named.values()) - set(opened.layers.values())),
         cause=cause,
         advice=advice,
         basis="measured" if step.runtime else "reference",
@@ -186,12 +183,13 @@ def _matched(
 ) -> tuple[dict[str, _Seen], dict[str, str]]:
     """What both sides have, by node in the order of the program, and why a tensor of the file could not be compared."""
     specs = {spec.name: spec for spec in opened.signature.outputs}
-    pairs = {name: (said[node], outputs[name]) for name, node in opened.layers.items() if node in said}
+    shown = {name: node for name, node in opened.layers.items() if node in said and nodes[node].counts}
+    pairs = {name: (said[node], outputs[name]) for name, node in shown.items()}
     last = align.channels_last(pairs.values())
     found, misfits = dict[str, _Seen](), dict[str, str]()
     for name, (ours, theirs) in pairs.items():
-        node = opened.layers[name]
-        turned = align.aligned(theirs, ours.shape[1:], last)
+        node = shown[name]
+        turned = align.aligned(theirs, ours.shape, last)
         if turned is None:
             misfits[node] = f"its tensor has the shape {_shape(theirs)} in the file and {_shape(ours)} in torch"
         else:
@@ -208,9 +206,11 @@ def _layers(
 ) -> tuple[Layer, ...]:
     """Every seen layer with its figures."""
     ranges, factors = walk.channel_ranges(program), walk.channel_factors(program)
+    called, inside = graph.labels(nodes), {name: graph.region(nodes, seen, name) for name in seen}
     found = [
         Layer(
             node=name,
+            name=graph.name(inside[name], called),
             module=one.node.module,
             kind=one.node.kind,
             operator=one.node.operator,
@@ -222,7 +222,7 @@ def _layers(
             scale=one.measures.scale,
             clipped=one.measures.clipped,
             outliers=one.measures.outliers,
-            channels=graph.unequal_channels(graph.region(nodes, seen, name), ranges, factors),
+            channels=graph.unequal_channels(inside[name], ranges, factors),
             not_finite=one.measures.not_finite,
         )
         for name, one in seen.items()
@@ -263,6 +263,8 @@ def _hidden(
 ) -> tuple[Hidden, ...]:
     """Every layer of the user's network that computes something and that nothing shows, and why."""
 
+    called = graph.labels(nodes)
+
     def why(node: Node) -> str:
         if node.name in misfits:
             return misfits[node.name]
@@ -273,12 +275,19 @@ def _hidden(
         follower = graph.after(nodes, seen, node.name)
         if follower is None:
             return "no tensor of the file holds it"
-        return f"it has no tensor of its own: fused into {nodes[follower].operator} ({follower}), which follows"
+        return f"it has no tensor of its own: fused into {called[follower]}, which follows"
 
     return tuple(
-        Hidden(node=node.name, module=node.module, kind=node.kind, operator=node.operator, why=why(node))
+        Hidden(
+            node=node.name,
+            name=called[node.name],
+            module=node.module,
+            kind=node.kind,
+            operator=node.operator,
+            why=why(node),
+        )
         for node in nodes.values()
-        if node.kind and node.computes and node.name not in seen
+        if node.kind and node.counts and node.name not in seen
     )
 
 
@@ -288,7 +297,9 @@ def _kept(out: Workspace, seen: Iterable[_Seen]) -> File:
     for one in seen:
         ours, theirs = one.torch_said.reshape(-1), one.file_said.reshape(-1)
         spread = np.linspace(0, len(ours) - 1, min(KEPT, len(ours))).astype(np.int64)
-        ends = [ours.argmin(), ours.argmax(), np.nan_to_num(np.abs(ours - theirs)).argmax()]
+        with np.errstate(invalid="ignore"):  # the same infinity on both sides
+            gaps = np.nan_to_num(np.abs(ours - theirs))
+        ends = [ours.argmin(), ours.argmax(), gaps.argmax()]
         rows = np.unique(np.concatenate([spread, np.array(ends, np.int64)]))
         arrays |= {f"torch:{one.node.name}": ours[rows], f"file:{one.node.name}": theirs[rows]}
     np.savez(out.path(VALUES), allow_pickle=False, **arrays)
