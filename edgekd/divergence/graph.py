@@ -34,10 +34,12 @@ def region(nodes: Mapping[str, Node], seen: Collection[str], name: str) -> tuple
 
 
 def labels(nodes: Mapping[str, Node]) -> dict[str, str]:
-    """What each node is called: its module where that computes nothing else, else module and node."""
+    """What each node is called: its module, where that has none inside and computes just this, else both."""
     busy = Counter(node.module for node in nodes.values() if node.counts)
+    outer = {node.module[:at] for node in nodes.values() for at, letter in enumerate(node.module) if letter == "."}
+    alone = {module for module, count in busy.items() if module and count == 1 and module not in outer}
     return {
-        name: node.module if node.module and busy[node.module] == 1 and node.counts else f"{node.module} {name}".strip()
+        name: node.module if node.counts and node.module in alone else f"{node.module} {name}".strip()
         for name, node in nodes.items()
     }
 
