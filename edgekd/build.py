@@ -11,7 +11,8 @@ from edgekd import lock as locks
 from edgekd.bundle.bundle import write as write_bundle
 from edgekd.errors import EdgekdError, UsageError
 from edgekd.lock import Lock, lock
-from edgekd.policies.known import Known, images
+from edgekd.policies.known import Known, Outlook, images
+from edgekd.policies.preflight import preflight
 from edgekd.policies.ship import LOSS
 from edgekd.policies.stepdown import Outcome, choose
 from edgekd.report.headline import headline
@@ -34,14 +35,15 @@ def build(plan: Plan, store: Store, out: Path) -> Report:
     """
     started = time.monotonic()
     warnings = check(plan, store)
-    known = learn(plan, store)
+    outlook, remarks = look(plan, store)
+    known = learn(outlook, store)
     outcome = store.follow(choose(known))
     golden = {row.target: _golden(known, store, row) for row in outcome.rows if row.ships}
     made = lock(plan, store.records, known.facts)
     before = _same_as_before(out, made)
     if before is not None:
         return before
-    report = _report(known, outcome, warnings, made, time.monotonic() - started)
+    report = _report(known, outcome, (*warnings, *remarks), made, time.monotonic() - started)
     try:
         _write(report, made, golden, store, out)
     except OSError as error:
@@ -59,35 +61,45 @@ def check(plan: Plan, store: Store) -> tuple[str, ...]:
     return checked.warnings
 
 
-def learn(plan: Plan, store: Store) -> Known:
-    """Split the data, probe the devices, list the students, and have the teacher label the training images once."""
+def look(plan: Plan, store: Store) -> tuple[Outlook, tuple[str, ...]]:
+    """Split the data, probe the devices, list the students, and rehearse every file that is wanted, untrained.
+
+    Returns what is known then, and what to know of the rehearsal. Raises UsageError for a file that cannot be.
+    """
     (splits,) = store.do(Split(data=plan.data, images=images(plan), skip_bad=plan.skip_bad, seed=plan.seed))
     devices = {target.device.name: target.device for target in plan.targets}
     facts = dict(zip(devices, store.do(*(Probe(device=device) for device in devices.values())), strict=True))
     (counted,) = store.do(Count(student=plan.student, teacher=plan.teacher, splits=splits))
+    formats = {target.format: plugins.declared("formats", target.format) for target in plan.targets}
+    outlook = Outlook(
+        plan=plan,
+        splits=splits,
+        options=counted.options,
+        teacher=counted.teacher,
+        no_teacher=counted.no_teacher,
+        facts=facts,
+        cores=store.cores,
+        references=tuple(name for name, format in formats.items() if format.reference),
+        offers={name: format.precisions for name, format in formats.items()},
+    )
+    cleared = store.follow(preflight(outlook))
+    return outlook.model_copy(update={"refused": cleared.refused}), cleared.notes
+
+
+def learn(outlook: Outlook, store: Store) -> Known:
+    """Have the teacher label the training images once."""
+    plan = outlook.plan
     (soft_targets,) = store.do(
         Label(
             teacher=plan.teacher,
-            splits=splits,
+            splits=outlook.splits,
             views=plan.effort.views,
             augment=plan.augment,
             mirror=plan.mirror,
             seed=plan.seed,
         )
     )
-    return Known(
-        plan=plan,
-        splits=splits,
-        soft_targets=soft_targets,
-        options=counted.options,
-        teacher=counted.teacher,
-        no_teacher=counted.no_teacher,
-        facts=facts,
-        cores=store.cores,
-        references=tuple(
-            dict.fromkeys(t.format for t in plan.targets if plugins.declared("formats", t.format).reference)
-        ),
-    )
+    return Known(**{name: getattr(outlook, name) for name in Outlook.model_fields}, soft_targets=soft_targets)
 
 
 def _golden(known: Known, store: Store, row: Row) -> GoldenSet | None:
@@ -213,6 +225,7 @@ def _notes(known: Known, outcome: Outcome) -> tuple[str, ...]:
             f"of 100 images the teacher takes {100 * soft.mirror_loss:.0f} more for another class when mirrored than "
             "when shifted: left and right seem to matter in these data; write mirror = false under [train]"
         )
+    found += known.refusals()
     took = units.show_seconds(soft.seconds_per_view)
     found.append(f"the teacher labelled each view of the training part once, in {took}")
     return tuple(found)

@@ -333,6 +333,17 @@ class Parity(Value):
     why: str = ""
 
 
+class Rehearsed(Value):
+    """What became of a file that was run on the program's golden samples; `fault` is empty where all is well.
+
+    `relative_error` is ||y - torch's|| / ||torch's||, None where there were no outputs.
+    """
+
+    basis: Basis
+    relative_error: float | None = None
+    fault: str = ""
+
+
 class Score(Value):
     """Quality of predictions on one part: the metric, and against the teacher's predictions where they are known."""
 

@@ -19,6 +19,7 @@ from edgekd.results import (
     Measured,
     Predictions,
     Program,
+    Rehearsed,
     Score,
     SoftTargets,
     Splits,
@@ -249,6 +250,7 @@ class Convert(Step[Artifact]):
     stage: ClassVar[str] = "convert"
     answer: ClassVar[type[Value]] = Artifact
     usual: ClassVar[float] = 8.0
+    seconds: ClassVar[float] = 1800.0
     program: Program
     format: str
     precision: Precision
@@ -335,6 +337,29 @@ class Reference(Step[Predictions]):
         return ("edgekd.stages.reference", f"edgekd.formats.{self.artifact.format}")
 
 
+class Rehearse(Step[Rehearsed]):
+    """Does a file load in its runtime, and give for the program's golden samples what torch gives?
+
+    Without a `runtime` the file is evaluated by its format's definitions.
+    """
+
+    stage: ClassVar[str] = "rehearse"
+    answer: ClassVar[type[Value]] = Rehearsed
+    usual: ClassVar[float] = 2.0
+    seconds: ClassVar[float] = 900.0
+    artifact: Artifact
+    device: Device
+    fingerprint: str
+    runtime: str
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        kind = "runtimes" if self.runtime else "formats"
+        return (("devices", self.device.reach.name), (kind, self.artifact.format))
+
+    def warm(self) -> tuple[str, ...]:
+        return () if self.runtime else ("edgekd.stages.rehearse", f"edgekd.formats.{self.artifact.format}")
+
+
 class Golden(Step[GoldenSet]):
     """Record what a bundle replays: golden tensors and golden encoded images with the artifact's own outputs."""
 
@@ -387,6 +412,10 @@ class Compare(Step[Compared]):
 
     def warm(self) -> tuple[str, ...]:
         return ("edgekd.stages.compare",)
+
+
+class Each(tuple[Step[Any], ...]):
+    """Steps of which some may fail: where one does, its error is sent to the policy in place of its answer."""
 
 
 T = TypeVar("T")

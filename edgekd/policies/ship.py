@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from edgekd.errors import EdgekdError, StoreError, WorkerKilled
+from edgekd.errors import EdgekdError
 from edgekd.policies import limits, outputs
-from edgekd.policies.known import Known, precisions
+from edgekd.policies.files import Wanted, convert, reason
+from edgekd.policies.known import PRICED, Known
 from edgekd.results import Artifact, Measured, Measurement, Predictions, Program, Role, Row, Score
-from edgekd.spec import Part, Precision, Target, Value
-from edgekd.steps import Convert, Evaluate, Measure, Policy
+from edgekd.spec import FLOATS, Part, Precision, Target, Value
+from edgekd.steps import Evaluate, Measure, Policy
 
 ATTEMPTS = 2
 TIE = 0.03  # latencies closer than this are equal: then the smaller file wins
-LOSS = 0.01  # where no accuracy budget says otherwise, an int8 file that loses more than this does not ship by itself
+LOSS = 0.005  # where no accuracy budget says otherwise, a quantized file that loses more does not ship by itself
 
 
 class Networks(Value):
@@ -34,60 +35,50 @@ class Item(Value):
     test: Score | None = None
     measurement: Measurement = Measurement(basis="not measured", why="")
     notes: tuple[str, ...] = ()
+    faithful: bool = True
 
 
 def ship(known: Known, target: Target, networks: Networks, winner: Role) -> Policy[tuple[Row, ...]]:
     """Judge teacher, control and student on one target; the best precision of the `winner` ships."""
-    items = yield from _convert(known, target, networks)
-    notes: tuple[str, ...] = ()
-    if networks.teacher is not None:
-        taught, notes = yield from _convert_teacher(known, target, networks.teacher)
-        items += taught
+    items, notes = yield from _convert(known, target, networks, winner)
+    if known.checkable(target):
+        items = yield from _score(known, target, items)
     if known.runtime(target):
-        items = yield from _score(known, target, items)
         items = yield from _measure(known, target, items)
-    elif target.format in known.references:
-        items = yield from _score(known, target, items)
     rows = [_row(known, target, items, item) for item in items]
     if not any(row.role == "teacher" for row in rows):
         rows.insert(0, (yield from _teacher_without_file(known, target, (*notes, networks.no_teacher))))
-    chosen = _choose(rows, items, winner, target)
+    chosen = _choose(known, target, rows, items, winner)
     order = {"teacher": 0, "teacher-int8": 1, "control": 2, "student": 3}
     rows = [row.model_copy(update={"ships": row is chosen}) for row in rows]
     return tuple(sorted(rows, key=lambda row: order[row.role]))
 
 
-def _convert(known: Known, target: Target, networks: Networks) -> Policy[list[Item]]:
-    """Student and control in every allowed precision, and in float32 where a loss by quantization is to be judged."""
-    judged: tuple[Precision, ...] = ("float32",) if target.budget.max_quantization_loss is not None else ()
-    wanted = tuple(dict.fromkeys((*precisions(target), *judged)))
-    kinds: tuple[tuple[Role, Program], ...] = (("control", networks.control), ("student", networks.student))
-    pairs = [(role, program, precision) for role, program in kinds for precision in wanted]
-    artifacts: Sequence[Artifact] = yield [
-        Convert(program=program, format=target.format, precision=precision, splits=known.splits)
-        for _, program, precision in pairs
-    ]
-    return [
-        Item(role=role, precision=precision, program=program, artifact=artifact)
-        for (role, program, precision), artifact in zip(pairs, artifacts, strict=True)
-    ]
+def _convert(
+    known: Known, target: Target, networks: Networks, winner: Role
+) -> Policy[tuple[list[Item], tuple[str, ...]]]:
+    """The winner in every precision that may ship, the others in what tells most; float32 of each, to judge the rest.
 
-
-def _convert_teacher(known: Known, target: Target, program: Program) -> Policy[tuple[list[Item], tuple[str, ...]]]:
-    """The teacher in float32 and int8, each on its own: a file that cannot be made is a note, not the end."""
-    wanted: tuple[tuple[Role, Precision], ...] = (("teacher", "float32"), ("teacher-int8", "int8"))
+    A file that is not asked for by name and cannot be made is no end: of the teacher's, the second value says why.
+    """
+    programs: dict[Role, Program] = {"control": networks.control, "student": networks.student}
+    wanted = {
+        role: Wanted(program=program, precisions=known.tried(target) if role == winner else known.priced(target))
+        for role, program in programs.items()
+    }
+    if networks.teacher is not None:
+        wanted["teacher"] = Wanted(program=networks.teacher, precisions=PRICED)
+    made = yield from convert(target, known.splits, list(wanted.values()))
     items, notes = [], []
-    for role, precision in wanted:
-        try:
-            (artifact,) = yield [
-                Convert(program=program, format=target.format, precision=precision, splits=known.splits)
-            ]
-        except (WorkerKilled, StoreError):
-            raise  # which says nothing about the teacher
-        except EdgekdError as error:
-            notes.append(f"the teacher has no {precision} file: {_first_line(error)}")
-        else:
-            items.append(Item(role=role, precision=precision, program=program, artifact=artifact))
+    for role, files in zip(wanted, made, strict=True):
+        for precision, file in files.items():
+            if isinstance(file, EdgekdError):
+                if role != "teacher" and precision in ("float32", target.precision):
+                    raise file
+                notes += [f"the teacher has no {precision} file: {reason(file)}"] if role == "teacher" else []
+                continue
+            as_role: Role = "teacher-int8" if role == "teacher" and precision != "float32" else role
+            items.append(Item(role=as_role, precision=precision, program=wanted[role].program, artifact=file))
     return items, tuple(notes)
 
 
@@ -122,19 +113,27 @@ def _score(known: Known, target: Target, items: Sequence[Item]) -> Policy[list[I
         item.model_copy(update={"validation": next(found), "test": next(found)}) if outputs.answered(pair) else item
         for item, pair in zip(told, pairs, strict=True)
     ]
-    for item in scored:
-        _gate(target, item)
-    return scored
+    return _gate(target, scored)
 
 
-def _gate(target: Target, item: Item) -> None:
-    """A file that does not compute what torch computed never leaves edgekd."""
-    parity = item.validation.parity if item.validation else None
-    if item.role in ("student", "control") and parity is not None and not parity.passed:
-        raise EdgekdError(
-            f"{target.name} {item.precision} ({item.role}) does not compute what torch computes: {parity.why}. "
-            "Nothing was shipped; try another precision or target, and report the network if it is a plain one"
-        )
+def _gate(target: Target, items: Sequence[Item]) -> list[Item]:
+    """A file that does not compute what torch computed never leaves edgekd.
+
+    In float32, from which all others are made, and in the precision that was asked for, that is the end; any other is
+    left out of the choice.
+    """
+    kept = []
+    for item in items:
+        parity = item.validation.parity if item.validation else None
+        faithful = parity is None or parity.passed or item.role not in ("student", "control")
+        if not faithful and item.precision in ("float32", target.precision):
+            assert parity is not None
+            raise EdgekdError(
+                f"{target.name} {item.precision} ({item.role}) does not compute what torch computes: {parity.why}. "
+                "Nothing was shipped; try another precision or target, and report the network if it is a plain one"
+            )
+        kept.append(item.model_copy(update={"faithful": faithful}))
+    return kept
 
 
 def _measure(known: Known, target: Target, items: Sequence[Item]) -> Policy[list[Item]]:
@@ -166,6 +165,7 @@ def _row(known: Known, target: Target, items: Sequence[Item], item: Item) -> Row
     twin = next((i.test for i in items if i.role == item.role and i.precision == "float32"), None)
     latency = measurement.latency.p90_high if measurement.latency else None
     missed = (
+        *(() if item.faithful else ("it does not compute what torch computes",)),
         *limits.exact(budget, item.program.size),
         *limits.physical(budget, item.artifact.size, measurement.memory, latency),
         *limits.accuracy(budget, item.test, twin if item.precision != "float32" else None),
@@ -219,41 +219,62 @@ def _teacher_without_file(known: Known, target: Target, why: Sequence[str]) -> P
     )
 
 
-def _choose(rows: list[Row], items: Sequence[Item], winner: Role, target: Target) -> Row:
-    """The winner's file that ships: keeps its budgets on validation, loses little, is fastest, then smallest."""
-    twin = _twin(items, winner)
+def _choose(known: Known, target: Target, rows: list[Row], items: Sequence[Item], winner: Role) -> Row:
+    """The winner's file that ships: keeps its budgets on validation, loses little, is fastest, then smallest.
 
-    def verdict(row: Row) -> tuple[bool, bool, bool]:
+    A quantized file that is no faster than float ships only where it keeps a budget that float does not.
+    """
+    twin = _twin(items, winner)
+    limit = _float_latency(items, winner)
+
+    def verdict(row: Row) -> tuple[bool, bool, bool, bool]:
         item = _item(items, row)
         off = limits.accuracy(target.budget, item.validation, twin if row.precision != "float32" else None)
-        latency = item.measurement.latency
         over = (
             *limits.exact(target.budget, item.program.size),
-            *limits.physical(
-                target.budget, item.artifact.size, item.measurement.memory, latency.p90_high if latency else None
-            ),
+            *limits.physical(target.budget, item.artifact.size, item.measurement.memory, _p90(item)),
         )
-        return bool(off or over), bool(off), target.precision == "auto" and _loses(target, item, twin) > LOSS
+        lossy = target.precision == "auto" and _loses(target, item, twin) > LOSS
+        return bool(off or over), bool(off), lossy, _pointless(item, limit)
 
-    def quiet(row: Row) -> float:
-        latency = _item(items, row).measurement.latency
-        return latency.quiet if latency else 0.0
-
-    candidates = [row for row in rows if row.role == winner and row.precision in precisions(target)]
+    tried = known.tried(target)
+    for i, row in enumerate(rows):
+        if row.role == winner and _pointless(_item(items, row), limit) and limit is not None:
+            rows[i] = row.model_copy(update={"notes": (*row.notes, f"{row.precision} is no faster than float here")})
+    candidates = [row for row in rows if row.role == winner and row.precision in tried and _item(items, row).faithful]
     best = min(map(verdict, candidates))
     good = [row for row in candidates if verdict(row) == best]
-    fastest = min(map(quiet, good))
-    ties = [row for row in good if quiet(row) <= fastest * (1 + TIE)]
-    if not any(item.measurement.latency for item in items):
-        chosen = next((row for row in ties if row.precision == "float32"), ties[0])
-    else:
-        chosen = min(ties, key=lambda row: _item(items, row).artifact.size)
+    fastest = min(_quiet(_item(items, row)) for row in good)
+    ties = [row for row in good if _quiet(_item(items, row)) <= fastest * (1 + TIE)]
+    chosen = min(ties, key=lambda row: _item(items, row).artifact.size)
     loss = _loses(target, _item(items, chosen), twin)
     if target.precision != "auto" or loss <= LOSS:
         return chosen
-    note = f"int8 loses {100 * loss:.1f} points on the validation part; it ships because float32 misses the budget"
+    note = (
+        f"{chosen.precision} loses {100 * loss:.1f} points on the validation part; it ships because no other precision "
+        "keeps the budget"
+    )
     rows[rows.index(chosen)] = chosen = chosen.model_copy(update={"notes": (*chosen.notes, note)})
     return chosen
+
+
+def _p90(item: Item) -> float | None:
+    return item.measurement.latency.p90_high if item.measurement.latency else None
+
+
+def _quiet(item: Item) -> float:
+    return item.measurement.latency.quiet if item.measurement.latency else 0.0
+
+
+def _float_latency(items: Sequence[Item], role: Role) -> float | None:
+    """The latency of a network's fastest faithful float file; None where nothing was timed."""
+    timed = [i for i in items if i.role == role and i.precision in FLOATS and i.faithful and i.measurement.latency]
+    return min(map(_quiet, timed), default=None)
+
+
+def _pointless(item: Item, limit: float | None) -> bool:
+    """Whether a file is quantized without being known to be faster than float for it."""
+    return item.precision not in FLOATS and (limit is None or _quiet(item) > limit * (1 - TIE))
 
 
 def _item(items: Sequence[Item], row: Row) -> Item:
@@ -266,14 +287,10 @@ def _twin(items: Sequence[Item], role: Role) -> Score | None:
 
 
 def _loses(target: Target, item: Item, twin: Score | None) -> float:
-    """What an int8 file loses on validation against float32; 0 where an accuracy budget says what is allowed."""
+    """What a file loses on validation against float32; 0 where an accuracy budget says what is allowed."""
     budget = target.budget
     if any(limit is not None for limit in (budget.max_drop, budget.min_accuracy, budget.max_quantization_loss)):
         return 0.0
-    if item.precision != "int8" or item.validation is None or twin is None:
+    if item.precision in FLOATS or item.validation is None or twin is None:
         return 0.0
     return twin.accuracy.value - item.validation.accuracy.value
-
-
-def _first_line(error: EdgekdError) -> str:
-    return str(error).partition("\n")[0]
