@@ -24,11 +24,12 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgekd.nets import programs
-from edgekd.plugins import Conversion, Converted
+from edgekd.ort import layers, opening
+from edgekd.plugins import Conversion, Converted, Opened
 from edgekd.results import Signature
 from edgekd.spec import Value
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime")
 EXTRA = "onnx"
 PRECISIONS = ("float32", "float16", "int8")
@@ -68,37 +69,45 @@ def one_by_one(inputs: Mapping[str, NDArray[np.float32]]) -> Iterator[dict[str, 
 
 def convert(conversion: Conversion) -> Converted:
     """Write student.onnx with the signature's own names; the batch dimension stays as the program has it."""
-    model = _float32(conversion.program, conversion.signature)
+    model, names = _float32(conversion.program, conversion.signature)
     if conversion.precision == "float16":
         model = _float16(model)
+        names = layers.kept(model, names)
     elif conversion.precision == "int8":
         model = _int8(model, conversion)
+        names = layers.dequantized(model, names)
     onnx.checker.check_model(model, full_check=True)
     (conversion.folder / NAME).write_bytes(_bare(model).SerializeToString(deterministic=True))
     made_by = f"torch.onnx {version('torch')} (opset {model.opset_import[0].version})"
     if conversion.precision != "float32":
         made_by += f", onnxruntime {version('onnxruntime')}"
-    return Converted(NAME, conversion.signature, made_by, NOTES[conversion.precision])
+    return Converted(NAME, conversion.signature, made_by, NOTES[conversion.precision], names)
 
 
-def _float32(path: Path, signature: Signature) -> onnx.ModelProto:
-    """Export a program to an ONNX model in memory."""
+def opened(file: Path, signature: Signature, layers: Mapping[str, str], folder: Path) -> Opened:
+    """Write a copy whose outputs are also the tensors of `layers`; run it one sample at a time."""
+    return opening.opened(file, signature, layers, folder, NAME)
+
+
+def _float32(path: Path, signature: Signature) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Export a program to an ONNX model in memory; which node's value each of its tensors holds."""
+    program = programs.load(path)
     exported = torch.onnx.export(
-        programs.load(path),
+        program,
         dynamo=True,
         input_names=[spec.name for spec in signature.inputs],
         output_names=[spec.name for spec in signature.outputs],
         external_data=False,
         verbose=False,
     )
-    if exported is None:
+    if exported is None or exported.exported_program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     model = exported.model_proto
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         for dimension in value.type.tensor_type.shape.dim:
             if dimension.dim_param:
                 dimension.dim_param = "batch"
-    return _bare(model)
+    return _bare(model), layers.named(model, program, exported.exported_program, signature)
 
 
 def _float16(model: onnx.ModelProto) -> onnx.ModelProto:

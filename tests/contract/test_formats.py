@@ -1,6 +1,8 @@
 """What every format must do: each precision, on images and on ids with a mask, in its own runtime, as torch says."""
 
 import importlib
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 
 from edgekd import files, plugins
-from edgekd.results import Artifact, Program
+from edgekd.nets import layers, programs
+from edgekd.results import Artifact, Program, Signature
 from edgekd.samples.views import Feed
 from edgekd.spec import Precision
 from edgekd.workspace import Workspace, locate
@@ -29,6 +32,12 @@ RUNS = [name for name in plugins.names("formats") if name != "coreml" or sys.pla
 each_that_runs = pytest.mark.parametrize(
     "format", [name for name in plugins.names("formats") if name in RUNS or plugins.declared("formats", name).reference]
 )
+each_that_opens = pytest.mark.parametrize(
+    "format",
+    [n for n in plugins.names("formats") if "\ndef opened(" in plugins.declared("formats", n).file.read_text()],
+)
+# operators whose values are to be seen in the files of the toy networks, whatever a converter fuses
+SEEN = {"images": {"relu6", "mean", "mul"}, "words": {"embedding", "sum", "relu", "linear"}}
 each_conversion = pytest.mark.parametrize("net, precision", [name.split("-", 1) for name in toy.CONVERSIONS])
 
 
@@ -101,6 +110,58 @@ def test_it_holds_no_path_of_this_machine(format: str, net: str, precision: str,
     content = b"".join(p.read_bytes() for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file())
     for secret in (str(Path.cwd()), str(folder), sys.prefix, "site-packages"):
         assert secret.encode() not in content
+
+
+@each_that_opens
+@each_conversion
+def test_an_opened_copy_gives_what_torch_has_at_the_same_nodes(
+    format: str, net: str, precision: str, converted: Made, tmp_path: Path
+) -> None:
+    folder = converted(format)
+    made, program = toy.artifact(folder, format, net, precision), toy.program(folder, net)
+    file = locate(folder / "entries", made.file)
+    named = json.loads(locate(folder / "entries", made.layers).read_text())
+    opened = plugins.find("formats", format).opened(file, made.signature, named, tmp_path)
+    assert opened.signature.inputs == made.signature.inputs
+    assert opened.signature.outputs[: len(made.signature.outputs)] == made.signature.outputs
+    assert sorted(opened.layers.values()) == sorted(named.values())
+    assert set(opened.layers) <= {spec.name for spec in opened.signature.outputs}
+
+    samples = toy.samples(folder, net, made.signature, count=8)
+    found = every_output(format, tmp_path / opened.name, opened.signature, samples)
+    plain = every_output(format, file, made.signature, samples)
+    torch_has = layers.values(
+        programs.load(locate(folder / "entries", program.file)), [samples[s.name] for s in made.signature.inputs]
+    )
+    for spec in made.signature.outputs:
+        np.testing.assert_allclose(found[spec.name], plain[spec.name], atol=1e-5 if precision == "float32" else 1e-2)
+    # convolution and mean, embedding and linear layers: enough to see where a difference begins
+    assert len(opened.layers) >= len(SEEN[net]) and {named_after(n) for n in opened.layers.values()} >= SEEN[net]
+    for output, node in opened.layers.items():
+        assert found[output].dtype == np.float32 and found[output].shape == torch_has[node].shape, (output, node)
+        gap = np.abs(found[output] - torch_has[node]).max()
+        assert gap <= TOLERANCE[precision] * np.abs(torch_has[node]).max(), (output, node)
+
+
+def named_after(node: str) -> str:
+    """The operator that a node is named after: conv2d_1 -> conv2d."""
+    return re.sub(r"_\d+$", "", node)
+
+
+def every_output(
+    format: str, file: Path, signature: Signature, samples: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """All outputs of a file by name, one sample at a time."""
+    if format not in RUNS:
+        return dict(plugins.find("formats", format).evaluator(file, signature)(samples))
+    runtime = importlib.import_module(f"edgekd.runtimes.{format}")
+    model = runtime.load(file, 1, signature.model_dump(mode="json"), 1)
+    found = []
+    for row in range(len(next(iter(samples.values())))):
+        model.feed([samples[spec.name][row : row + 1] for spec in signature.inputs])
+        model.invoke()
+        found.append(model.outputs())
+    return {spec.name: np.concatenate([one[i] for one in found]) for i, spec in enumerate(signature.outputs)}
 
 
 @each_that_runs
