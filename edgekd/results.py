@@ -411,7 +411,7 @@ class Candidate(Value):
     validation_accuracy: float | None = None
 
 
-Role = Literal["teacher", "teacher-int8", "control", "student"]
+Role = Literal["teacher", "teacher-int8", "control", "student", "model"]
 
 
 class Row(Value):
@@ -457,7 +457,7 @@ class Report(Value):
     terms: Terms | None = None
     trials: tuple[Trial, ...] = ()
     candidates: tuple[Candidate, ...] = ()
-    student: Architecture
+    student: Architecture | None
     chosen: str = ""
     teacher_already_fits: bool = False
     notes: tuple[str, ...] = ()

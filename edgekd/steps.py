@@ -108,7 +108,7 @@ class Check(Step[Checked]):
         return (
             ("datasets", plan.data.source.name),
             *_teacher(plan.teacher),
-            ("students", plan.student.family.name),
+            *(() if plan.student is None else (("students", plan.student.family.name),)),
             ("metrics", plan.data.metric),
             *(("formats", target.format) for target in plan.targets),
             *(("devices", target.device.reach.name) for target in plan.targets),
@@ -169,17 +169,18 @@ class Label(Step[SoftTargets]):
 
 
 class Count(Step[Counted]):
-    """List the students of a family with exact parameters and multiply-accumulates, and the teacher's own."""
+    """List the students of a family (if any) with exact parameters and multiply-accumulates, and the teacher's own."""
 
     stage: ClassVar[str] = "count"
     answer: ClassVar[type[Value]] = Counted
-    student: Student
+    student: Student | None
     teacher: Teacher | None
     splits: Splits
 
     def plugins(self) -> tuple[PlugIn, ...]:
         teacher = () if self.teacher is None else _teacher(self.teacher)
-        return (("students", self.student.family.name), *teacher)
+        student = () if self.student is None else (("students", self.student.family.name),)
+        return (*student, *teacher)
 
 
 class Train(Step[Trained]):

@@ -74,7 +74,7 @@ def tightest(plan: Plan) -> Budget:
 
 def images(plan: Plan) -> tuple[Image, ...]:
     """The distinct ways in which teacher and student want their images stored; mean and deviation come later."""
-    wanted = (plan.teacher.image, plan.student.image)
+    wanted = (plan.teacher.image, plan.student.image if plan.student else None)
     stored = (image.model_copy(update={"mean": (0.0,), "std": (1.0,)}) for image in wanted if image is not None)
     return tuple(dict.fromkeys(stored))
 

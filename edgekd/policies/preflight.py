@@ -29,19 +29,26 @@ def preflight(known: Outlook) -> Policy[Cleared]:
 
     Raises UsageError with everything that cannot be: a precision that was asked for, or float32 where any may ship.
     """
+    if known.plan.student is None:
+        (planned,) = yield [Export(source=known.plan.teacher, splits=known.splits)]
+        return (yield from _clear(known, planned, []))
     within = [option for option in known.options if not limits.too_large(known, option)]
     if not within:
         return Cleared()
-    planned = max(within, key=lambda option: option.size.macs)
-    (student,) = yield [Export(source=planned.architecture, splits=known.splits, seed=known.plan.seed)]
+    largest = max(within, key=lambda option: option.size.macs)
+    (student,) = yield [Export(source=largest.architecture, splits=known.splits, seed=known.plan.seed)]
     teacher: Program | EdgekdError | None = None
     if not known.no_teacher:
         (teacher,) = yield Each([Export(source=known.plan.teacher, splits=known.splits)])
-    taught = [teacher] if isinstance(teacher, Program) else []
+    return (yield from _clear(known, student, [teacher] if isinstance(teacher, Program) else []))
+
+
+def _clear(known: Outlook, planned: Program, taught: Sequence[Program]) -> Policy[Cleared]:
+    """Rehearse what is planned in every precision that may ship, and the teacher, if that is another network."""
     problems: list[Problem] = []
     refused, notes = {}, []
     for target in known.plan.targets:
-        wanted = [Wanted(program=student, precisions=known.tried(target))]
+        wanted = [Wanted(program=planned, precisions=known.tried(target))]
         wanted += [Wanted(program=one, precisions=PRICED) for one in taught]
         found = yield from _rehearse(known, target, wanted)
         notes += [f"the teacher has no {target.name} file in {p}: {why}" for one in found[1:] for p, why in one.items()]
