@@ -1,29 +1,26 @@
 """The order of a build, from plan to report. The only file that knows it."""
 
-import datetime
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from edgekd import files, plugins, units
+from edgekd import files, plugins
 from edgekd import lock as locks
 from edgekd.bundle.bundle import write as write_bundle
 from edgekd.errors import EdgekdError, UsageError
 from edgekd.lock import Lock, lock
-from edgekd.policies.known import Known, images
-from edgekd.policies.ship import LOSS
-from edgekd.policies.stepdown import Outcome, choose
-from edgekd.report.headline import headline
+from edgekd.policies.convey import convey
+from edgekd.policies.known import Known, Outlook, images
+from edgekd.policies.preflight import preflight
+from edgekd.policies.stepdown import choose
 from edgekd.report.report import PAGES, render
 from edgekd.results import GoldenSet, Report, Row
 from edgekd.runtimes import digests
 from edgekd.spec import Plan
 from edgekd.steps import Check, Count, Golden, Label, Probe, Split
 from edgekd.store import Store
-
-# Share of mirrored images beyond which a teacher that answers otherwise is worth a word.
-MIRROR_LOSS = 0.05
+from edgekd.verdict import counts, distilled, exported
 
 
 def build(plan: Plan, store: Store, out: Path) -> Report:
@@ -34,14 +31,42 @@ def build(plan: Plan, store: Store, out: Path) -> Report:
     """
     started = time.monotonic()
     warnings = check(plan, store)
-    known = learn(plan, store)
+    outlook, remarks = look(plan, store)
+    known = learn(outlook, store)
     outcome = store.follow(choose(known))
-    golden = {row.target: _golden(known, store, row) for row in outcome.rows if row.ships}
-    made = lock(plan, store.records, known.facts)
+
+    def conclude(made: Lock) -> Report:
+        return distilled(known, outcome, (*warnings, *remarks), made, time.monotonic() - started)
+
+    return _finish(known, outcome.rows, store, out, conclude)
+
+
+def export(plan: Plan, store: Store, out: Path) -> Report:
+    """Convert the plan's teacher as it is, measure and judge it in every precision; write what `build` writes.
+
+    Raises what `build` raises.
+    """
+    started = time.monotonic()
+    warnings = check(plan, store)
+    outlook, remarks = look(plan, store)
+    rows = store.follow(convey(outlook))
+
+    def conclude(made: Lock) -> Report:
+        return exported(outlook, rows, (*warnings, *remarks), made, time.monotonic() - started)
+
+    return _finish(outlook, rows, store, out, conclude)
+
+
+def _finish(
+    known: Outlook, rows: tuple[Row, ...], store: Store, out: Path, conclude: Callable[[Lock], Report]
+) -> Report:
+    """Record what bundles replay, and write the run, unless all of it is there already."""
+    golden = {row.target: _golden(known, store, row) for row in rows if row.ships}
+    made = lock(known.plan, store.records, known.facts)
     before = _same_as_before(out, made)
     if before is not None:
         return before
-    report = _report(known, outcome, warnings, made, time.monotonic() - started)
+    report = conclude(made)
     try:
         _write(report, made, golden, store, out)
     except OSError as error:
@@ -59,38 +84,48 @@ def check(plan: Plan, store: Store) -> tuple[str, ...]:
     return checked.warnings
 
 
-def learn(plan: Plan, store: Store) -> Known:
-    """Split the data, probe the devices, list the students, and have the teacher label the training images once."""
+def look(plan: Plan, store: Store) -> tuple[Outlook, tuple[str, ...]]:
+    """Split the data, probe the devices, list the students, and rehearse every file that is wanted, untrained.
+
+    Returns what is known then, and what to know of the rehearsal. Raises UsageError for a file that cannot be.
+    """
     (splits,) = store.do(Split(data=plan.data, images=images(plan), skip_bad=plan.skip_bad, seed=plan.seed))
     devices = {target.device.name: target.device for target in plan.targets}
     facts = dict(zip(devices, store.do(*(Probe(device=device) for device in devices.values())), strict=True))
     (counted,) = store.do(Count(student=plan.student, teacher=plan.teacher, splits=splits))
+    formats = {target.format: plugins.declared("formats", target.format) for target in plan.targets}
+    outlook = Outlook(
+        plan=plan,
+        splits=splits,
+        options=counted.options,
+        teacher=counted.teacher,
+        no_teacher=counted.no_teacher,
+        facts=facts,
+        cores=store.cores,
+        references=tuple(name for name, format in formats.items() if format.reference),
+        offers={name: format.precisions for name, format in formats.items()},
+    )
+    cleared = store.follow(preflight(outlook))
+    return outlook.model_copy(update={"refused": cleared.refused}), cleared.notes
+
+
+def learn(outlook: Outlook, store: Store) -> Known:
+    """Have the teacher label the training images once."""
+    plan = outlook.plan
     (soft_targets,) = store.do(
         Label(
             teacher=plan.teacher,
-            splits=splits,
+            splits=outlook.splits,
             views=plan.effort.views,
             augment=plan.augment,
             mirror=plan.mirror,
             seed=plan.seed,
         )
     )
-    return Known(
-        plan=plan,
-        splits=splits,
-        soft_targets=soft_targets,
-        options=counted.options,
-        teacher=counted.teacher,
-        no_teacher=counted.no_teacher,
-        facts=facts,
-        cores=store.cores,
-        references=tuple(
-            dict.fromkeys(t.format for t in plan.targets if plugins.declared("formats", t.format).reference)
-        ),
-    )
+    return Known(**{name: getattr(outlook, name) for name in Outlook.model_fields}, soft_targets=soft_targets)
 
 
-def _golden(known: Known, store: Store, row: Row) -> GoldenSet | None:
+def _golden(known: Outlook, store: Store, row: Row) -> GoldenSet | None:
     """What the bundle of a row replays."""
     if row.artifact is None:
         return None
@@ -120,116 +155,7 @@ def _same_as_before(out: Path, made: Lock) -> Report | None:
         return None
     if any(not one["passed"] for folder in report.bundles.values() for one in digests.check(out / folder)):
         return None
-    return report.model_copy(update=_counts(made))
-
-
-def _counts(made: Lock) -> dict[str, int]:
-    """How many steps were run and how many were known; asking a device what it is counts as neither."""
-    asked = [step for step in made.steps if step.stage != "probe"]
-    return {"steps_run": sum(not step.cached for step in asked), "steps_cached": sum(step.cached for step in asked)}
-
-
-def _report(known: Known, outcome: Outcome, warnings: tuple[str, ...], made: Lock, seconds: float) -> Report:
-    plan, sized, raced = known.plan, outcome.sized, outcome.raced
-    ships = [row for row in outcome.rows if row.ships]
-    teachers = [row for row in outcome.rows if row.role in ("teacher", "teacher-int8") and row.artifact is not None]
-    return Report(
-        edgekd=made.edgekd,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        plan=plan,
-        status=_status(ships),
-        headline=headline(outcome.rows, outcome.gain) if outcome.rows else f"No student fits: {sized.binds}.",
-        binds=_binds(outcome, ships),
-        rows=outcome.rows,
-        gain=outcome.gain,
-        terms=raced.terms if raced else None,
-        trials=raced.trials if raced else (),
-        candidates=sized.candidates,
-        student=sized.chosen.architecture if sized.chosen else known.options[0].architecture,
-        chosen=_recipe(outcome),
-        teacher_already_fits=_teacher_fits(plan, teachers),
-        notes=_notes(known, outcome),
-        caveats=(*known.splits.caveats, *warnings, *_caveats(known, seconds)),
-        seconds=seconds,
-        bundles={row.target: row.target.replace("@", "-at-") for row in ships},
-        **_counts(made),
-    )
-
-
-def _status(ships: list[Row]) -> str:
-    """missed if any file that ships misses a budget (or nothing ships), inconclusive if any could not be judged."""
-    if not ships or any(row.fits is False for row in ships):
-        return "missed"
-    return "inconclusive" if any(row.fits is None for row in ships) else "fits"
-
-
-def _binds(outcome: Outcome, ships: list[Row]) -> str:
-    """What keeps the student from being larger; where a budget was missed, by what, and what could be kept."""
-    missed = [f"{row.target} {reason}" for row in ships for reason in row.missed]
-    if missed:
-        told = f'{"; ".join(missed)} (the smallest budgets that this student keeps are the figures before "over")'
-        return "; ".join(filter(None, (told, outcome.sized.nearest)))
-    sized = outcome.sized
-    return sized.binds if ships else "; ".join(filter(None, (sized.binds, sized.nearest)))
-
-
-def _teacher_fits(plan: Plan, teachers: list[Row]) -> bool:
-    """Whether a budget was set and, on every target, a file of the teacher keeps it without loss by quantization."""
-    budgets = [target.budget for target in plan.targets]
-    if not any(limit is not None for budget in budgets for limit in budget.model_dump().values()):
-        return False
-    whole = {row.target: row.score.accuracy.value for row in teachers if row.role == "teacher" and row.score}
-    fitting = {
-        row.target
-        for row in teachers
-        if row.fits and row.score and whole.get(row.target, 1.0) - row.score.accuracy.value <= LOSS
-    }
-    return bool(teachers) and {target.name for target in plan.targets} == fitting
-
-
-def _recipe(outcome: Outcome) -> str:
-    """In words: how the network that ships was trained."""
-    if outcome.raced is None:
-        return ""
-    if outcome.winner == "control":
-        return "labels alone"
-    terms = outcome.raced.terms
-    return f"distilled at temperature {terms.temperature:g}, teacher weight {terms.teacher_weight:g}"
-
-
-def _notes(known: Known, outcome: Outcome) -> tuple[str, ...]:
-    """What a reader should know of how the choice came about."""
-    found = []
-    if outcome.rounds > 1:
-        found.append(f"a larger student missed the budget when its file was measured; this is round {outcome.rounds}")
-    if outcome.winner == "control":
-        found.append(
-            "the student without teacher was better on the validation part and is what ships; the teacher may be too "
-            "weak or too sharp, the student too small, or labels plenty"
-        )
-    soft = known.soft_targets
-    if soft.mirror_loss is not None and soft.mirror_loss > MIRROR_LOSS:
-        found.append(
-            f"of 100 images the teacher takes {100 * soft.mirror_loss:.0f} more for another class when mirrored than "
-            "when shifted: left and right seem to matter in these data; write mirror = false under [train]"
-        )
-    took = units.show_seconds(soft.seconds_per_view)
-    found.append(f"the teacher labelled each view of the training part once, in {took}")
-    return tuple(found)
-
-
-def _caveats(known: Known, seconds: float) -> tuple[str, ...]:
-    plan, found = known.plan, []
-    if plan.effort.seeds == 1:
-        found.append("one seed was run: the gain's interval is over samples only; --effort standard runs 3")
-    if known.no_teacher:
-        found.append("the teacher's size is not known, so the student was not held to a share of it")
-    if plan.max_time is not None and seconds > plan.max_time:
-        found.append(
-            f"the build took {units.show_seconds(seconds)}, more than --max-time {units.show_seconds(plan.max_time)}: "
-            "that flag sizes the training, it does not stop a build"
-        )
-    return tuple(found)
+    return report.model_copy(update=counts(made))
 
 
 def _write(report: Report, made: Lock, golden: Mapping[str, GoldenSet | None], store: Store, out: Path) -> None:

@@ -283,7 +283,19 @@ class Declared:
     summary: str = field(default="")
 
 
-SHARED = ("nets", "mil", "ort", "divergence", "samples", "runtimes", "statistics", "jobs", "timing")
+SHARED = (
+    "nets",
+    "mil",
+    "ort",
+    "litert",
+    "divergence",
+    "samples",
+    "runtimes",
+    "statistics",
+    "parity",
+    "jobs",
+    "timing",
+)
 _LITERALS = ("packages", "uses", "extra", "files", "code", "nests", "precisions", "ranges", "reference", "resumes")
 
 

@@ -397,6 +397,17 @@ class Parity(Value):
     why: str = ""
 
 
+class Rehearsed(Value):
+    """What became of a file that was run on the program's golden samples; `fault` is empty where all is well.
+
+    `relative_error` is ||y - torch's|| / ||torch's||, None where there were no outputs.
+    """
+
+    basis: Basis
+    relative_error: float | None = None
+    fault: str = ""
+
+
 class Score(Value):
     """Quality of predictions on one part: the metric, and against the teacher's predictions where they are known."""
 
@@ -464,7 +475,7 @@ class Candidate(Value):
     validation_accuracy: float | None = None
 
 
-Role = Literal["teacher", "teacher-int8", "control", "student"]
+Role = Literal["teacher", "teacher-int8", "control", "student", "model"]
 
 
 class Row(Value):
@@ -510,7 +521,7 @@ class Report(Value):
     terms: Terms | None = None
     trials: tuple[Trial, ...] = ()
     candidates: tuple[Candidate, ...] = ()
-    student: Architecture
+    student: Architecture | None
     chosen: str = ""
     teacher_already_fits: bool = False
     notes: tuple[str, ...] = ()

@@ -232,16 +232,18 @@ class Plan(Value):
 
     With `augment` the training images are shifted a little and, with `mirror`, half of them mirrored: right for
     photographs, wrong where left and right mean something (digits, text, left and right hands). `page` is the recipe as
-    the user named it, to be typed again; `cards` are the digests of the pages that the plan was read from.
+    the user named it, to be typed again, `said` what stood on the command line in its place; `cards` are the digests of
+    the pages that the plan was read from. Without a student nothing is trained: the teacher itself is what ships.
     """
 
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"page", "cards"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"page", "said", "cards"})
     name: str
     page: str = ""
+    said: tuple[str, ...] = ()
     cards: dict[str, str] = {}
     data: Data
     teacher: Teacher
-    student: Student
+    student: Student | None
     targets: tuple[Target, ...]
     effort: Effort
     schedule: Schedule

@@ -20,6 +20,7 @@ from edgekd.results import (
     Measured,
     Predictions,
     Program,
+    Rehearsed,
     Score,
     SoftTargets,
     Splits,
@@ -109,7 +110,7 @@ class Check(Step[Checked]):
         return (
             ("datasets", plan.data.source.name),
             *_teacher(plan.teacher),
-            ("students", plan.student.family.name),
+            *(() if plan.student is None else (("students", plan.student.family.name),)),
             ("metrics", plan.data.metric),
             *(("formats", target.format) for target in plan.targets),
             *(("devices", target.device.reach.name) for target in plan.targets),
@@ -170,17 +171,18 @@ class Label(Step[SoftTargets]):
 
 
 class Count(Step[Counted]):
-    """List the students of a family with exact parameters and multiply-accumulates, and the teacher's own."""
+    """List the students of a family (if any) with exact parameters and multiply-accumulates, and the teacher's own."""
 
     stage: ClassVar[str] = "count"
     answer: ClassVar[type[Value]] = Counted
-    student: Student
+    student: Student | None
     teacher: Teacher | None
     splits: Splits
 
     def plugins(self) -> tuple[PlugIn, ...]:
         teacher = () if self.teacher is None else _teacher(self.teacher)
-        return (("students", self.student.family.name), *teacher)
+        student = () if self.student is None else (("students", self.student.family.name),)
+        return (*student, *teacher)
 
 
 class Train(Step[Trained]):
@@ -251,6 +253,7 @@ class Convert(Step[Artifact]):
     stage: ClassVar[str] = "convert"
     answer: ClassVar[type[Value]] = Artifact
     usual: ClassVar[float] = 8.0
+    seconds: ClassVar[float] = 1800.0
     program: Program
     format: str
     precision: Precision
@@ -337,6 +340,29 @@ class Reference(Step[Predictions]):
         return ("edgekd.stages.reference", f"edgekd.formats.{self.artifact.format}")
 
 
+class Rehearse(Step[Rehearsed]):
+    """Does a file load in its runtime, and give for the program's golden samples what torch gives?
+
+    Without a `runtime` the file is evaluated by its format's definitions.
+    """
+
+    stage: ClassVar[str] = "rehearse"
+    answer: ClassVar[type[Value]] = Rehearsed
+    usual: ClassVar[float] = 2.0
+    seconds: ClassVar[float] = 900.0
+    artifact: Artifact
+    device: Device
+    fingerprint: str
+    runtime: str
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        kind = "runtimes" if self.runtime else "formats"
+        return (("devices", self.device.reach.name), (kind, self.artifact.format))
+
+    def warm(self) -> tuple[str, ...]:
+        return () if self.runtime else ("edgekd.stages.rehearse", f"edgekd.formats.{self.artifact.format}")
+
+
 class Golden(Step[GoldenSet]):
     """Record what a bundle replays: golden tensors and golden encoded images with the artifact's own outputs."""
 
@@ -411,6 +437,10 @@ class Compare(Step[Compared]):
 
     def warm(self) -> tuple[str, ...]:
         return ("edgekd.stages.compare",)
+
+
+class Each(tuple[Step[Any], ...]):
+    """Steps of which some may fail: where one does, its error is sent to the policy in place of its answer."""
 
 
 T = TypeVar("T")

@@ -23,12 +23,12 @@ from typing import Any, Literal, Self, TypeVar, cast
 from filelock import FileLock, Timeout
 
 from edgekd import files, plugins, units
-from edgekd.errors import FREE_SPACE, EdgekdError, StoreError
+from edgekd.errors import FREE_SPACE, EdgekdError, StoreError, WorkerKilled
 from edgekd.executor import Executor
 from edgekd.keys import FORMAT, key, question, relocated, user_files, versions
 from edgekd.results import File, StepRecord
 from edgekd.spec import Value
-from edgekd.steps import Policy, Step
+from edgekd.steps import Each, Policy, Step
 from edgekd.workspace import locate
 
 RECENT = 3600.0  # seconds
@@ -119,13 +119,36 @@ class Store:
             self._side_by_side(new)
         return tuple(cast(R, self._known[k]) for k in keys)
 
+    def attempt(self, *asked: Step[R]) -> tuple[R | EdgekdError, ...]:
+        """Like `do`, but the error of a step that fails stands in the place of its answer.
+
+        Raises what says nothing about the step: a store that cannot be used, a worker that was ended from outside.
+        """
+
+        def one(step: Step[R]) -> R | EdgekdError:
+            try:
+                return self.do(step)[0]
+            except (StoreError, WorkerKilled):
+                raise
+            except EdgekdError as error:
+                return error
+
+        distinct = {key(step): step for step in asked}
+        with ThreadPoolExecutor(max_workers=min(32, len(distinct) or 1)) as pool:
+            try:
+                found = dict(zip(distinct, pool.map(one, distinct.values()), strict=True))
+            except KeyboardInterrupt:
+                self._executor.close()
+                raise
+        return tuple(found[key(step)] for step in asked)
+
     def follow(self, policy: Policy[T]) -> T:
         """Run a policy: do the steps it yields, send it the results (or throw it the failure), return its value."""
         try:
             wanted = next(policy)
             while True:
                 try:
-                    results = self.do(*wanted)
+                    results = self.attempt(*wanted) if isinstance(wanted, Each) else self.do(*wanted)
                 except EdgekdError as error:
                     wanted = policy.throw(error)
                 else:

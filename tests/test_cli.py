@@ -20,6 +20,7 @@ from edgekd.cli.build import default_out
 from edgekd.cli.verify import status, verdict
 from edgekd.commands.forecast import Forecast
 from edgekd.errors import Problem, StepFailed, UsageError
+from edgekd.policies.known import Outlook
 from edgekd.recipes.effort import PRESETS
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import load_plan
@@ -186,12 +187,16 @@ def test_a_bug_leaves_one_line_and_a_saved_traceback(tmp_path: Path):
     assert "1 / 0" in Path(line.rpartition(" ")[2]).read_text(encoding="utf-8") or "ZeroDivisionError" in line
 
 
+def outlook(plan: Plan, splits: Splits) -> Outlook:
+    return Outlook(plan=plan, splits=splits, options=(), teacher=None, facts={})
+
+
 def test_plan_prints_what_is_ahead_and_exits_3_where_nothing_is_possible(monkeypatch: pytest.MonkeyPatch):
     file = {"entry": "0", "name": "y", "sha256": "0", "size": 0}
     part = PartFiles.model_validate({"inputs": {}, "labels": file, "count": 9, "labelled": 4, "digest": "0"})
     splits = Splits(parts={"train": part}, classes=("a",), caveats=("a caveat",))
     told = Forecast(steps=(), seconds=90, students=7, within=5, binds=("it binds",), possible=True)
-    monkeypatch.setattr(plan_command, "ahead", lambda plan, store: (("a warning",), splits, told))
+    monkeypatch.setattr(plan_command, "ahead", lambda plan, store: (("a warning",), outlook(plan, splits), told))
     result = run("plan", "-t", "onnx")
     assert result.exit_code == 0
     for words in (

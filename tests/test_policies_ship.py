@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgekd.errors import EdgekdError, StoreError, WorkerKilled
+from edgekd.errors import EdgekdError, StoreError, Unsuited, WorkerKilled
 from edgekd.policies.stepdown import choose
 from edgekd.spec import Teacher
 from edgekd.steps import Convert, Evaluate, Export, Measure, Predict, Reference
@@ -24,7 +24,7 @@ def test_the_faster_precision_ships_and_every_row_is_there() -> None:
 
 
 def test_a_lossy_int8_does_not_ship() -> None:
-    outcome = World().follow(choose(known(target(max_quantization_loss=0.005))))
+    outcome = World(int8_loss=0.006).follow(choose(known(target(max_quantization_loss=0.005))))
     assert ships(outcome)[0].precision == "float32"
 
 
@@ -33,9 +33,65 @@ def test_a_slower_int8_does_not_ship() -> None:
     assert ships(world.follow(choose(known(target()))))[0].precision == "float32"
 
 
-def test_equal_latency_ships_the_smaller_file() -> None:
+ALL = {"tflite": ("float32", "float16", "int8", "int8-weights")}
+
+
+def test_equal_latency_ships_the_smallest_float_file_for_a_quantized_one_is_no_faster() -> None:
     world = World(seconds=lambda macs, precision: macs * 1e-9)
-    assert ships(world.follow(choose(known(target()))))[0].precision == "int8"
+    outcome = world.follow(choose(known(target(), offers=ALL)))
+    assert ships(outcome)[0].precision == "float16"
+    notes = {row.precision: row.notes for row in outcome.rows if row.role == "student"}
+    assert "int8 is no faster than float here" in notes["int8"]
+    assert not any("no faster" in note for note in (*notes["float32"], *notes["float16"]))
+
+
+def test_a_quantized_file_that_is_no_faster_ships_where_it_is_wanted_for_size() -> None:
+    world = World(seconds=lambda macs, precision: macs * 1e-9)
+    outcome = world.follow(choose(known(target(max_size=150), offers=ALL)))
+    (row,) = ships(outcome)
+    assert (row.precision, row.fits) == ("int8", True)
+
+
+def test_of_equally_fast_quantized_files_the_smaller_ships() -> None:
+    outcome = World().follow(choose(known(target(), offers={"tflite": ("float32", "int8-weights", "int8")})))
+    sizes = {row.precision: row.artifact.size for row in outcome.rows if row.role == "student"}
+    assert sizes["int8"] == sizes["int8-weights"] < sizes["float32"]
+    assert ships(outcome)[0].precision == "int8-weights", "the first of equals"
+
+
+def test_only_the_winner_is_made_in_every_precision() -> None:
+    world = World()
+    outcome = world.follow(choose(known(target(), offers=ALL)))
+    made = {role: {r.precision for r in outcome.rows if r.role == role} for role in ("control", "student")}
+    assert made == {"control": {"float32", "int8"}, "student": set(ALL["tflite"])}
+    trained = [s for s in world.asked if isinstance(s, Convert) and s.program.trained and s.precision != "float32"]
+    assert trained and all(s.base is not None and s.base.precision == "float32" for s in trained)
+
+
+def test_what_came_to_nothing_in_the_rehearsal_is_not_asked_for_again() -> None:
+    world = World()
+    outcome = world.follow(choose(known(target(), offers=ALL, refused={"tflite": {"int8": "why not"}})))
+    assert not any(
+        isinstance(s, Convert) and s.precision == "int8" and s.program.size.params < 10_000 for s in world.asked
+    )
+    assert ships(outcome)[0].precision in ("float32", "float16", "int8-weights")
+
+
+def test_a_precision_that_fails_on_the_trained_network_is_left_out_unless_it_was_asked_for() -> None:
+    outcome = World(unsuited=("int8-weights",)).follow(choose(known(target(), offers=ALL)))
+    assert "int8-weights" not in {row.precision for row in outcome.rows}
+    with pytest.raises(Unsuited, match="cannot do this network any good"):
+        World(unsuited=("int8-weights",)).follow(choose(known(target(precision="int8-weights"), offers=ALL)))
+
+
+def test_an_unfaithful_float16_file_is_told_and_never_ships() -> None:
+    world = World(seconds=lambda macs, precision: macs * 1e-9, unfaithful=("float16",))
+    outcome = world.follow(choose(known(target(), offers=ALL)))
+    half = next(row for row in outcome.rows if (row.role, row.precision) == ("student", "float16"))
+    assert half.fits is False and half.missed[0] == "it does not compute what torch computes"
+    assert ships(outcome)[0].precision == "float32"
+    with pytest.raises(EdgekdError, match=r"tflite float16 .* does not compute what torch computes"):
+        World(unfaithful=("float16",)).follow(choose(known(target(precision="float16"), offers=ALL)))
 
 
 def test_the_control_ships_where_the_teacher_does_not_help() -> None:
@@ -199,7 +255,7 @@ def test_a_lossy_int8_file_ships_where_float32_misses_the_budget_and_says_so() -
     outcome = World(int8_loss=0.02).follow(choose(known(target(max_size=300))))
     (row,) = ships(outcome)
     assert (row.precision, row.fits, outcome.rounds) == ("int8", True, 1)
-    assert "int8 loses 2.0 points" in row.notes[-1] and "float32 misses the budget" in row.notes[-1]
+    assert "int8 loses 2.0 points" in row.notes[-1] and "no other precision keeps the budget" in row.notes[-1]
     (small,) = ships(World(int8_loss=0.002).follow(choose(known(target(max_size=300)))))
     assert small.notes == ()
 
@@ -214,7 +270,7 @@ def test_a_stand_in_judges_a_latency_only_if_it_is_accepted(accepted: bool, fits
 
 
 def test_loss_by_quantization_is_judged_also_where_only_int8_may_ship() -> None:
-    outcome = World().follow(choose(known(target(precision="int8", max_quantization_loss=0.005))))
+    outcome = World(int8_loss=0.006).follow(choose(known(target(precision="int8", max_quantization_loss=0.005))))
     (row,) = ships(outcome)
     assert (row.precision, row.fits) == ("int8", False)
     assert "quantization loss" in row.missed[0]

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from edgekd import files, plugins
-from edgekd.errors import UsageError
+from edgekd.errors import NotConverted, UsageError
+from edgekd.nets import programs
 from edgekd.plugins import Conversion, Converted
 from edgekd.results import Artifact, File, Preprocess, Program, Signature, Size, TensorSpec
 from edgekd.stages import convert
 from edgekd.steps import Convert
 from tests import converted as toy
 from tests import learnable
+from tests import test_culprit as culprits
 
 HOW = Preprocess(canvas=16, size=8, channels="gray", filter="box", mean=(0.5,), std=(0.25,))
 IMAGES = Signature(
@@ -124,3 +126,51 @@ def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
     step = Convert(program=program(tmp_path, IMAGES), format="tensorrt", precision="float32", splits=data)
     with pytest.raises(UsageError, match=r"tensorrt.*tflite"):
         convert.run(step, toy.entry(tmp_path, "artifact"))
+
+
+def test_a_failing_converter_is_told_in_the_names_of_the_users_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    traced, signature = culprits.program("gamma")
+    given = program(tmp_path, signature)
+    programs.write(traced, tmp_path / "entries" / given.file.entry[:2] / given.file.entry / given.file.name)
+
+    def fake(conversion: Conversion) -> Converted:
+        if any("lgamma" in str(node.target) for node in programs.load(conversion.program).graph.nodes):
+            raise RuntimeError("first\n\nsecond") from ValueError("no kernel for it")
+        return Converted("student.fake", conversion.signature, "fake 1.2")
+
+    monkeypatch.setattr(plugins, "find", lambda *_: SimpleNamespace(PRECISIONS=("float32",), convert=fake))
+    data = learnable.tokens(tmp_path / "entries")
+    data = data.model_copy(update={"parts": {k: v for k, v in data.parts.items() if k != "calibration"}})
+    step = Convert(program=given, format="fake", precision="float32", splits=data)
+    with pytest.raises(NotConverted) as found:
+        convert.run(step, toy.entry(tmp_path, "artifact"))
+    (problem,) = found.value.problems
+    assert problem.where == "fake float32"
+    assert problem.message == "the converter fails at aten.lgamma in blocks.2 (Odd): RuntimeError: no kernel for it"
+    assert problem.hint == "Instead, use a polynomial approximation of it; or leave this target out"
+
+
+def test_the_float32_file_is_handed_on_with_its_layers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made, first, out = run(monkeypatch, tmp_path, words=False)
+    assert first.base is None and first.ranges == "min-max"
+    files.write(out.path("layers.json"), '{"t1": "relu"}')
+    given: list[Conversion] = []
+
+    def fake(conversion: Conversion) -> Converted:
+        given.append(conversion)
+        (conversion.folder / "student.fake").write_bytes(b"model")
+        return Converted("student.fake", conversion.signature, "fake 1.2", layers={"t1_q": "relu"})
+
+    monkeypatch.setattr(plugins, "find", lambda *_: SimpleNamespace(PRECISIONS=("int8",), convert=fake))
+    data = learnable.images(tmp_path / "entries")
+    step = Convert(
+        program=program(tmp_path, IMAGES), format="fake", precision="int8", splits=data, base=made, ranges="entropy"
+    )
+    second = toy.entry(tmp_path, "second")
+    quantized = convert.run(step, second)
+    base = given[0].base
+    assert base is not None and (base.path, base.made_by) == (out.path("student.fake"), "fake 1.2")
+    assert base.layers == {"t1": "relu"} and given[0].ranges == "entropy"
+    assert quantized.layers is not None and second.path("layers.json").read_text() == '{\n "t1_q": "relu"\n}'

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edgekd import files
 from edgekd.errors import EdgekdError
+from edgekd.parity import parity
 from edgekd.results import File, PartFiles, Predictions, Score, Splits
 from edgekd.stages import evaluate
 from edgekd.steps import Evaluate
@@ -95,9 +96,9 @@ def test_parity_leaves_near_ties_out_and_says_which(entries: Entries) -> None:
     reference[7] = (1.0, 1.0005, 0.0)
     outputs = reference.copy()
     outputs[7, 0] += 0.001
-    parity = score(entries, labels, outputs, reference=entries.save(reference)).parity
-    assert parity is not None and parity.passed and parity.agreement == 1.0 and parity.near_ties == 1
-    assert "rows 7" in parity.why and 0 < parity.relative_error < 1e-3
+    found = score(entries, labels, outputs, reference=entries.save(reference)).parity
+    assert found is not None and found.passed and found.agreement == 1.0 and found.near_ties == 1
+    assert "rows 7" in found.why and 0 < found.relative_error < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -114,28 +115,28 @@ def test_gate_of_each_precision(precision: str, error: float, passed: bool) -> N
     reference = logits(np.tile([0, 1, 2], 50), np.zeros(150, int))
     noise = np.random.default_rng(0).normal(size=reference.shape)
     outputs = reference + error * noise * np.linalg.norm(reference) / np.linalg.norm(noise)
-    parity = evaluate.parity(outputs.astype(np.float32), reference, precision)
-    assert parity.passed is passed and parity.relative_error == pytest.approx(error, rel=1e-3)
-    assert ("relative error" in parity.why) is (not passed)
-    assert ("not required" in parity.why) is (precision == "int8")
+    found = parity(outputs.astype(np.float32), reference, precision)
+    assert found.passed is passed and found.relative_error == pytest.approx(error, rel=1e-3)
+    assert ("relative error" in found.why) is (not passed)
+    assert ("not required" in found.why) is (precision == "int8")
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 def test_constant_and_non_finite_outputs_never_pass(precision: str) -> None:
     reference = logits(np.tile([0, 1, 2], 10), np.zeros(30, int))
-    constant = evaluate.parity(np.tile(reference[:1], (30, 1)), reference, precision)
+    constant = parity(np.tile(reference[:1], (30, 1)), reference, precision)
     assert constant.constant and not constant.passed and "same for every input" in constant.why
     broken = reference.copy()
     broken[3, 1] = np.nan
-    assert not evaluate.parity(broken, reference, precision).passed
-    assert "finite" in evaluate.parity(broken, reference, precision).why
+    assert not parity(broken, reference, precision).passed
+    assert "finite" in parity(broken, reference, precision).why
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30))
 def test_any_outputs_are_in_parity_with_themselves(seed: int, count: int) -> None:
     outputs = np.random.default_rng(seed).normal(size=(count, 4)).astype(np.float32)
-    parity = evaluate.parity(outputs, outputs, "float32")
-    assert parity.passed and parity.agreement == 1.0 and parity.relative_error == 0.0 and not parity.constant
+    found = parity(outputs, outputs, "float32")
+    assert found.passed and found.agreement == 1.0 and found.relative_error == 0.0 and not found.constant
 
 
 def test_what_does_not_belong_together_is_refused(entries: Entries) -> None:

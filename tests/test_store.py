@@ -16,7 +16,7 @@ from edgekd import files
 from edgekd.errors import StoreError, UsageError
 from edgekd.keys import key
 from edgekd.spec import KEY, Choice, Data, Device, Student, UserFile
-from edgekd.steps import Count, Probe, Split
+from edgekd.steps import Count, Each, Probe, Split
 from edgekd.store import Event, Store
 
 
@@ -54,6 +54,20 @@ def test_answers_once_and_then_from_what_it_knows(store: Store, tmp_path: Path, 
         assert [record.cached for record in again.records] == [True]
     assert first == second
     assert [e.kind for e in events if e.kind in ("start", "done", "cached")] == ["start", "done", "cached"]
+
+
+def test_an_attempt_has_the_error_in_the_place_of_the_answer(store: Store, tmp_path: Path) -> None:
+    good = split(arrays(tmp_path))
+    missing = good.data.source.model_copy(update={"settings": {"train": "no.npz"}, "files": {}})
+    bad = good.model_copy(update={"data": good.data.model_copy(update={"source": missing})})
+    first, error, again = store.attempt(good, bad, good)
+    assert first == again == store.do(good)[0] and isinstance(error, UsageError)
+
+    def policy():
+        return (yield Each([bad, good]))
+
+    found = store.follow(policy())
+    assert isinstance(found[0], UsageError) and found[1] == first
 
 
 def test_moving_a_user_file_costs_nothing_and_changing_it_asks_anew(tmp_path: Path) -> None:

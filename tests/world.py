@@ -7,7 +7,7 @@ measured.
 from collections.abc import Callable
 from typing import Any
 
-from edgekd.errors import EdgekdError, Problem, UsageError
+from edgekd.errors import EdgekdError, Problem, StoreError, Unsuited, UsageError, WorkerKilled
 from edgekd.policies.known import Known
 from edgekd.results import (
     Artifact,
@@ -25,6 +25,7 @@ from edgekd.results import (
     PartFiles,
     Predictions,
     Program,
+    Rehearsed,
     Score,
     Signature,
     Size,
@@ -33,7 +34,7 @@ from edgekd.results import (
     Trained,
 )
 from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Plan, Schedule, Student, Target, Teacher
-from edgekd.steps import Compare, Convert, Evaluate, Export, Measure, Predict, Reference, Step, Train
+from edgekd.steps import Compare, Convert, Each, Evaluate, Export, Measure, Predict, Reference, Rehearse, Step, Train
 
 FACTS = DeviceFacts(
     name="made-up computer",
@@ -99,6 +100,8 @@ def known(
     widths: range = range(1, 41),
     teacher: Size | None = None,
     references: tuple[str, ...] = (),
+    offers: dict[str, tuple[Any, ...]] | None = None,
+    refused: dict[str, dict[Any, str]] | None = None,
     **changes: Any,
 ) -> Known:
     return Known(
@@ -109,6 +112,8 @@ def known(
         teacher=teacher or Size(params=1_000_000, macs=100_000_000),
         facts={"this-computer": FACTS},
         references=references,
+        offers=offers or {},
+        refused=refused or {},
     )
 
 
@@ -127,9 +132,13 @@ class World:
         ),
         parity: bool = True,
         convertible_teacher: bool = True,
-        int8_loss: float = 0.006,
+        int8_loss: float = 0.004,
         unknown: str = "",
+        unsuited: tuple[str, ...] = (),
+        fault: str = "",
+        unfaithful: tuple[str, ...] = (),
     ) -> None:
+        self.unsuited, self.fault, self.unfaithful = unsuited, fault, unfaithful
         self.unknown = unknown  # why a reference evaluator has no answer
         self.int8_loss = int8_loss
         self.accuracy, self.seconds, self.parity, self.convertible = accuracy, seconds, parity, convertible_teacher
@@ -142,13 +151,21 @@ class World:
             while True:
                 self.asked += wanted
                 try:
-                    answers = tuple(self.answer(step) for step in wanted)
+                    answers = tuple(map(self.attempt if isinstance(wanted, Each) else self.answer, wanted))
                 except EdgekdError as error:
                     wanted = policy.throw(error)
                 else:
                     wanted = policy.send(answers)
         except StopIteration as stop:
             return stop.value
+
+    def attempt(self, step: Step[Any]) -> Any:
+        try:
+            return self.answer(step)
+        except (StoreError, WorkerKilled):
+            raise
+        except EdgekdError as error:
+            return error
 
     def answer(self, step: Step[Any]) -> Any:
         match step:
@@ -166,6 +183,8 @@ class World:
                 basis = "not measured" if self.unknown else "reference"
                 why = self.unknown or "by definition"
                 return Predictions(outputs=file(step.artifact.graph), part=step.part, basis=basis, why=why)
+            case Rehearse():
+                return Rehearsed(basis="measured", relative_error=0.0, fault=self.fault)
             case Evaluate():
                 return self._evaluate(step)
             case Compare():
@@ -210,7 +229,9 @@ class World:
         )
 
     def _convert(self, step: Convert) -> Artifact:
-        shrink = {"float32": 4, "float16": 2, "int8": 1}[step.precision]
+        if step.precision in self.unsuited:
+            raise Unsuited(Problem(f"{step.format} {step.precision}", "cannot do this network any good"))
+        shrink = {"float32": 4, "float16": 2, "int8": 1}.get(step.precision, 1)
         return Artifact(
             file=file("student"),
             format=step.format,
@@ -238,7 +259,12 @@ class World:
         parity = None
         if step.reference is not None:
             parity = Parity(
-                agreement=1, near_ties=0, relative_error=0, constant=False, passed=self.parity, why="made up"
+                agreement=1,
+                near_ties=0,
+                relative_error=0,
+                constant=False,
+                passed=self.parity and step.precision not in self.unfaithful,
+                why="made up",
             )
         drop = Interval(value=0.95 - accuracy, low=0, high=1) if step.teacher else None
         interval = Interval(value=accuracy, low=accuracy, high=accuracy)

@@ -23,6 +23,7 @@ from edgekd.errors import EdgekdError, UsageError
 # Command -> its line in `edgekd --help`, so that help need not import the commands.
 COMMANDS = {
     "build": "Make the best student that keeps the budget, and measure it beside its teacher.",
+    "export": "Convert a model as it is, in every precision; measure, judge, and write the best as a bundle.",
     "plan": "Check everything that build would do, and say what and how long; trains nothing.",
     "init": "Try your own teacher on your own data, and write a commented recipe with what was found.",
     "report": "Print the table of a run again.",

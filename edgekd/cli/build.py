@@ -59,6 +59,7 @@ def build(
     min_accuracy: o.MinAccuracy = None,
     max_quantization_loss: o.MaxQuantizationLoss = None,
     precision: o.Precision = None,
+    ranges: o.Ranges = None,
     threads: o.Threads = None,
     effort: o.Effort = None,
     max_time: o.MaxTime = None,

@@ -40,7 +40,11 @@ MaxQuantizationLoss = Annotated[
 ]
 Precision = Annotated[
     str | None,
-    _text("--precision", "auto", "float32, float16, int8, or auto: the fastest that keeps the budget.", _BUDGET),
+    _text("--precision", "auto", "int8, float16, ... (edgekd list targets); auto: the fastest that keeps.", _BUDGET),
+]
+Ranges = Annotated[
+    str | None,
+    _text("--ranges", "min-max", "How int8 finds ranges of activations: min-max, percentile or entropy.", _BUDGET),
 ]
 Threads = Annotated[str | None, _text("--threads", "1", "Threads of an inference.", _BUDGET)]
 Effort = Annotated[str | None, _text("--effort", "quick", "quick, standard or thorough: 1, 3 or 5 seeds.", _TRAINING)]

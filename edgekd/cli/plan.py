@@ -3,35 +3,31 @@
 import typer
 
 from edgekd import units
-from edgekd.build import check
+from edgekd.build import check, look
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
 from edgekd.commands.forecast import Forecast, forecast
 from edgekd.commands.places import check_out, default_out
-from edgekd.policies.known import images
+from edgekd.policies.known import Outlook, images
 from edgekd.recipes.effort import describe
 from edgekd.recipes.recipe import load_plan
-from edgekd.results import Splits
 from edgekd.spec import Plan
-from edgekd.steps import Count, Probe, Split
 from edgekd.store import Store
 
 app = typer.Typer(add_completion=False)
 
 
-def ahead(plan: Plan, store: Store) -> tuple[tuple[str, ...], Splits, Forecast]:
-    """Check the plan, split the data, list the students, probe the devices; returns warnings and what is ahead."""
+def ahead(plan: Plan, store: Store) -> tuple[tuple[str, ...], Outlook, Forecast]:
+    """Check the plan, split the data, and rehearse every file, untrained; returns warnings and what is ahead."""
     warnings = check(plan, store)
-    (splits,) = store.do(Split(data=plan.data, images=images(plan), skip_bad=plan.skip_bad, seed=plan.seed))
-    (counted,) = store.do(Count(student=plan.student, teacher=plan.teacher, splits=splits))
-    devices = {target.device.name: target.device for target in plan.targets}
-    facts = dict(zip(devices, store.do(*(Probe(device=device) for device in devices.values())), strict=True))
-    return warnings, splits, forecast(plan, splits, counted, facts, store.cores)
+    outlook, remarks = look(plan, store)
+    return (*warnings, *remarks, *outlook.refusals()), outlook, forecast(outlook)
 
 
-def show(plan: Plan, splits: Splits, told: Forecast, warnings: tuple[str, ...]) -> None:
+def show(known: Outlook, told: Forecast, warnings: tuple[str, ...]) -> None:
     """Print data, steps, time, and what binds."""
+    plan, splits = known.plan, known.splits
     parts = ", ".join(f"{part.count} {name}" for name, part in splits.parts.items())
     output.answer(f"data: {parts}; {splits.parts['train'].labelled} training samples have labels")
     if images(plan) and plan.augment:
@@ -66,6 +62,7 @@ def plan(
     min_accuracy: o.MinAccuracy = None,
     max_quantization_loss: o.MaxQuantizationLoss = None,
     precision: o.Precision = None,
+    ranges: o.Ranges = None,
     threads: o.Threads = None,
     effort: o.Effort = None,
     max_time: o.MaxTime = None,
@@ -83,11 +80,11 @@ def plan(
     check_out(out or default_out(wanted))
     output.say(describe(wanted.effort))
     with display() as observer, Store(o.store_root(store), observer) as answers:
-        warnings, splits, told = ahead(wanted, answers)
+        warnings, outlook, told = ahead(wanted, answers)
     if json:
-        values = {"plan": wanted, "splits": splits, "forecast": told}
+        values = {"plan": wanted, "splits": outlook.splits, "forecast": told}
         dumped = {name: value.model_dump(mode="json") for name, value in values.items()}
         output.show_json(dumped | {"warnings": warnings})
     else:
-        show(wanted, splits, told, warnings)
+        show(outlook, told, warnings)
     raise typer.Exit(0 if told.possible else 3)

@@ -1,9 +1,8 @@
 """What a build will do, about how long it takes, and what will bind, as far as sizes alone can say."""
 
 from edgekd.policies import limits, search
-from edgekd.policies.known import Outlook, precisions
-from edgekd.results import Counted, DeviceFacts, Splits
-from edgekd.spec import Plan, Value
+from edgekd.policies.known import Outlook
+from edgekd.spec import Value
 
 # Seconds on one core of converting, and of measuring and scoring, one small file: cautious round figures.
 CONVERTING, JUDGING = 8.0, 15.0
@@ -36,37 +35,35 @@ class Forecast(Value):
     nearest: str = ""
 
 
-def forecast(plan: Plan, splits: Splits, counted: Counted, facts: dict[str, DeviceFacts], cores: int) -> Forecast:
-    """Look ahead, for so many cores; nothing is trained and nothing is converted."""
-    known = Outlook(
-        plan=plan, splits=splits, options=counted.options, teacher=counted.teacher, facts=facts, cores=cores
-    )
-    within = [option for option in counted.options if not limits.too_large(known, option)]
+def forecast(known: Outlook) -> Forecast:
+    """Look ahead; nothing is trained."""
+    within = [option for option in known.options if not limits.too_large(known, option)]
     largest = max((option.size.macs for option in within), default=0)
-    steps = _steps(plan, splits, counted, len(within), largest) if within else ()
+    steps = _steps(known, len(within), largest) if within else ()
     return Forecast(
         steps=steps,
-        seconds=sum(step.seconds for step in steps) / cores,
-        students=len(counted.options),
+        seconds=sum(step.seconds for step in steps) / known.cores,
+        students=len(known.options),
         within=len(within),
-        binds=_binds(known, facts),
+        binds=_binds(known),
         possible=bool(within),
-        nearest="" if within else search.nothing(known, counted.options).nearest,
+        nearest="" if within else search.nothing(known, known.options).nearest,
     )
 
 
-def _steps(plan: Plan, splits: Splits, counted: Counted, within: int, largest: int) -> tuple[Ahead, ...]:
+def _steps(known: Outlook, within: int, largest: int) -> tuple[Ahead, ...]:
     """The steps after splitting and counting, each with an upper estimate for the largest student that is allowed."""
+    plan, splits = known.plan, known.splits
     effort, samples = plan.effort, splits.parts["train"].count
-    teacher = counted.teacher.macs if counted.teacher else 0
-    files = sum(len(precisions(target)) for target in plan.targets)
+    teacher = known.teacher.macs if known.teacher else 0
+    files = sum(len(known.priced(target)) for target in plan.targets)
     trial = limits.training_seconds(plan, samples, largest, effort.trial_epochs)
     full = limits.training_seconds(plan, samples, largest, effort.epochs)
     priced, runs = min(effort.candidates, within), 2 * effort.seeds
     trials = (priced if priced > 1 else 0) + len(effort.distill) + len(effort.control)
     others = sum(part.count for name, part in splits.parts.items() if name != "train")
     labelling = (effort.views * samples + others) * teacher / LABELLING_RATE
-    shipped = 2 * files + 2 * len(plan.targets)
+    shipped = files + sum(len(known.tried(target)) for target in plan.targets) + 2 * len(plan.targets)
     return (
         Ahead(stage="label", what=f"teacher outputs, {effort.views} views", count=1, seconds=labelling),
         Ahead(
@@ -81,15 +78,14 @@ def _steps(plan: Plan, splits: Splits, counted: Counted, within: int, largest: i
     )
 
 
-def _binds(known: Outlook, facts: dict[str, DeviceFacts]) -> tuple[str, ...]:
+def _binds(known: Outlook) -> tuple[str, ...]:
     """In words: which limits leave out students already, and which are looked at only when files exist."""
     # "parameters: 12.3 k over 5 k" of each student is one limit, whatever the student's own number
     beyond = [{reason.partition(":")[0] for reason in limits.too_large(known, option)} for option in known.options]
     kinds = dict.fromkeys(kind for reasons in beyond for kind in sorted(reasons))
     told = [_over(sum(kind in reasons for reasons in beyond), kind) for kind in kinds]
     for target in known.plan.targets:
-        budget, runs = target.budget, target.format in facts[target.device.name].runtimes
-        where = facts[target.device.name].name
+        budget, runs, where = target.budget, known.runtime(target), known.facts[target.device.name].name
         if budget.max_latency and not runs:
             told.append(f"{target.name} does not run on {where}: its latency budget cannot be judged (inconclusive)")
         elif budget.max_latency:

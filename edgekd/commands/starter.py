@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.errors import Problem, UsageError
+from edgekd.recipes.models import FILES, source_of
 from edgekd.results import Finding, Tried
 from edgekd.samples.guesses import IMAGENET_MEAN, IMAGENET_STD, adapted, written
 from edgekd.spec import Image, Value
 
-# What a teacher's file is, by its ending; anything else is module:function.
-TEACHERS = {".onnx": "onnx", ".pt2": "program", ".npz": "saved"}
 SIZE = 224
 WIDTH = 118
 
@@ -35,16 +34,12 @@ class Start(Value):
     @property
     def kind(self) -> str:
         """The teacher plug-in of a file; empty for code."""
-        return TEACHERS.get(Path(self.teacher).suffix.lower(), "")
+        return FILES.get(Path(self.teacher).suffix.lower(), "")
 
     @property
     def source(self) -> str:
         """The dataset plug-in."""
         return source_of(self.data)
-
-
-def source_of(data: str) -> str:
-    return "arrays" if Path(data).suffix.lower() == ".npz" else "folder"
 
 
 def first_image(data: str, size: int | None, channels: str | None, mean: str | None, std: str | None) -> Image | None:
@@ -121,7 +116,7 @@ def sentence(finding: Finding) -> str:
 def compose(start: Start, recipe: Path, tried: Tried | None = None, untried: str = "not tried on the data") -> str:
     """The page's text for the file `recipe`. Raises UsageError for what cannot be a teacher or data."""
     if not start.kind and ":" not in start.teacher:
-        endings = ", ".join(TEACHERS)
+        endings = ", ".join(FILES)
         hint = f"Write module:function, for example my_net:build, or a file that ends in {endings}"
         raise UsageError(Problem("--teacher", f"{start.teacher!r} is neither code nor a model file", hint))
     image = tried.image if tried else start.image

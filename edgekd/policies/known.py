@@ -3,14 +3,16 @@
 from edgekd.results import DeviceFacts, Option, Size, SoftTargets, Splits
 from edgekd.spec import Budget, Choice, Image, Objective, Plan, Precision, Schedule, Target, Value
 
-AUTO: tuple[Precision, ...] = ("float32", "int8")
+# What untrained students are priced in where any precision may ship: all of them would cost more than it tells.
+PRICED: tuple[Precision, ...] = ("float32", "int8")
 
 
 class Outlook(Value):
     """The plan, its split, the teacher's size (or why it has none), the students to choose from, the devices' facts.
 
     `cores` is how many trainings run side by side on the computer that builds; `references` are the formats whose files
-    can be evaluated there without their runtime.
+    can be evaluated there without their runtime; `offers` are the precisions of each format, and `refused` says of each
+    target which of these came to nothing in the rehearsal, and why.
     """
 
     plan: Plan
@@ -21,6 +23,8 @@ class Outlook(Value):
     facts: dict[str, DeviceFacts]
     cores: int = 1
     references: tuple[str, ...] = ()
+    offers: dict[str, tuple[Precision, ...]] = {}
+    refused: dict[str, dict[Precision, str]] = {}
 
     def runtime(self, target: Target) -> str:
         """The version of the target's runtime on its device; empty where it cannot run there."""
@@ -30,16 +34,35 @@ class Outlook(Value):
         """Targets that can be measured."""
         return tuple(target for target in self.plan.targets if self.runtime(target))
 
+    def checkable(self, target: Target) -> bool:
+        """Whether what a file of the target computes can be found out here, by its runtime or by definition."""
+        return bool(self.runtime(target)) or target.format in self.references
+
+    def tried(self, target: Target) -> tuple[Precision, ...]:
+        """The precisions that the target may ship in: the one asked for, or all that its format has and that work."""
+        if target.precision != "auto":
+            return (target.precision,)
+        refused = self.refused.get(target.name, {})
+        return tuple(p for p in self.offers.get(target.format, PRICED) if p not in refused)
+
+    def refusals(self) -> tuple[str, ...]:
+        """In words: what came to nothing in the rehearsal, and why."""
+        return tuple(
+            f"no {precision} file for {name}: {why}"
+            for name, each in self.refused.items()
+            for precision, why in each.items()
+        )
+
+    def priced(self, target: Target) -> tuple[Precision, ...]:
+        """The precisions that untrained students are priced in."""
+        tried = self.tried(target)
+        return tried if target.precision != "auto" else tuple(p for p in PRICED if p in tried)
+
 
 class Known(Outlook):
     """All that, and the teacher's soft targets."""
 
     soft_targets: SoftTargets
-
-
-def precisions(target: Target) -> tuple[Precision, ...]:
-    """The precisions that a target may ship in; auto chooses among float32 and int8."""
-    return AUTO if target.precision == "auto" else (target.precision,)
 
 
 def tightest(plan: Plan) -> Budget:
@@ -51,7 +74,7 @@ def tightest(plan: Plan) -> Budget:
 
 def images(plan: Plan) -> tuple[Image, ...]:
     """The distinct ways in which teacher and student want their images stored; mean and deviation come later."""
-    wanted = (plan.teacher.image, plan.student.image)
+    wanted = (plan.teacher.image, plan.student.image if plan.student else None)
     stored = (image.model_copy(update={"mean": (0.0,), "std": (1.0,)}) for image in wanted if image is not None)
     return tuple(dict.fromkeys(stored))
 

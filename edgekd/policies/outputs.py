@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from edgekd.policies.known import Known
+from edgekd.policies.known import Outlook
 from edgekd.results import Artifact, Predictions
 from edgekd.spec import Part, Target
 from edgekd.steps import Predict, Reference
 
 
-def ask(known: Known, target: Target, artifact: Artifact, part: Part) -> Predict | Reference:
+def ask(known: Outlook, target: Target, artifact: Artifact, part: Part) -> Predict | Reference:
     """The question for the outputs of a file over one part."""
     runtime = known.runtime(target)
     if not runtime:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from edgekd import units
 from edgekd.policies import limits
-from edgekd.policies.known import Known, Outlook, distillation, precisions, schedule
+from edgekd.policies.files import Wanted, all_of, convert
+from edgekd.policies.known import Known, Outlook, distillation, schedule
 from edgekd.results import Candidate, Measured, Option, Trained
 from edgekd.spec import Target, Value
-from edgekd.steps import Convert, Export, Measure, Policy, Train
+from edgekd.steps import Export, Measure, Policy, Train
 
 FIRST_WAVE = 4
 
@@ -91,17 +92,14 @@ def price(known: Known, options: Sequence[Option]) -> Policy[list[Candidate]]:
     programs = yield [Export(source=o.architecture, splits=known.splits, seed=known.plan.seed) for o in options]
     candidates = [Candidate(architecture=o.architecture, size=o.size) for o in options]
     for target in known.plan.targets:
-        wanted = precisions(target)
-        artifacts = yield [
-            Convert(program=program, format=target.format, precision=precision, splits=known.splits)
-            for program in programs
-            for precision in wanted
-        ]
+        wanted = known.priced(target)
+        made = yield from convert(target, known.splits, [Wanted(program=p, precisions=wanted) for p in programs])
+        artifacts = all_of(made, wanted)
         measured: Measured | None = None
         if known.runtime(target):
             (measured,) = yield [
                 Measure(
-                    artifacts=artifacts,
+                    artifacts=tuple(artifacts),
                     splits=known.splits,
                     device=target.device,
                     fingerprint=known.facts[target.device.name].fingerprint,

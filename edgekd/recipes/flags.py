@@ -21,6 +21,7 @@ class Flags(Value):
     min_accuracy: str | None = None
     max_quantization_loss: str | None = None
     precision: str | None = None
+    ranges: str | None = None
     threads: str | None = None
     effort: str | None = None
     max_time: str | None = None

@@ -63,10 +63,13 @@ class _PlanKeys(Value):
     max_time: Seconds | None = None
 
 
-def load_plan(recipe: str | Path | None = None, flags: Flags | None = None) -> Plan:
-    """Read a recipe (name, path, or None for the default) and flags. Raises UsageError with all mistakes at once."""
+def load_plan(recipe: str | Path | Page | None = None, flags: Flags | None = None, train: bool = True) -> Plan:
+    """Read a recipe (name, path, page, or None for the default) and flags, with a student only if one is to be trained.
+
+    Raises UsageError with all mistakes at once.
+    """
     gather, flags = Gather(), flags or Flags()
-    page = gather.attempt(find_recipe, recipe)
+    page = recipe if isinstance(recipe, Page) else gather.attempt(find_recipe, recipe)
     at = gather.attempt(read_addresses, flags.at) or {}
     targets = gather.attempt(read_targets, page or NO_PAGE, flags, at, page is not None)
     training = gather.attempt(read_training, page or NO_PAGE, flags)
@@ -76,15 +79,15 @@ def load_plan(recipe: str | Path | None = None, flags: Flags | None = None) -> P
     gather.attempt(check_keys, page)
     data = gather.attempt(read_data, page)
     teacher = gather.attempt(read_teacher, page, flags.trust)
-    student = gather.attempt(read_student, page, teacher.image if teacher else None)
-    if data and teacher and student:
+    student = gather.attempt(read_student, page, teacher.image if teacher else None) if train else None
+    if data and teacher and (student or not train):
         gather.attempt(check_images, page, data, teacher, student)
     gather.check()
-    assert data and teacher and student and targets and training
+    assert data and teacher and (student or not train) and targets and training
     name = page.top["name"].value if "name" in page.top else page.file.stem
     return Plan(
         name=str(name),
-        page=str(recipe or ""),
+        page="" if isinstance(recipe, Page) else str(recipe or ""),
         data=data,
         teacher=teacher,
         student=student,
@@ -98,7 +101,7 @@ def load_plan(recipe: str | Path | None = None, flags: Flags | None = None) -> P
 
 def _cards(page: Page, targets: tuple[Target, ...]) -> dict[str, str]:
     """The pages that the plan was read from, by kind and name, with their digests: for the lock."""
-    files = {f"recipes/{page.file.stem}": page.file}
+    files = {f"recipes/{page.file.stem}": page.file} if page.file.is_file() else {}
     for kind, table in (("data", "data"), ("teachers", "teacher"), ("students", "student")):
         if "name" in page.tables.get(table, {}):
             name = str(page.tables[table]["name"].value)
@@ -197,7 +200,7 @@ def read_student(page: Page, teacher: Image | None) -> Student:
     return student
 
 
-def check_images(page: Page, data: Data, teacher: Teacher, student: Student) -> None:
+def check_images(page: Page, data: Data, teacher: Teacher, student: Student | None) -> None:
     """A folder holds images, so both networks must say how they want them; nothing is guessed."""
     if data.source.name != "folder":
         return
@@ -209,7 +212,7 @@ def check_images(page: Page, data: Data, teacher: Teacher, student: Student) -> 
         problems.append(
             Problem(page.where("[teacher] image"), "is missing: how does the teacher want its images", example)
         )
-    elif student.image is None:
+    elif student is not None and student.image is None:
         problems.append(
             Problem(page.where("[student] image"), "is missing: how does the student want its images", example)
         )

@@ -12,7 +12,8 @@ from edgekd.recipes.parsing import parse
 from edgekd.spec import Budget, Choice, Device, Target
 
 THIS_COMPUTER = "this-computer"
-TARGET_KEYS = ("precision", "threads", *Budget.model_fields)
+OWN_KEYS = ("precision", "ranges", "threads")
+TARGET_KEYS = (*OWN_KEYS, *Budget.model_fields)
 HINTS = {
     "android": "Android apps run TFLite files: write tflite; this version times it on this computer, not on a phone",
     "ios": "For iPhones write coreml; on Linux it is converted but cannot be timed",
@@ -111,7 +112,7 @@ def read_targets(page: Page, flags: Flags, at: Mapping[str, str], complete: bool
         written = [names.get(_target_name(gather, table, at), {}) | table for table in asked]
         written = [{key: entry for key, entry in table.items() if key != "device"} for table in written]
     elif not written:
-        gather.attempt(parse, Target, over, ("precision", "threads"), {"name": "", "format": ""})
+        gather.attempt(parse, Target, over, OWN_KEYS, {"name": "", "format": ""})
         gather.attempt(parse, Budget, over, Budget.model_fields)
         if complete:
             gather.problems.append(Problem("--target", "no target is named", "Write for example --target tflite"))
@@ -164,12 +165,16 @@ def read_target(table: Table, where: str, at: Mapping[str, str]) -> Target:
         gather.problems.append(Problem(table["format"].where, message, hint))
     name = full_name(format_name, device)
     more = {"name": name, "format": format_name, "device": device, "budget": budget or Budget()}
-    target = gather.attempt(parse, Target, table, ("precision", "threads"), more)
+    target = gather.attempt(parse, Target, table, OWN_KEYS, more)
     if target and format_name in plugins.names("formats"):
         known = plugins.declared("formats", format_name).precisions
         if known and target.precision not in (*known, "auto"):
             message = f"{format_name} has no {target.precision}"
             gather.problems.append(Problem(table["precision"].where, message, f"It has: {', '.join(known)}"))
+        ways = plugins.declared("formats", format_name).ranges
+        if target.ranges not in ways:
+            message = f"{format_name} does not find ranges by {target.ranges}"
+            gather.problems.append(Problem(table["ranges"].where, message, f"It does by: {', '.join(ways)}"))
     gather.check()
     assert target is not None
     return target

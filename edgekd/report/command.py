@@ -7,15 +7,19 @@ from edgekd.spec import Budget, Plan
 
 def command(plan: Plan) -> str:
     """`edgekd build ...` with every choice that is not a default; budgets only where all targets share one."""
-    words = ["edgekd", "build", shlex.quote(plan.page or plan.name)]
+    trains = plan.student is not None
+    words = ["edgekd", "build" if trains else "export", *map(shlex.quote, plan.said or (plan.page or plan.name,))]
     words += [f"--target {target.name}" for target in plan.targets]
     if len({target.budget for target in plan.targets}) == 1:
         words += _budget(plan.targets[0].budget)
     if len({target.precision for target in plan.targets}) == 1 and plan.targets[0].precision != "auto":
         words.append(f"--precision {plan.targets[0].precision}")
+    if len({target.ranges for target in plan.targets}) == 1 and plan.targets[0].ranges != "min-max":
+        words.append(f"--ranges {plan.targets[0].ranges}")
     if len({target.threads for target in plan.targets}) == 1 and plan.targets[0].threads != 1:
         words.append(f"--threads {plan.targets[0].threads}")
-    words.append(f"--effort {plan.effort.name}")
+    if trains:
+        words.append(f"--effort {plan.effort.name}")
     if plan.max_time is not None:
         words.append(f"--max-time {plan.max_time:g}s")
     if plan.teacher_share != Plan.model_fields["teacher_share"].default:

@@ -15,9 +15,34 @@ def headline(rows: Sequence[Row], gain: Gain | None) -> str:
     if chosen is None:
         return _nothing(rows, gain)
     where = f"On {chosen.target}: " if len(text.targets(rows)) > 1 else ""
+    if chosen.role == "model":
+        return _start(chosen) + _cased(f"{where}{_exported(chosen, rows)}.")
     sentence = f"{where}{_compared(chosen, _teacher(rows, chosen.target))}; {added(gain)}."
-    start = f"Budget missed ({'; '.join(chosen.missed)}). " if chosen.fits is False else ""
-    return start + sentence[:1].upper() + sentence[1:]
+    return _start(chosen) + _cased(sentence)
+
+
+def _start(chosen: Row) -> str:
+    return f"Budget missed ({'; '.join(chosen.missed)}). " if chosen.fits is False else ""
+
+
+def _cased(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _exported(chosen: Row, rows: Sequence[Row]) -> str:
+    """A model as it is: the precision that ships against the same model's float32 file."""
+    whole = next((r for r in rows if (r.role, r.target, r.precision) == ("model", chosen.target, "float32")), None)
+    if whole is None or whole is chosen or whole.artifact is None or chosen.artifact is None:
+        latency = text.seconds(chosen.measurement, "p90", text.device(chosen.measurement.device))
+        return f"{chosen.precision} ships: {text.accuracy(chosen.score).main} accuracy, p90 {latency}"
+    parts = [_times(whole.artifact.size / chosen.artifact.size, "smaller", "larger", "as large")]
+    if chosen.measurement.latency and whole.measurement.latency:
+        ratio = whole.measurement.latency.p90 / chosen.measurement.latency.p90
+        parts.append(_times(ratio, "faster", "slower", "as fast"))
+    if chosen.score and whole.score:
+        lost = 100 * (whole.score.accuracy.value - chosen.score.accuracy.value)
+        parts.append(f"{abs(lost):.1f} points {'less' if lost >= 0 else 'more'} accuracy")
+    return f"{chosen.precision} ships: {', '.join(parts)} than its float32 file"
 
 
 def _nothing(rows: Sequence[Row], gain: Gain | None) -> str:

@@ -55,6 +55,7 @@ MARKS = {
     "teacher-int8": (INK, "D", 5.0),
     "control": (SOFT, "^", 6.5),
     "student": (ACCENT, "o", 6.0),
+    "model": (ACCENT, "o", 6.0),
 }
 
 

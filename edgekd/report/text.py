@@ -14,6 +14,7 @@ _ROLES: dict[Role, str] = {
     "teacher-int8": "teacher",
     "control": "student without teacher",
     "student": "student distilled",
+    "model": "model",
 }
 
 
@@ -107,12 +108,16 @@ def budget(row: Row) -> Cell:
 
 
 def summary(report: Report) -> tuple[Row, ...]:
-    """The rows that matter, by target: the teacher, its int8 file, the control, and what ships (else all tried)."""
+    """The rows that matter, by target: the teacher, its int8 file, the control, and what ships (else all tried).
+
+    Of a model that was exported as it is, all precisions.
+    """
     chosen: list[Row] = []
     for target in targets(report.rows):
         rows = [row for row in report.rows if row.target == target]
+        chosen += [row for row in rows if row.role == "model"]
         shipped = [row for row in rows if row.ships]
-        students = shipped or [row for row in rows if row.role == "student"]
+        students = [row for row in shipped if row.role != "model"] or [row for row in rows if row.role == "student"]
         chosen += [row for row in rows if row.role == "teacher" and row.precision == "float32"]
         chosen += [row for row in rows if row.role == "teacher-int8"]
         chosen += _controls(rows, students)

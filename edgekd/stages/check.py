@@ -50,8 +50,9 @@ def run(step: Check, out: Workspace) -> Checked:
     seen = None
     with _section(found, "teacher", plan.teacher.source):
         seen = _check_teacher(plan.teacher, classes, warnings)
-    with _section(found, "student", plan.student.family):
-        _check_student(plan.student, classes or seen or SOME_CLASSES)
+    if plan.student is not None:
+        with _section(found, "student", plan.student.family):
+            _check_student(plan.student, classes or seen or SOME_CLASSES)
     warnings.extend(_remarks(plan))
     return Checked(mistakes=tuple(dict.fromkeys(found)), warnings=tuple(warnings))
 
@@ -229,7 +230,7 @@ def _samples(signature: Signature) -> dict[str, np.ndarray[Any, np.dtype[np.floa
 
 def _remarks(plan: Plan) -> Iterator[str]:
     """What stops nothing, but should be known before hours are spent."""
-    teacher, student = plan.teacher.image, plan.student.image
+    teacher, student = plan.teacher.image, plan.student.image if plan.student else None
     if teacher and student and student.size > teacher.size:
         yield f"the student's images ({student.size} pixels) are larger than the teacher's ({teacher.size})"
     if teacher and student and teacher.channels == "gray" and student.channels != "gray":

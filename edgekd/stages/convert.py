@@ -1,17 +1,24 @@
 """Convert a program to the file of a target's own runtime, in one precision."""
 
 import json
+import tempfile
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.export import ExportedProgram
 
 from edgekd import files, plugins
 from edgekd.errors import EdgekdError, NotConverted, Problem, UsageError
+from edgekd.nets import programs
+from edgekd.nets.culprit import culprit, instead, told
 from edgekd.plugins import Conversion, Lowered
-from edgekd.results import Artifact
+from edgekd.results import Artifact, Signature
 from edgekd.samples.views import Feed
 from edgekd.spec import CALIBRATED
 from edgekd.steps import Convert
@@ -47,8 +54,7 @@ def run(step: Convert, out: Workspace) -> Artifact:
         raise
     except Exception as error:  # whatever a converter raises, it is told as its failure; the log has all of it
         traceback.print_exc()
-        where = f"{step.format} {step.precision}"
-        raise NotConverted(Problem(where, f"{type(error).__name__}: {error}")) from error
+        raise _failure(step, conversion, format, error) from error
     layers = json.dumps(dict(converted.layers), indent=1)
     files.write(out.path(LAYERS), layers)
     return Artifact(
@@ -63,6 +69,47 @@ def run(step: Convert, out: Workspace) -> Artifact:
         notes=converted.notes,
         layers=out.file(LAYERS),
     )
+
+
+def _failure(step: Convert, conversion: Conversion, format: plugins.Format, error: Exception) -> NotConverted:
+    """What a converter's error means in the user's own network: which operator, in which module, what instead."""
+    where, said = f"{step.format} {step.precision}", f"{type(error).__name__}: {_first_line(error)}"
+    program = programs.load(conversion.program)
+    with tempfile.TemporaryDirectory() as name:
+        tries = count()
+
+        def fails(part: ExportedProgram, signature: Signature) -> bool:
+            folder = Path(name, str(next(tries)))
+            folder.mkdir()
+            programs.write(part, folder / "part.pt2")
+            try:
+                format.convert(
+                    replace(
+                        conversion,
+                        program=folder / "part.pt2",
+                        signature=signature,
+                        precision="float32",
+                        base=None,
+                        folder=folder,
+                    )
+                )
+            except Exception:  # any failure of a converter is the answer
+                return True
+            return False
+
+        node = culprit(program, conversion.signature, str(error), fails)
+    if node is None:
+        return NotConverted(Problem(where, f"the converter failed: {said}", "Its log has all that it said"))
+    message = f"the converter fails at {told(node)}: {said}"
+    return NotConverted(Problem(where, message, f"Instead, {instead(node)}; or leave this target out"))
+
+
+def _first_line(error: Exception) -> str:
+    """The line of a converter's message that says most: the innermost cause, without what follows it."""
+    inner: BaseException = error
+    while inner.__cause__ is not None:
+        inner = inner.__cause__
+    return next((line.strip() for line in str(inner).splitlines() if line.strip()), "no reason given")
 
 
 def _base(step: Convert, out: Workspace) -> Lowered | None:

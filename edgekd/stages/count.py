@@ -9,7 +9,7 @@ from torch import Tensor
 from edgekd.nets import networks, sizes
 from edgekd.results import Counted, Option, Signature, Size
 from edgekd.samples.views import Feed
-from edgekd.spec import Architecture, Teacher
+from edgekd.spec import Architecture, Student, Teacher
 from edgekd.steps import Count
 from edgekd.workspace import Workspace
 
@@ -20,30 +20,33 @@ PACKAGES = ("torch", "pydantic")
 def run(step: Count, out: Workspace) -> Counted:
     """Count every option of the student's family, smallest first, and the teacher where it is a torch network."""
     torch.set_num_threads(1)
-    signature = networks.signature(step.splits, step.student.image, out)
-    sample = _sample(step, signature, out)
-    options = []
-    architectures = _architectures(step, signature)
-    for number, architecture in enumerate(architectures):
-        options.append(
-            Option(architecture=architecture, size=_size(architecture, sample, signature, step.student.search))
-        )
-        if number % 8 == 0:
-            out.progress(number / len(architectures), f"{number} of {len(architectures)} students counted")
-    options.sort(key=lambda option: (option.size.macs, option.size.params))
+    options = [] if step.student is None else _options(step, step.student, out)
     teacher, why = (None, "") if step.teacher is None else _teacher(step, step.teacher, out)
     return Counted(options=tuple(options), teacher=teacher, no_teacher=why)
 
 
-def _architectures(step: Count, signature: Signature) -> tuple[Architecture, ...]:
+def _options(step: Count, student: Student, out: Workspace) -> list[Option]:
+    """Every student with its size, smallest first."""
+    signature = networks.signature(step.splits, student.image, out)
+    sample = _sample(step, signature, out)
+    options = []
+    architectures = _architectures(student, signature)
+    for number, architecture in enumerate(architectures):
+        options.append(Option(architecture=architecture, size=_size(architecture, sample, signature, student.search)))
+        if number % 8 == 0:
+            out.progress(number / len(architectures), f"{number} of {len(architectures)} students counted")
+    return sorted(options, key=lambda option: (option.size.macs, option.size.params))
+
+
+def _architectures(student: Student, signature: Signature) -> tuple[Architecture, ...]:
     """What may be chosen: the family's space around the settings as written, or those alone without a search."""
-    written = Architecture(family=step.student.family, image=step.student.image)
-    if not step.student.search:
+    written = Architecture(family=student.family, image=student.image)
+    if not student.search:
         return (written,)
-    family, settings = networks.configured("students", step.student.family)
+    family, settings = networks.configured("students", student.family)
     return tuple(
         written.model_copy(
-            update={"family": step.student.family.model_copy(update={"settings": option.model_dump(mode="json")})}
+            update={"family": student.family.model_copy(update={"settings": option.model_dump(mode="json")})}
         )
         for option in family.space(settings, signature.inputs)
     )

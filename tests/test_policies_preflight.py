@@ -1,0 +1,80 @@
+"""What is found out before anything is trained, in a made-up world."""
+
+import pytest
+
+from edgekd.errors import EdgekdError, UsageError
+from edgekd.policies.preflight import preflight
+from edgekd.results import Size
+from edgekd.spec import Teacher
+from edgekd.steps import Convert, Export, Rehearse, Train
+from tests.world import World, known, target
+
+ALL = {"tflite": ("float32", "float16", "int8", "int4-weights"), "onnx": ("float32", "int8")}
+
+
+def test_the_largest_student_and_the_teacher_go_through_every_target_and_precision() -> None:
+    world = World()
+    cleared = world.follow(preflight(known(target(), target("onnx", precision="int8"), offers=ALL)))
+    assert cleared.refused == {} and cleared.notes == ()
+    exported = [s.source for s in world.asked if isinstance(s, Export)]
+    assert exported[0].family.settings["width"] == 40 and isinstance(exported[1], Teacher) and len(exported) == 2
+    made = {(s.format, s.precision, s.program.size.params) for s in world.asked if isinstance(s, Convert)}
+    student, teacher = 100 * 40, 100 * 10_000
+    assert made == {
+        *(("tflite", p, student) for p in ALL["tflite"]), *(("onnx", p, student) for p in ALL["onnx"]),
+        *((f, p, teacher) for f in ALL for p in ("float32", "int8")),
+    }  # fmt: skip
+    assert sum(isinstance(s, Rehearse) for s in world.asked) == len(made)
+    assert not any(isinstance(s, Train) for s in world.asked)
+
+
+def test_a_precision_that_any_would_replace_is_left_out_with_its_reason() -> None:
+    world = World(unsuited=("int4-weights",))
+    cleared = world.follow(preflight(known(target(), offers=ALL)))
+    assert cleared.refused == {"tflite": {"int4-weights": "cannot do this network any good"}}
+
+
+def test_a_precision_that_was_asked_for_stops_the_plan() -> None:
+    with pytest.raises(UsageError) as found:
+        World(unsuited=("int4-weights",)).follow(preflight(known(target(precision="int4-weights"), offers=ALL)))
+    (problem,) = found.value.problems
+    assert problem.where == "target tflite, int4-weights" and "auto" in problem.hint
+
+
+def test_all_targets_are_told_at_once_each_fault_once() -> None:
+    world = World(unsuited=("float32",))
+    with pytest.raises(UsageError) as found:
+        world.follow(preflight(known(target(precision="int8"), target("onnx"), offers=ALL)))
+    assert [p.where for p in found.value.problems] == ["target tflite, float32", "target onnx, float32"]
+
+
+def test_a_file_that_runs_wrong_is_a_fault_like_one_that_is_not_made() -> None:
+    with pytest.raises(UsageError, match="target tflite, float32: its output is upside down"):
+        World(fault="its output is upside down").follow(preflight(known(target(), offers=ALL)))
+
+
+def test_a_target_that_nothing_here_can_check_is_converted_and_not_run() -> None:
+    world = World(fault="would be told")
+    assert world.follow(preflight(known(target("coreml"), offers={"coreml": ("float32",)}))).refused == {}
+    assert any(isinstance(s, Convert) for s in world.asked) and not any(isinstance(s, Rehearse) for s in world.asked)
+
+
+def test_a_teacher_without_a_file_is_a_note() -> None:
+    world = World()
+    honest = world._convert
+
+    def convert(step: Convert):
+        if step.program.size.params == 1_000_000:
+            raise EdgekdError("no such operator\n  log: somewhere")
+        return honest(step)
+
+    world._convert = convert
+    cleared = world.follow(preflight(known(target(precision="float32"), offers=ALL)))
+    assert cleared.refused == {}
+    assert cleared.notes[0] == "the teacher has no tflite file in float32: no such operator"
+
+
+def test_nothing_is_rehearsed_where_no_student_keeps_the_limits() -> None:
+    world = World()
+    cleared = world.follow(preflight(known(target(), teacher=Size(params=1, macs=1), offers=ALL)))
+    assert cleared.refused == {} and world.asked == []
