@@ -1,6 +1,8 @@
 """A model that needs no training, and networks that a target cannot have, through the real commands."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.e2e import toy
@@ -10,6 +12,19 @@ SIXTEEN = """
 
 def build16():
     return Reader(16)
+"""
+WRITE = """
+
+if __name__ == "__main__":
+    from safetensors.torch import load_file
+    network = build16()
+    network.load_state_dict(load_file("teacher.safetensors"))
+    ones = torch.ones(2, 12, dtype=torch.int64)
+    batch = {0: torch.export.Dim("batch")}
+    torch.onnx.export(
+        network.eval(), (ones, ones), "model.onnx", dynamo=True, input_names=["ids", "mask"], output_names=["scores"],
+        external_data=False, dynamic_shapes=(batch, batch),
+    )
 """
 ODD = toy.NET.replace(
     "torch.relu(self.hidden(self.words(ids)))", "torch.lgamma(self.hidden(self.words(ids)).abs() + 1)"
@@ -73,3 +88,18 @@ def test_a_size_that_no_file_keeps_is_a_missed_budget_and_float32_stands_beside_
     told = json.loads((folder / "run/report.json").read_text(encoding="utf-8"))
     assert [row["precision"] for row in told["rows"]] == ["float32", "int8"]
     assert [row["ships"] for row in told["rows"]] == [False, True]
+
+
+def test_an_onnx_file_ships_where_formats_start_from_it_and_is_refused_where_not(tmp_path: Path) -> None:
+    folder = toy.write(tmp_path / "task", net=toy.NET + SIXTEEN + WRITE).parent
+    subprocess.run([sys.executable, "-W", "ignore", "my_net.py"], cwd=folder, check=True, capture_output=True)
+    done = run(folder, "export", "model.onnx", "--data", "toy.npz", "--target", "onnx,openvino", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    told = json.loads((folder / "run/report.json").read_text(encoding="utf-8"))
+    whole = [row for row in told["rows"] if row["precision"] == "float32"]
+    assert [row["target"] for row in whole] == ["onnx", "openvino"]
+    assert all(row["score"]["accuracy"]["value"] == 1.0 and row["score"]["parity"]["passed"] for row in whole)
+    assert run(folder, "verify", "run/openvino").returncode == 0
+    refused = run(folder, "export", "model.onnx", "--data", "toy.npz", "--target", "tflite")
+    assert refused.returncode == 2
+    assert "target tflite, float32: this format is made from torch networks, and an ONNX file is none" in refused.stderr
