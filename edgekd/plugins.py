@@ -294,7 +294,7 @@ class Declared:
     summary: str = field(default="")
 
 
-SHARED = ("nets", "mil", "ort", "samples", "runtimes", "statistics", "parity", "jobs", "timing")
+SHARED = ("nets", "mil", "ort", "litert", "samples", "runtimes", "statistics", "parity", "jobs", "timing")
 _LITERALS = ("packages", "uses", "extra", "files", "code", "nests", "precisions", "ranges", "reference", "resumes")
 
 

@@ -16,6 +16,7 @@ import pytest
 from edgekd import files, plugins
 from edgekd.nets import layers, programs
 from edgekd.results import Artifact, Program, Signature
+from edgekd.runtimes.tensors import decode
 from edgekd.samples.views import Feed
 from edgekd.spec import Precision
 from edgekd.workspace import Workspace, locate
@@ -131,16 +132,26 @@ def test_an_opened_copy_gives_what_torch_has_at_the_same_nodes(
     found = every_output(format, tmp_path / opened.name, opened.signature, samples)
     plain = every_output(format, file, made.signature, samples)
     torch_has = layers.values(
-        programs.load(locate(folder / "entries", program.file)), [samples[s.name] for s in made.signature.inputs]
+        programs.load(locate(folder / "entries", program.file)),
+        [samples[s.name].astype(s.dtype) for s in program.signature.inputs],
     )
     for spec in made.signature.outputs:
         np.testing.assert_allclose(found[spec.name], plain[spec.name], atol=1e-5 if precision == "float32" else 1e-2)
     # convolution and mean, embedding and linear layers: enough to see where a difference begins
     assert len(opened.layers) >= len(SEEN[net]) and {named_after(n) for n in opened.layers.values()} >= SEEN[net]
     for output, node in opened.layers.items():
-        assert found[output].dtype == np.float32 and found[output].shape == torch_has[node].shape, (output, node)
-        gap = np.abs(found[output] - torch_has[node]).max()
+        value = laid_out(found[output], torch_has[node].shape)
+        assert value.dtype == np.float32 and value.shape == torch_has[node].shape, (output, node)
+        gap = np.abs(value - torch_has[node]).max()
         assert gap <= TOLERANCE[precision] * np.abs(torch_has[node]).max(), (output, node)
+
+
+def laid_out(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A file's value in torch's layout: some formats keep channels last, or axes of one where torch has none."""
+    without_ones = [size for size in shape if size != 1]
+    if values.ndim > 2 and [size for size in values.shape if size != 1] != without_ones:
+        values = np.moveaxis(values, -1, 1)
+    return values.reshape(shape) if [size for size in values.shape if size != 1] == without_ones else values
 
 
 def named_after(node: str) -> str:
@@ -161,7 +172,8 @@ def every_output(
         model.feed([samples[spec.name][row : row + 1] for spec in signature.inputs])
         model.invoke()
         found.append(model.outputs())
-    return {spec.name: np.concatenate([one[i] for one in found]) for i, spec in enumerate(signature.outputs)}
+    specs = [spec.model_dump(mode="json") for spec in signature.outputs]
+    return {s["name"]: decode(np.concatenate([one[i] for one in found]), s) for i, s in enumerate(specs)}
 
 
 @each_that_runs
