@@ -99,13 +99,23 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True)
+class OnnxFile:
+    """An ONNX file that computes a teacher's outputs: which input of the data goes into each of its own, its output."""
+
+    path: Path
+    inputs: Mapping[str, str]
+    output: str
+
+
+@dataclass(frozen=True)
 class Oracle:
     """A loaded teacher.
 
     `outputs(batch, rows, part)` gives (N, classes) float32 logits for prepared inputs by name; `rows` are the samples'
     numbers in the data's source (PartFiles.rows), which a teacher of saved outputs needs, and `count` is how many it
     has. `module` is the torch network where there is one, so that it can be exported, else `why_no_module` says why
-    not. `live` is False where only view 0 can be answered.
+    not. `live` is False where only view 0 can be answered. `onnx` is the file that some formats can be made from where
+    there is no module.
     """
 
     outputs: Callable[[Mapping[str, Array], Array, str], Array]
@@ -113,6 +123,7 @@ class Oracle:
     why_no_module: str = ""
     live: bool = True
     count: int | None = None
+    onnx: OnnxFile | None = None
 
 
 class TeacherKind(Protocol):

@@ -208,14 +208,15 @@ class Program(Value):
 
     `golden` is an .npz of the first 8 validation samples: as stored ("raw:<name>"), prepared ("input:<name>") and
     torch's outputs ("output:<name>"); `reference` is float32 (N, classes), torch's first output over the whole
-    validation part. `digest` is of the graph without its weights.
+    validation part. `digest` is of the graph without its weights. What an ONNX file of the user's own computes is a
+    program too: then `file` is that file under our names, and its `size` is not known.
     """
 
     file: File
     signature: Signature
     golden: File
     reference: File
-    size: Size
+    size: Size | None
     digest: str
     trained: bool
 

@@ -237,8 +237,9 @@ class Export(Step[Program]):
                 return (("students", architecture.family.name),)
             case Architecture(family=family):
                 return (("students", family.name),)
-            case Teacher():
-                return _teacher(self.source)
+            case Teacher(source=source):
+                # which adopts the file
+                return (*_teacher(self.source), *((("formats", "onnx"),) if source.name == "onnx" else ()))
 
     def warm(self) -> tuple[str, ...]:
         return ("edgekd.stages.export",)

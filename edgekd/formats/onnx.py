@@ -24,8 +24,8 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgekd.nets import programs
-from edgekd.ort import layers, opening
-from edgekd.plugins import Conversion, Converted, Opened
+from edgekd.ort import adopting, layers, opening
+from edgekd.plugins import Conversion, Converted, OnnxFile, Opened
 from edgekd.results import Signature
 from edgekd.spec import Value
 
@@ -78,7 +78,7 @@ def convert(conversion: Conversion) -> Converted:
         names = layers.dequantized(model, names)
     onnx.checker.check_model(model, full_check=True)
     (conversion.folder / NAME).write_bytes(_bare(model).SerializeToString(deterministic=True))
-    made_by = f"torch.onnx {version('torch')} (opset {model.opset_import[0].version})"
+    made_by = _maker(conversion.program, model)
     if conversion.precision != "float32":
         made_by += f", onnxruntime {version('onnxruntime')}"
     return Converted(NAME, conversion.signature, made_by, NOTES[conversion.precision], names)
@@ -89,8 +89,27 @@ def opened(file: Path, signature: Signature, layers: Mapping[str, str], folder: 
     return opening.opened(file, signature, layers, folder, NAME)
 
 
+def _maker(program: Path, model: onnx.ModelProto) -> str:
+    """Who made the float32 model: torch, or the user."""
+    if program.suffix == ".onnx":
+        return f"{model.producer_name or 'the user'} {model.producer_version}".strip()
+    return f"torch.onnx {version('torch')} (opset {model.opset_import[0].version})"
+
+
+def adopt(file: OnnxFile, signature: Signature, path: Path) -> Signature:
+    """Make a program of an ONNX file of the user's own; returns its signature. Raises UsageError."""
+    return adopting.adopt(file, signature, path)
+
+
+def digest(path: Path) -> str:
+    """sha256 of an adopted file without its weights."""
+    return adopting.digest(path)
+
+
 def _float32(path: Path, signature: Signature) -> tuple[onnx.ModelProto, dict[str, str]]:
     """Export a program to an ONNX model in memory; which node's value each of its tensors holds."""
+    if path.suffix == ".onnx":
+        return onnx.load(path), {}
     program = programs.load(path)
     exported = torch.onnx.export(
         program,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 
-from edgekd.errors import Problem, UsageError
+from edgekd.errors import Problem, Unsuited, UsageError
 from edgekd.nets import networks
 from edgekd.results import Signature
 
@@ -89,7 +89,12 @@ def write(program: ExportedProgram, path: Path) -> None:
 
 
 def load(path: Path) -> ExportedProgram:
-    """Read a .pt2 that edgekd wrote."""
+    """Read a .pt2 that edgekd wrote. Raises Unsuited for an ONNX file of the user's own."""
+    if path.suffix == ".onnx":
+        hint = (
+            "Give the torch network it was exported from, as module:function or .pt2; onnx and openvino take the file"
+        )
+        raise Unsuited(Problem("", "this format is made from torch networks, and an ONNX file is none", hint))
     return torch.export.load(path)
 
 

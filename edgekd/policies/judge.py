@@ -136,7 +136,7 @@ def _row(known: Outlook, target: Target, items: Sequence[Item], item: Item) -> R
         *limits.physical(budget, item.artifact.size, measurement.memory, latency),
         *limits.accuracy(budget, item.test, twin if item.precision != "float32" else None),
     )
-    unknown = limits.unknown(budget, measurement, item.test, known.plan.accept_stand_in)
+    unknown = limits.unknown(budget, item.program.size, measurement, item.test, known.plan.accept_stand_in)
     if not limits.conclusive(budget, measurement.latency):  # neither kept nor missed
         missed = tuple(reason for reason in missed if not reason.startswith("latency"))
     fits = False if missed else None if unknown else True

@@ -48,9 +48,11 @@ def too_large(known: Outlook, option: Option) -> tuple[str, ...]:
     return tuple(found)
 
 
-def exact(budget: Budget, size: Size) -> tuple[str, ...]:
-    """Limits on parameters and MACs that a network breaks."""
-    found = []
+def exact(budget: Budget, size: Size | None) -> tuple[str, ...]:
+    """Limits on parameters and MACs that a network breaks; one whose size is not known breaks none."""
+    found: list[str] = []
+    if size is None:
+        return ()
     if budget.max_params is not None and size.params > budget.max_params:
         found.append(f"parameters: {units.show_count(size.params)} over {units.show_count(budget.max_params)}")
     if budget.max_macs is not None and size.macs > budget.max_macs:
@@ -113,7 +115,7 @@ def conclusive(budget: Budget, latency: Latency | None) -> bool:
     return not least <= budget.max_latency < max(most, latency.p90_high)
 
 
-def unknown(budget: Budget, measurement: Measurement, score: Score | None, stand_in: bool) -> bool:
+def unknown(budget: Budget, size: Size | None, measurement: Measurement, score: Score | None, stand_in: bool) -> bool:
     """Whether a budget was asked for that could not be judged on this device; a stand-in may judge it if so told."""
     judges = ("measured", "stand-in") if stand_in else ("measured",)
     needs_score = (budget.min_accuracy, budget.max_drop, budget.max_quantization_loss)
@@ -123,6 +125,7 @@ def unknown(budget: Budget, measurement: Measurement, score: Score | None, stand
             and (measurement.basis not in judges or not conclusive(budget, measurement.latency))
         )
         or (budget.max_memory is not None and measurement.memory is None)
+        or (size is None and (budget.max_params, budget.max_macs) != (None, None))
         or (any(limit is not None for limit in needs_score) and score is None)
     )
 

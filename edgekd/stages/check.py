@@ -49,7 +49,7 @@ def run(step: Check, out: Workspace) -> Checked:
         classes = _check_data(plan.data.source)
     seen = None
     with _section(found, "teacher", plan.teacher.source):
-        seen = _check_teacher(plan.teacher, classes, warnings)
+        seen = _check_teacher(plan.teacher, classes, warnings, plan.student is None)
     if plan.student is not None:
         with _section(found, "student", plan.student.family):
             _check_student(plan.student, classes or seen or SOME_CLASSES)
@@ -149,8 +149,11 @@ def _check_data(source: Choice) -> int | None:
     return len(getattr(settings, "classes", ()) or getattr(module, "CLASSES", ())) or None
 
 
-def _check_teacher(teacher: Teacher, classes: int | None, warnings: list[str]) -> int | None:
-    """Load the teacher and ask it about made-up images; returns its number of classes, None where that is not known."""
+def _check_teacher(teacher: Teacher, classes: int | None, warnings: list[str], ships: bool) -> int | None:
+    """Load the teacher and ask it about made-up images; returns its number of classes, None where that is not known.
+
+    `ships` where it is itself what is converted.
+    """
     kind, settings = _configured("teachers", teacher.source, "teacher")
     files = networks.paths(teacher.source)
     if teacher.image is None or (classes is None and _counts_on_classes(settings)):
@@ -159,7 +162,7 @@ def _check_teacher(teacher: Teacher, classes: int | None, warnings: list[str]) -
     signature = _signature(teacher.image, classes or SOME_CLASSES)
     with _fitting("the teacher", teacher.image):
         oracle = kind.load(settings, files, signature, teacher.trust)
-        if oracle.module is None:
+        if oracle.module is None and not (ships and oracle.onnx):
             warnings.append(f"the teacher's own latency, memory and file cannot be measured: {oracle.why_no_module}")
         if not oracle.live:
             return None

@@ -18,7 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as errors
 from edgekd.errors import Problem, UsageError
 from edgekd.nets import inference
 from edgekd.nets.weights import check_sha256
-from edgekd.plugins import Oracle
+from edgekd.plugins import OnnxFile, Oracle
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import Value
 
@@ -69,7 +69,13 @@ def load(settings: Settings, files: Mapping[str, Path], signature: Signature, tr
     inputs = _inputs(session, signature, path)
     output = _output(session, settings.output, path)
     outputs = partial(_run, session, inputs, output, settings.activation)
-    return Oracle(outputs=outputs, why_no_module="an ONNX file is a black box, not a torch network")
+    # what a target takes is raw: of probabilities it would have to know
+    file = OnnxFile(path, {name: spec.name for name, spec, *_ in inputs}, output)
+    return Oracle(
+        outputs=outputs,
+        why_no_module="an ONNX file is a black box, not a torch network",
+        onnx=file if settings.activation == "logits" else None,
+    )
 
 
 def _model(path: Path) -> Path:
