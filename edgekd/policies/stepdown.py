@@ -6,10 +6,10 @@ from statistics import mean
 from edgekd.errors import EdgekdError, StoreError, WorkerKilled
 from edgekd.policies import limits
 from edgekd.policies.known import Known
-from edgekd.policies.race import Raced, race
+from edgekd.policies.race import Raced, race, under_fake_quantization
 from edgekd.policies.search import Sized, search
 from edgekd.policies.ship import Networks, ship
-from edgekd.results import Checkpoint, Compared, Gain, Program, Role, Row
+from edgekd.results import Checkpoint, Compared, Gain, Program, Role, Row, Rung
 from edgekd.spec import Target, Value
 from edgekd.steps import Compare, Convert, Export, Policy, Predict
 
@@ -17,11 +17,15 @@ ROUNDS = 3
 
 
 class Outcome(Value):
-    """What a build found: sizes, recipes, all rows of all targets, who ships, and what the teacher added."""
+    """What a build found: sizes, recipes, all rows of all targets, who ships, and what the teacher added.
+
+    `rungs` are the attempts to win back what quantization cost.
+    """
 
     sized: Sized
     raced: Raced | None = None
     rows: tuple[Row, ...] = ()
+    rungs: tuple[Rung, ...] = ()
     winner: Role = "student"
     gain: Gain | None = None
     rounds: int = 1
@@ -70,12 +74,18 @@ def _judge(known: Known, sized: Sized, raced: Raced, turn: int) -> Policy[Outcom
         Export(source=_best(raced.control), splits=known.splits),
     ]
     teacher, why = yield from _export_teacher(known)
-    networks = Networks(student=student, control=control, teacher=teacher, no_teacher=why)
+    train = under_fake_quantization(known, raced, _best(raced.distilled if helped else raced.control), taught=helped)
+    networks = Networks(student=student, control=control, teacher=teacher, no_teacher=why, train=train)
     rows: list[Row] = []
+    rungs: list[Rung] = []
     for target in known.plan.targets:
-        rows += yield from ship(known, target, networks, winner)
+        judged = yield from ship(known, target, networks, winner)
+        rows += judged.rows
+        rungs += judged.rungs
     gain = yield from _gain(known, raced)
-    return Outcome(sized=sized, raced=raced, rows=tuple(rows), winner=winner, gain=gain, rounds=turn)
+    return Outcome(
+        sized=sized, raced=raced, rows=tuple(rows), rungs=tuple(rungs), winner=winner, gain=gain, rounds=turn
+    )
 
 
 def _export_teacher(known: Known) -> Policy[tuple[Program | None, str]]:
