@@ -23,7 +23,7 @@ from edgekd import files
 from edgekd.errors import NotVerified
 from edgekd.mil import opening, provenance
 from edgekd.mil.evaluator import Evaluator
-from edgekd.nets import programs
+from edgekd.nets import layers, programs
 from edgekd.plugins import Conversion, Converted, Opened
 from edgekd.results import Signature
 from edgekd.spec import Value
@@ -58,7 +58,9 @@ def convert(conversion: Conversion) -> Converted:
     model, made_of = _lowered(conversion, program, signature)
     with TemporaryDirectory(dir=conversion.folder) as work:
         plain = _saved(model, Path(work) / NAME)
-        layers = provenance.settled(plain, made_of, program, _sample(conversion), _outputs(program, signature))
+        sample = _sample(conversion)
+        values = layers.values(program, [sample[spec.name] for spec in signature.inputs])
+        claims = provenance.settled(plain, made_of, sample, values, _outputs(program, signature))
     if conversion.precision == "int8":
         each = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=SMALLEST_WEIGHT)
         model = optimize.linear_quantize_weights(model, optimize.OptimizationConfig(global_config=each))
@@ -66,18 +68,18 @@ def convert(conversion: Conversion) -> Converted:
     fixed = (FIXED_BATCH,) if programs.dynamic(conversion.signature) else ()
     made_by = f"coremltools {version('coremltools')}"
     notes = (*fixed, *NOTES[conversion.precision])
-    return Converted(NAME, signature, made_by, notes, provenance.carried(package, layers))
+    return Converted(NAME, signature, made_by, notes, provenance.carried(package, claims))
 
 
-def opened(file: Path, signature: Signature, layers: Mapping[str, str], folder: Path) -> Opened:
-    """Write a copy of a package that gives the values of `layers` as outputs too, float32 or int32, sample first.
+def opened(file: Path, signature: Signature, claims: Mapping[str, str], folder: Path) -> Opened:
+    """Write a copy of a package that gives the claimed values as outputs too, float32 and one sample first.
 
     Left out are values of so many dimensions that Core ML cannot give them.
     """
-    found = opening.opened(file, folder / OPENED, layers)
+    found = opening.opened(file, folder / OPENED, claims)
     _settle(folder / OPENED)
     names = {spec.name: spec.name for spec in signature.outputs} | {value: spec.name for value, spec in found.items()}
-    nodes = {names[value]: node for value, node in layers.items() if value in names}
+    nodes = {names[value]: node for value, node in claims.items() if value in names}
     return Opened(OPENED, signature.model_copy(update={"outputs": (*signature.outputs, *found.values())}), nodes)
 
 

@@ -10,13 +10,7 @@ from coremltools.proto import FeatureTypes_pb2, MIL_pb2
 from edgekd.mil import reading
 from edgekd.results import TensorSpec
 
-# Core ML gives no outputs of yes and no, nor of whole numbers of other sizes, nor of more dimensions.
-FLOATS = (MIL_pb2.FLOAT16, MIL_pb2.FLOAT32, MIL_pb2.FLOAT64)
-KINDS = {"fp32": (MIL_pb2.FLOAT32, "float32"), "int32": (MIL_pb2.INT32, "int32")}
-FEATURES = {
-    "float32": FeatureTypes_pb2.ArrayFeatureType.FLOAT32,
-    "int32": FeatureTypes_pb2.ArrayFeatureType.INT32,
-}
+# Core ML's outputs have no more.
 MOST_DIMENSIONS = 5
 SUFFIX = "_shown"
 
@@ -24,7 +18,7 @@ SUFFIX = "_shown"
 def opened(package: Path, copy: Path, names: Collection[str]) -> dict[str, TensorSpec]:
     """Copy a package and make inner values outputs; returns the output of the copy for each that can be one, by value.
 
-    Each is float32 or int32, one sample first; a value that has no samples is shown as that of one sample.
+    Each is shown as float32, also one of yes and no, and with one sample first, also where it has none.
     """
     shutil.copytree(package, copy)
     model = reading.model(copy)
@@ -41,24 +35,23 @@ def opened(package: Path, copy: Path, names: Collection[str]) -> dict[str, Tenso
         block.outputs.append(shown.name)
         described = spec.description.output.add(name=shown.name)
         described.type.multiArrayType.shape.extend(shown.shape)
-        described.type.multiArrayType.dataType = FEATURES[shown.dtype]
+        described.type.multiArrayType.dataType = FeatureTypes_pb2.ArrayFeatureType.FLOAT32
     model.write_bytes(spec.SerializeToString(deterministic=True))
     return found
 
 
 def _shown(block: Any, value: Any, shape: tuple[int, ...]) -> TensorSpec:
     """Append what makes an output of a value: another type, and a sample's dimension where it has none."""
-    kind = "fp32" if value.type.tensorType.dataType in FLOATS else "int32"
     last = value.name
     if shape[:1] != (1,):
         shape = (1, *shape)
         axes = _constant(block, f"{value.name}_axes", MIL_pb2.INT32, 0)
-        kept = value.type.tensorType.dataType
-        last = _operation(block, "expand_dims", f"{value.name}_one", (kept, shape), {"x": last, "axes": axes})
-    number, dtype = KINDS[kind]
-    wanted = _constant(block, f"{value.name}_dtype", MIL_pb2.STRING, kind)
-    name = _operation(block, "cast", f"{value.name}{SUFFIX}", (number, shape), {"x": last, "dtype": wanted})
-    return TensorSpec(name=name, shape=shape, dtype=dtype)
+        gives = (value.type.tensorType.dataType, shape)
+        last = _operation(block, "expand_dims", f"{value.name}_one", gives, {"x": last, "axes": axes})
+    wanted = _constant(block, f"{value.name}_dtype", MIL_pb2.STRING, "fp32")
+    gives = (MIL_pb2.FLOAT32, shape)
+    name = _operation(block, "cast", f"{value.name}{SUFFIX}", gives, {"x": last, "dtype": wanted})
+    return TensorSpec(name=name, shape=shape)
 
 
 def _operation(block: Any, kind: str, name: str, gives: tuple[int, tuple[int, ...]], inputs: dict[str, str]) -> str:

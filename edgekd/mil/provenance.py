@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from coremltools.converters.mil.mil.scope import ScopeSource
 from numpy.typing import NDArray
@@ -63,31 +62,36 @@ def named(model: Any, names: Mapping[tuple[int, int], str]) -> MadeOf:
 
 
 def settled(
-    package: Path, made_of: MadeOf, program: ExportedProgram, sample: Values, outputs: Mapping[str, str]
+    package: Path, made_of: MadeOf, sample: Values, values: Values, outputs: Mapping[str, str]
 ) -> dict[str, str]:
     """The node of the program by the value that holds it, each node once; `outputs` are certain from the start.
 
-    `sample` is one sample by input. Where the package computes what the program does, a value that differs from a
-    node's is not that node's. Where it does not, the last value made of a node stands for it, unless it only has the
-    node's numbers in another order. Nothing is known of a package that cannot be evaluated.
+    `sample` is one sample by input, and `values` what the program's nodes give for it, one sample first. Where the
+    package computes what the program does, a value that differs from a node's is not that node's. Where it does not,
+    the last value made of a node stands for it, unless it only has the node's numbers in another order. Nothing is
+    known of a package that cannot be evaluated.
     """
     try:
         made = Evaluator(package, {*made_of, *outputs})
-        found = {name: values[0] for name, values in made.inner(sample).items()}
+        found = {name: _one(value[0]) for name, value in made.inner(sample).items()}
     except NotVerified:
         return dict(outputs)
-    wanted = {node for nodes in made_of.values() for node in nodes} | set(outputs.values())
-    values = _Watched(program, wanted).values(sample)
+    torch_has = {node: torch.from_numpy(value) for node, value in values.items()}
     near = NEAR_HALF if any(slot.kind == "fp16" for slot in made.shown) else NEAR
-    right = all(_near(found[value], values[node], near) for value, node in outputs.items() if node in values)
-    pairs = _pairs(made_of, found, values)
-    chosen = {node: value for value, node in pairs if _near(found[value], values[node], near)}
+    right = all(_near(found[value], torch_has[node], near) for value, node in outputs.items() if node in torch_has)
+    pairs = _pairs(made_of, found, torch_has)
+    chosen = {node: value for value, node in pairs if _near(found[value], torch_has[node], near)}
     if not right:
         last = {nodes[-1]: value for value, nodes in made_of.items()}
         kept = [(value, node) for value, node in pairs if last.get(node) == value and node not in chosen]
-        chosen |= {node: value for value, node in kept if not _moved(found[value], values[node], near)}
+        chosen |= {node: value for value, node in kept if not _moved(found[value], torch_has[node], near)}
     claimed = {value: node for node, value in chosen.items() if node not in outputs.values()}
     return {slot.name: claimed[slot.name] for slot in made.shown if slot.name in claimed} | dict(outputs)
+
+
+def _one(value: Tensor) -> Tensor:
+    """With one sample first, where it has none."""
+    return value if value.shape[:1] == (1,) else value[None]
 
 
 def _pairs(made_of: MadeOf, found: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> list[tuple[str, str]]:
@@ -126,25 +130,3 @@ def _moved(one: Tensor, two: Tensor, near: float) -> bool:
     """Whether two values are of the same numbers in another order; of masks, which have few, nobody can say."""
     one, two = one.flatten().sort().values, two.flatten().sort().values
     return 2 * len(set(two.tolist())) > len(two) and _near(one, two, near)
-
-
-class _Watched(fx.Interpreter):
-    """Runs a program and keeps the values of some of its nodes, as they were when they were made."""
-
-    def __init__(self, program: ExportedProgram, wanted: set[str]) -> None:
-        module = program.module()
-        assert isinstance(module, fx.GraphModule)
-        super().__init__(module)
-        self._wanted = wanted
-        self._found: dict[str, Tensor] = {}
-
-    def values(self, sample: Values) -> dict[str, Tensor]:
-        with torch.no_grad():
-            self.run(*(torch.from_numpy(np.asarray(values)) for values in sample.values()))
-        return self._found
-
-    def run_node(self, node: fx.Node) -> Any:
-        found = super().run_node(node)
-        if node.name in self._wanted and isinstance(found, Tensor):
-            self._found[node.name] = found.clone()
-        return found
