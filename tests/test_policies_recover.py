@@ -143,3 +143,32 @@ def test_the_precision_asked_for_is_recovered_whatever_its_speed() -> None:
     outcome = world.follow(choose(known(target(precision="int8"))))
     assert rungs(outcome) == [("as calibrated", False), ("percentile ranges", True)]
     assert any(isinstance(s, Diff) for s in world.asked) is False
+
+
+def larger(accuracy, **budget):
+    """A world where int8 of the student of least width loses much whatever is done, and wider ones lose nothing."""
+    world = World(accuracy=accuracy)
+
+    def evaluate(step, honest=world._evaluate):
+        width = step.predictions.outputs.name.split(":")[1:2]
+        world.int8_loss = BAD if width == ["1"] else 0.0
+        return honest(step)
+
+    world._evaluate = evaluate
+    return world.follow(
+        choose(known(target(precision="int8", max_quantization_loss=0.005, **budget), widths=range(1, 4)))
+    )
+
+
+def test_the_last_rung_is_a_larger_student_where_one_fits() -> None:
+    outcome = larger(lambda width, taught: 0.8)
+    assert outcome.rungs[-1].name == "a larger student" and outcome.rungs[-1].kept
+    row = shipped(outcome)
+    assert row.fits is True and row.size.params == 200
+    assert outcome.sized.chosen.size.params == 200
+
+
+def test_without_room_for_a_larger_student_the_miss_stands() -> None:
+    outcome = larger(lambda width, taught: 0.8, max_params=150)
+    assert not any(rung.kept for rung in outcome.rungs) and shipped(outcome).fits is False
+    assert shipped(outcome).size.params == 100

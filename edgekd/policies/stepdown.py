@@ -45,7 +45,43 @@ def choose(known: Known) -> Policy[Outcome]:
         if over <= 1:
             break
         below = int(sized.chosen.size.macs / over)
-    return outcome
+    return (yield from _with_a_larger_student(known, outcome))
+
+
+def _with_a_larger_student(known: Known, outcome: Outcome) -> Policy[Outcome]:
+    """The last rung, where a quantized file still misses its accuracy: the next larger student that fits, if any.
+
+    It is kept only if its own file then keeps what the smaller one's did not.
+    """
+    chosen, shipped = outcome.sized.chosen, [row for row in outcome.rows if row.ships]
+    failed = {rung.target for rung in outcome.rungs} - {rung.target for rung in outcome.rungs if rung.kept}
+    starved = [row for row in shipped if row.target in failed and row.fits is False]
+    larger = [c for c in outcome.sized.candidates if c.fits and chosen and c.size.macs > chosen.size.macs]
+    if not starved or not larger:
+        return outcome
+    sized = outcome.sized.model_copy(update={"chosen": min(larger, key=lambda c: c.size.macs)})
+    assert sized.chosen is not None
+    raced = yield from race(known, sized.chosen.architecture)
+    found = yield from _judge(known, sized, raced, outcome.rounds)
+    better = [row for row in found.rows if row.ships and row.target in {one.target for one in starved}]
+    kept = all(row.fits is not False for row in found.rows if row.ships)
+    rungs = (*outcome.rungs, *found.rungs, *(_as_rung(row, kept) for row in better))
+    return (found if kept else outcome).model_copy(update={"rungs": rungs})
+
+
+def _as_rung(row: Row, kept: bool) -> Rung:
+    """The record of a larger student on one target."""
+    return Rung(
+        target=row.target,
+        precision=row.precision,
+        name="a larger student",
+        drop=row.score.drop if row.score else None,
+        latency=row.measurement.latency.p90 if row.measurement.latency else None,
+        size=row.artifact.size if row.artifact else None,
+        kept=kept,
+        why="" if kept else "; ".join(row.missed) or "another target misses its budget then",
+        entries=(row.artifact.file.entry,) if row.artifact else (),
+    )
 
 
 def _without_smaller(outcome: Outcome, last: Sized) -> Outcome:
