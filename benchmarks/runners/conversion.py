@@ -1,8 +1,8 @@
 """The default student to four targets in float32 and int8: edgekd's workers against the bare tools called by hand.
 
 Both start from the same exported program and the same calibration samples, in fresh processes; the bare tools run in
-one process a format, one after the other. edgekd's time is that of the workers and what waits around them, with an empty
-store; the other steps (data, export) are done before.
+one process a format, one after the other. edgekd's time is that of the workers and what waits around them, with an
+empty store; the other steps (data, export) are done before.
 """
 
 import json
