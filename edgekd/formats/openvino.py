@@ -8,7 +8,7 @@ Weights of the float32 file stay float32; OpenVINO itself would store float16 un
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,10 +24,12 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
 
 from edgekd import plugins
-from edgekd.plugins import Conversion, Converted
+from edgekd.ov import layers, opening
+from edgekd.plugins import Conversion, Converted, Lowered, Opened
+from edgekd.results import Signature
 from edgekd.spec import Value
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "openvino", "nncf")
 USES = ("formats.onnx",)
 EXTRA = "openvino"
@@ -48,24 +50,46 @@ class Settings(Value):
 
 def convert(conversion: Conversion) -> Converted:
     """Write the folder student.openvino with model.xml and model.bin; names and batch are those of the program."""
+    if conversion.precision == "float32":
+        return _float32(conversion)
     with tempfile.TemporaryDirectory(dir=conversion.folder) as name:
-        onnx = plugins.find("formats", "onnx")
-        made = onnx.convert(replace(conversion, precision="float32", folder=Path(name)))
+        base = conversion.base or _lowered(conversion, Path(name))
         # the model keeps its file mapped, so it must be written while that file is there
-        _write(openvino.convert_model(Path(name) / made.name), conversion)
-    made_by = f"{made.made_by}, openvino {version('openvino')}"
-    if conversion.precision == "int8":
-        made_by += f", nncf {version('nncf')}"
-    return Converted(NAME, made.signature, made_by, NOTES[conversion.precision])
+        model = openvino.Core().read_model(base.path / FILE)
+        if conversion.precision == "int8":
+            model = _int8(model, conversion)
+        names = _write(model, layers.by_name(model, base.layers), conversion)
+    made_by = f"{base.made_by}, nncf {version('nncf')}" if conversion.precision == "int8" else base.made_by
+    return Converted(NAME, base.signature, made_by, NOTES[conversion.precision], names)
 
 
-def _write(model: openvino.Model, conversion: Conversion) -> None:
-    """Quantize where that is asked for, and save."""
-    if conversion.precision == "int8":
-        model = _int8(model, conversion)
+def opened(file: Path, signature: Signature, layers: Mapping[str, str], folder: Path) -> Opened:
+    """Write a copy whose outputs are also the values of `layers`; run it one sample at a time."""
+    return opening.opened(file, signature, layers, folder, FILE)
+
+
+def _float32(conversion: Conversion) -> Converted:
+    """Convert without changing a weight, by way of an ONNX file."""
+    with tempfile.TemporaryDirectory(dir=conversion.folder) as name:
+        made = plugins.find("formats", "onnx").convert(replace(conversion, folder=Path(name), base=None))
+        model = openvino.convert_model(Path(name) / made.name)
+        names = _write(model, layers.by_tensor(model, made.layers), conversion)
+    return Converted(NAME, made.signature, f"{made.made_by}, openvino {version('openvino')}", (), names)
+
+
+def _lowered(conversion: Conversion, folder: Path) -> Lowered:
+    """The float32 file where there is none yet."""
+    made = _float32(replace(conversion, precision="float32", folder=folder))
+    return Lowered(folder / made.name, made.signature, made.made_by, made.layers)
+
+
+def _write(model: openvino.Model, ports: layers.Ports, conversion: Conversion) -> dict[str, str]:
+    """Save a model; returns the nodes of `ports` by their names in the file."""
+    ports = [(layers.read_next(port), node) for port, node in ports]
     folder = conversion.folder / NAME
     folder.mkdir()
-    openvino.save_model(_short_names(model), folder / FILE, compress_to_fp16=conversion.precision == "float16")
+    openvino.save_model(layers.shortened(model), folder / FILE, compress_to_fp16=conversion.precision == "float16")
+    return layers.named(ports)
 
 
 def _int8(model: openvino.Model, conversion: Conversion) -> openvino.Model:
@@ -85,18 +109,6 @@ def _int8(model: openvino.Model, conversion: Conversion) -> openvino.Model:
             smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),
         ),
     )
-
-
-def _short_names(model: openvino.Model) -> openvino.Model:
-    """Number the operators and drop inner tensors' names: they hold counters of this process, and fill the file."""
-    for index, operator in enumerate(model.get_ordered_ops()):
-        if operator.get_type_name() == "Parameter":
-            continue
-        operator.set_friendly_name(f"n{index}")
-        for output in operator.outputs():
-            if all(port.get_node().get_type_name() != "Result" for port in output.get_target_inputs()):
-                output.get_tensor().set_names(set())
-    return model
 
 
 def _samples(conversion: Conversion) -> Iterator[dict[str, NDArray[np.float32]]]:
