@@ -98,9 +98,9 @@ def _quantized(model: onnx.ModelProto, names: Mapping[str, str], conversion: Con
         case "float16":
             return quantizing.float16(model)
         case "int8-dynamic":
-            return quantizing.dynamic(model, conversion.folder)
+            return quantizing.dynamic(model, conversion, names)
         case "int4-weights":
-            return quantizing.int4_weights(model)
+            return quantizing.int4_weights(model, conversion, names)
         case _:
             return quantizing.static(model, conversion, names)
 

@@ -80,9 +80,9 @@ def _changed(model: openvino.Model, conversion: Conversion, names: Mapping[str, 
         case "int8":
             return quantizing.static(model, conversion, names)
         case "int8-weights":
-            return quantizing.int8_weights(model)
+            return quantizing.int8_weights(model, conversion, names)
         case "int4-weights":
-            return quantizing.int4_weights(model)
+            return quantizing.int4_weights(model, conversion, names)
     return model
 
 

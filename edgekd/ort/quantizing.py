@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgekd.errors import Problem, Unsuited
-from edgekd.ort import ranges
+from edgekd.ort import layers, ranges
 from edgekd.plugins import Conversion
 
 # Where there is attention, quantizing more than these loses far more accuracy than it gains speed.
@@ -75,10 +76,10 @@ def _replace(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
     graph.node.extend(copies)
 
 
-def static(model: onnx.ModelProto, conversion: Conversion, layers: Mapping[str, str]) -> onnx.ModelProto:
+def static(model: onnx.ModelProto, conversion: Conversion, names: Mapping[str, str]) -> onnx.ModelProto:
     """Compute in 8 bits, with ranges of activations from the calibration part.
 
-    Raises Unsuited where an activation is infinite; `layers` names the program's node that it belongs to.
+    Raises Unsuited where an activation is infinite; `names` are the program's nodes by the tensors that hold them.
     """
     attention = any(node.op_type in ("Softmax", "LayerNormalization") for node in model.graph.node)
     kinds = LINEAR if attention else tuple(sorted({*QLinearOpsRegistry, *QDQRegistry}))
@@ -86,9 +87,9 @@ def static(model: onnx.ModelProto, conversion: Conversion, layers: Mapping[str, 
         folder = Path(name)
         prepared, quantized, cache = (folder / f"{part}" for part in ("prepared.onnx", "quantized.onnx", "ranges.json"))
         quant_pre_process(model, prepared)
-        samples = lambda: one_by_one(conversion.calibration)  # noqa: E731
-        found = ranges.found(prepared, kinds, samples, conversion.ranges, folder)
-        _check_finite(found, onnx.load(prepared), layers)
+        found = ranges.found(prepared, kinds, partial(one_by_one, conversion.calibration), conversion.ranges, folder)
+        given = onnx.load(prepared)
+        _check_finite(found, given, names)
         save_tensors_data(found, cache)
         quantize_static(
             prepared,
@@ -96,6 +97,7 @@ def static(model: onnx.ModelProto, conversion: Conversion, layers: Mapping[str, 
             None,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(kinds),
+            nodes_to_exclude=layers.behind(given, names, conversion.in_float),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -111,26 +113,38 @@ def one_by_one(inputs: Mapping[str, NDArray[np.float32]]) -> Iterator[dict[str, 
         yield {name: values[row : row + 1] for name, values in inputs.items()}
 
 
-def dynamic(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+def dynamic(model: onnx.ModelProto, conversion: Conversion, names: Mapping[str, str]) -> onnx.ModelProto:
     """Compute linear layers in 8 bits, with ranges of activations found at each run. Raises Unsuited."""
     _check_worthwhile(model, "int8-dynamic", "int8")
-    with tempfile.TemporaryDirectory(dir=folder) as name:
+    with tempfile.TemporaryDirectory(dir=conversion.folder) as name:
         prepared, quantized = Path(name) / "prepared.onnx", Path(name) / "quantized.onnx"
         quant_pre_process(model, prepared)
+        kept = layers.behind(onnx.load(prepared), names, conversion.in_float)
         quantize_dynamic(
-            prepared, quantized, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=list(WEIGHTED)
+            prepared,
+            quantized,
+            op_types_to_quantize=list(WEIGHTED),
+            # it makes products of general matrix multiplications first, and names them so
+            nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
         )
         return onnx.load(quantized)
 
 
-def int4_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+def int4_weights(model: onnx.ModelProto, conversion: Conversion, names: Mapping[str, str]) -> onnx.ModelProto:
     """Store weights of linear layers and embeddings in 4 bits, in blocks with a scale each. Raises Unsuited."""
     _check_worthwhile(model, "int4-weights", "int8")
     # the first set of operators that knows 4-bit numbers
     newer = onnx.version_converter.convert_version(model, max(INT4_OPSET, model.opset_import[0].version))
     _split_gemms(newer.graph)
     quantizer = MatMulNBitsQuantizer(
-        newer, bits=4, block_size=BLOCK, is_symmetric=True, op_types_to_quantize=("MatMul", "Gather")
+        newer,
+        bits=4,
+        block_size=BLOCK,
+        is_symmetric=True,
+        nodes_to_exclude=layers.behind(newer, names, conversion.in_float),
+        op_types_to_quantize=("MatMul", "Gather"),
     )
     quantizer.process()
     quantized: onnx.ModelProto = quantizer.model.model
@@ -185,7 +199,7 @@ def _check_worthwhile(model: onnx.ModelProto, precision: str, instead: str) -> N
     raise Unsuited(Problem(f"onnx {precision}", message, f"Use {instead}, which quantizes convolutions too"))
 
 
-def _check_finite(found: TensorsData, model: onnx.ModelProto, layers: Mapping[str, str]) -> None:
+def _check_finite(found: TensorsData, model: onnx.ModelProto, names: Mapping[str, str]) -> None:
     """Raise Unsuited where a range is infinite, naming the constant that it comes from."""
     endless = ranges.unbounded(found)
     if not endless:
@@ -195,7 +209,7 @@ def _check_finite(found: TensorsData, model: onnx.ModelProto, layers: Mapping[st
         v.name for v in model.graph.initializer if v.data_type == 1 and not np.isfinite(numpy_helper.to_array(v)).all()
     }
     source = _source(endless[0], producers, bad)
-    node = layers.get(endless[0])
+    node = names.get(endless[0])
     what = f"the value of {node!r}" if node else f"the tensor {endless[0]!r}"
     why = f", because of the constant {source!r}" if source else ""
     message = f"{what} is infinite for some calibration sample{why}: 8 bits cannot stand for its range"

@@ -4,13 +4,16 @@ An output is named "operator:number" in the file, and a result of the model by i
 counters of the process that made them, and fill the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import openvino
 
 # An output of an operator, and the name of a node of the program.
 Ports = list[tuple[Any, str]]
+# Operators that compute nothing.
+OUTSIDE = ("Parameter", "Constant", "Result")
+ACTIVATIONS = ("Relu", "Clamp", "PRelu", "HSwish", "HSigmoid", "Sigmoid", "Tanh", "Gelu", "Elu", "Swish")
 
 
 def by_tensor(model: openvino.Model, names: Mapping[str, str]) -> Ports:
@@ -24,6 +27,22 @@ def by_name(model: openvino.Model, names: Mapping[str, str]) -> Ports:
     """Outputs that a file's names stand for, in a model read from it or made of that."""
     ports = {name_of(port): port for op in _computing(model) for port in op.outputs()}
     return [(ports[name], node) for name, node in names.items() if name in ports]
+
+
+def behind(model: openvino.Model, names: Mapping[str, str], wanted: Collection[str]) -> list[str]:
+    """The operators, by name, that work out the values of these nodes of the program from those of other nodes.
+
+    An activation function counts with what it follows: in 8 bits both are one kernel.
+    """
+    left = [port for port, node in by_name(model, names) if node in wanted]
+    found: dict[str, None] = {}
+    while left:
+        operator = left.pop().get_node()
+        kind, name = operator.get_type_name(), operator.get_friendly_name()
+        if kind not in OUTSIDE and name not in found:
+            found[name] = None
+            left += [port for port in operator.input_values() if name_of(port) not in names or kind in ACTIVATIONS]
+    return list(found)
 
 
 def read_next(port: Any) -> Any:
@@ -72,4 +91,4 @@ def _result(port: Any) -> bool:
 
 def _computing(model: openvino.Model) -> list[Any]:
     """The operators that compute something."""
-    return [op for op in model.get_ordered_ops() if op.get_type_name() not in ("Parameter", "Constant", "Result")]
+    return [op for op in model.get_ordered_ops() if op.get_type_name() not in OUTSIDE]

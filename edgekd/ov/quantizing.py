@@ -45,6 +45,7 @@ def static(model: openvino.Model, conversion: Conversion, names: Mapping[str, st
         preset=nncf.QuantizationPreset.MIXED,
         model_type=nncf.ModelType.TRANSFORMER if attention else None,
         subset_size=count,
+        ignored_scope=_ignored(model, conversion, names),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             activations_range_estimator_params=ranges,
             # on a small attention network 0.7 % error of the outputs without smoothing, 9 % with it
@@ -53,6 +54,11 @@ def static(model: openvino.Model, conversion: Conversion, names: Mapping[str, st
     )
     _check_finite(model, quantized, conversion, names)
     return quantized
+
+
+def _ignored(model: openvino.Model, conversion: Conversion, names: Mapping[str, str]) -> nncf.IgnoredScope:
+    """The operators that stay float."""
+    return nncf.IgnoredScope(names=layers.behind(model, names, conversion.in_float), validate=False)
 
 
 def _check_finite(
@@ -105,16 +111,18 @@ def _samples(conversion: Conversion) -> Iterator[dict[str, NDArray[np.float32]]]
         yield {name: values[row : row + 1] for name, values in conversion.calibration.items()}
 
 
-def int8_weights(model: openvino.Model) -> openvino.Model:
+def int8_weights(model: openvino.Model, conversion: Conversion, names: Mapping[str, str]) -> openvino.Model:
     """Store all weights in 8 bits, asymmetric, with a scale for each output of a layer. Raises Unsuited."""
     nncf.set_log_level(logging.ERROR)
-    compressed = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
+    compressed = nncf.compress_weights(
+        model, mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=_ignored(model, conversion, names)
+    )
     if not _sizes(compressed)["u8"]:
-        raise Unsuited(Problem("openvino int8-weights", "this network has no weights to store in fewer bits"))
-    return _in_float(compressed)
+        raise Unsuited(Problem("openvino int8-weights", "this network has no weights that can be stored in fewer bits"))
+    return _computed_in_float(compressed)
 
 
-def int4_weights(model: openvino.Model) -> openvino.Model:
+def int4_weights(model: openvino.Model, conversion: Conversion, names: Mapping[str, str]) -> openvino.Model:
     """Store weights of linear layers and embeddings in 4 bits, in groups; convolutions' in 8. Raises Unsuited."""
     nncf.set_log_level(logging.ERROR)
     compressed = nncf.compress_weights(
@@ -123,6 +131,7 @@ def int4_weights(model: openvino.Model) -> openvino.Model:
         group_size=GROUP,
         ratio=1.0,
         all_layers=True,
+        ignored_scope=_ignored(model, conversion, names),
         advanced_parameters=nncf.AdvancedCompressionParameters(
             group_size_fallback_mode=GroupSizeFallbackMode.ADJUST, min_adjusted_group_size=LEAST_GROUP
         ),
@@ -132,10 +141,10 @@ def int4_weights(model: openvino.Model) -> openvino.Model:
     if share < SHARE:
         message = f"4 bits are for linear layers and embeddings, and these hold {share:.0%} of this network's weights"
         raise Unsuited(Problem("openvino int4-weights", message, "Use int8-weights, or int8, which is faster too"))
-    return _in_float(compressed)
+    return _computed_in_float(compressed)
 
 
-def _in_float(model: openvino.Model) -> openvino.Model:
+def _computed_in_float(model: openvino.Model) -> openvino.Model:
     """Have every program that loads the file compute in float: OpenVINO would round activations to 8 bits by itself."""
     model.set_rt_info("0", ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"])
     return model
