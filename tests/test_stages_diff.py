@@ -263,6 +263,13 @@ def test_an_artifact_without_a_record_of_its_layers_is_refused(bench: Bench) -> 
         bench.diff(layers=None)
 
 
+def test_a_program_that_is_an_onnx_file_is_refused(bench: Bench) -> None:
+    named = bench.program.file.model_copy(update={"name": "student.onnx"})
+    bench.program = bench.program.model_copy(update={"file": named})
+    with pytest.raises(UsageError, match="made from an ONNX file"):
+        bench.diff()
+
+
 # -- real files --
 
 

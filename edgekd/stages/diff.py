@@ -49,14 +49,17 @@ class _Seen:
 def run(step: Diff, out: Workspace) -> Diffed:
     """Compare every layer that can be seen. Where nothing here runs the file, the basis says so and there are none.
 
-    Raises UsageError for an artifact without a record of its layers or a runtime, DeviceError, and EdgekdError for a
-    file that cannot be opened.
+    Raises UsageError for an artifact without a record of its layers, or of a program without any; DeviceError; and
+    EdgekdError for a file that cannot be opened.
     """
     torch.set_num_threads(1)
     artifact = step.artifact
     if artifact.layers is None:
         message = "it was converted by an edgekd that did not record which tensor is which layer"
         raise UsageError(Problem(artifact.file.name, message, "Build the run again"))
+    if Path(step.program.file.name).suffix == ".onnx":
+        message = "it was made from an ONNX file, which has no layers of a torch network to compare with"
+        raise UsageError(Problem(artifact.file.name, message, "Give the torch network, as module:function or .pt2"))
     named: dict[str, str] = json.loads(out.locate(artifact.layers).read_text(encoding="utf-8"))
     folder = out.path("opened")
     folder.mkdir()
