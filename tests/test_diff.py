@@ -40,15 +40,18 @@ def report(home: Path) -> Report:
     """A run whose student ships in int8, beside its float32 file, a teacher's and one row without a file."""
     made = synthetic.report()
     shipped = next(row for row in made.rows if row.ships)
+    other = shipped.model_copy(update={"ships": False})
     (home / "loose/other").mkdir()
     twin, teacher = (home / f"loose/other/{name}" for name in ("twin", "teacher"))
     twin.mkdir()
     teacher.mkdir()
     rows = (
-        shipped.model_copy(update={"role": "teacher-int8", "ships": False, "artifact": artifact("tflite", b"t", teacher)}),
-        shipped.model_copy(update={"precision": "float32", "ships": False, "artifact": artifact("tflite", b"f", twin)}),
+        shipped.model_copy(
+            update={"role": "teacher-int8", "ships": False, "artifact": artifact("tflite", b"t", teacher)}
+        ),
+        other.model_copy(update={"precision": "float32", "artifact": artifact("tflite", b"f", twin)}),
         shipped.model_copy(update={"artifact": artifact("tflite", b"model", home / "loose")}),
-        shipped.model_copy(update={"role": "control", "ships": False, "artifact": None}),
+        other.model_copy(update={"role": "control", "artifact": None}),
     )
     return made.model_copy(update={"rows": rows})
 
@@ -112,9 +115,7 @@ def test_a_model_file_is_known_by_its_content_wherever_it_is(report: Report, hom
         ),
     ],
 )
-def test_what_is_no_file_of_the_run_is_refused(
-    report: Report, bundle: Path, spoil: Any, named: str, said: str
-) -> None:
+def test_what_is_no_file_of_the_run_is_refused(report: Report, bundle: Path, spoil: Any, named: str, said: str) -> None:
     spoil(bundle)
     with pytest.raises(UsageError, match=said.replace("(", r"\(")) as caught:
         diff.subject(named, Path("run"), report)
