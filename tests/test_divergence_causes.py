@@ -150,10 +150,10 @@ CASES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         {"layer": {"channels": 5.0}},
     ),
     "unequal channels of the layer before": (
-        {"parents": (LAYER.model_copy(update={"name": "stem", "channels": 300.0}),)},
+        {"makers": (LAYER.model_copy(update={"name": "stem", "channels": 300.0}),)},
         "a channel of stem has weights 300 times wider",
         "divide",
-        {"parents": (LAYER.model_copy(update={"name": "stem", "channels": 300.0}),), "precision": "float16"},
+        {"makers": (LAYER.model_copy(update={"name": "stem", "channels": 300.0}),), "precision": "float16"},
     ),
     "outliers": (
         {"layer": {"outliers": 25.0}},

@@ -30,7 +30,8 @@ class Evidence:
     """All that rules look at: the layer, what lies between it and the ones before, and what its format can do else.
 
     `smallest` is torch's smallest value among what the layer takes in; `turned` the best ratio in dB with another order
-    of the axes; `precisions` and `ranges` are those of the format.
+    of the axes; `parents` are the layers right before it, `makers` those whose weights made what it takes; `precisions`
+    and `ranges` are those of the format.
     """
 
     layer: Layer
@@ -41,6 +42,7 @@ class Evidence:
     smallest: float = 0.0
     turned: float = float("-inf")
     parents: tuple[Layer, ...] = ()
+    makers: tuple[Layer, ...] = ()
     altered: bool = False
     precisions: tuple[str, ...] = ()
     ranges: tuple[str, ...] = ()
@@ -145,7 +147,7 @@ def _percentile(evidence: Evidence) -> str:
 def _unequal(evidence: Evidence) -> str:
     if evidence.precision not in IN_8_BITS:
         return ""
-    for layer in (evidence.layer, *evidence.parents):
+    for layer in (evidence.layer, *evidence.makers):
         if layer.channels is not None and layer.channels >= UNEQUAL:
             return f"a channel of {layer.name} has weights {layer.channels:.0f} times wider than most, in one range"
     return ""

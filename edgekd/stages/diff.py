@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +237,7 @@ def _explained(
     step: Diff,
     nodes: Mapping[str, Node],
     seen: Mapping[str, _Seen],
-    found: Iterable[Layer],
+    found: Sequence[Layer],
     before: Mapping[str, frozenset[str]],
     start: Layer,
 ) -> tuple[str, str]:
@@ -254,6 +254,7 @@ def _explained(
             smallest=min((float(values.min()) for values in (*taken, one.torch_said)), default=0.0),
             turned=measures.best_turned(one.torch_said, one.file_said),
             parents=tuple(layer for layer in found if layer.node in before[start.node]),
+            makers=verdict.makers(found, before, start.node),
             altered=step.file is not None,
             precisions=declared.precisions,
             ranges=declared.ranges,
