@@ -49,12 +49,12 @@ def export(plan: Plan, store: Store, out: Path) -> Report:
     started = time.monotonic()
     warnings = check(plan, store)
     outlook, remarks = look(plan, store)
-    rows = store.follow(convey(outlook))
+    judged = store.follow(convey(outlook))
 
     def conclude(made: Lock) -> Report:
-        return exported(outlook, rows, (*warnings, *remarks), made, time.monotonic() - started)
+        return exported(outlook, judged, (*warnings, *remarks), made, time.monotonic() - started)
 
-    return _finish(outlook, rows, store, out, conclude)
+    return _finish(outlook, judged.rows, store, out, conclude)
 
 
 def _finish(
@@ -104,6 +104,7 @@ def look(plan: Plan, store: Store) -> tuple[Outlook, tuple[str, ...]]:
         cores=store.cores,
         references=tuple(name for name, format in formats.items() if format.reference),
         offers={name: format.precisions for name, format in formats.items()},
+        ranges={name: format.ranges for name, format in formats.items()},
     )
     cleared = store.follow(preflight(outlook))
     return outlook.model_copy(update={"refused": cleared.refused}), cleared.notes

@@ -202,7 +202,8 @@ class Lowered:
 class Conversion:
     """What a format is given: the .pt2, its signature, the precision, prepared calibration inputs, where to write.
 
-    `base` is its own float32 file of the same program if there is one already: it may quantize that.
+    `base` is its own float32 file of the same program if there is one already: it may quantize that. `in_float` are
+    nodes of the program: the operators that give the tensors which hold their values stay float.
     """
 
     program: Path
@@ -212,6 +213,7 @@ class Conversion:
     folder: Path
     base: Lowered | None = None
     ranges: Ranges = "min-max"
+    in_float: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -495,6 +495,26 @@ class Row(Value):
     notes: tuple[str, ...] = ()
 
 
+class Rung(Value):
+    """One attempt to win back what a quantized file lost: what was changed, what it loses then, why that is not enough.
+
+    `loss` is of accuracy against the same network's float32 file on the validation part, `drop` against the teacher;
+    `latency` a p90 in seconds where it was timed. `entries` are the store's answers behind it, which took `seconds`.
+    """
+
+    target: str
+    precision: Precision
+    name: str
+    loss: float | None = None
+    drop: Interval | None = None
+    latency: float | None = None
+    size: int | None = None
+    kept: bool = False
+    why: str = ""
+    entries: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
 class StepRecord(Value):
     """What the lock says of one step that a build used; `asked` is the question, as far as the key depends on it."""
 
@@ -522,6 +542,7 @@ class Report(Value):
     terms: Terms | None = None
     trials: tuple[Trial, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    rungs: tuple[Rung, ...] = ()
     student: Architecture | None
     chosen: str = ""
     teacher_already_fits: bool = False

@@ -208,6 +208,7 @@ class Train(Step[Trained]):
     metric: str = "accuracy"
     seed: int = 0
     view_seed: int = 0
+    fake_quant: bool = False
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (
@@ -245,10 +246,25 @@ class Export(Step[Program]):
         return ("edgekd.stages.export",)
 
 
+class Equalize(Step[Program]):
+    """Scale channels between layers so that they use the same range; the program computes the same function."""
+
+    stage: ClassVar[str] = "equalize"
+    answer: ClassVar[type[Value]] = Program
+    usual: ClassVar[float] = 4.0
+    program: Program
+    splits: Splits
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.equalize",)
+
+
 class Convert(Step[Artifact]):
     """Convert a program to a target's file format in one precision, calibrated on the calibration part.
 
     `base` is the float32 file of the same program, which a format may quantize instead of lowering the program again.
+    `more` samples of the training part, of each class as many, calibrate too; the operators that give the tensors of
+    the nodes `in_float` stay float.
     """
 
     stage: ClassVar[str] = "convert"
@@ -261,6 +277,8 @@ class Convert(Step[Artifact]):
     splits: Splits
     base: Artifact | None = None
     ranges: Ranges = "min-max"
+    more: int = 0
+    in_float: tuple[str, ...] = ()
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (("formats", self.format),)

@@ -4,11 +4,12 @@ import datetime
 
 from edgekd import units
 from edgekd.lock import Lock
-from edgekd.policies.judge import LOSS
+from edgekd.policies.items import LOSS
+from edgekd.policies.judge import Judged
 from edgekd.policies.known import Known, Outlook
 from edgekd.policies.stepdown import Outcome
 from edgekd.report.headline import headline
-from edgekd.results import Report, Row
+from edgekd.results import Report, Row, Rung
 from edgekd.spec import Plan
 
 # Share of mirrored images beyond which a teacher that answers otherwise is worth a word.
@@ -32,6 +33,7 @@ def distilled(known: Known, outcome: Outcome, warnings: tuple[str, ...], made: L
         terms=raced.terms if raced else None,
         trials=raced.trials if raced else (),
         candidates=sized.candidates,
+        rungs=_timed(outcome.rungs, made),
         student=sized.chosen.architecture if sized.chosen else known.options[0].architecture,
         chosen=_recipe(outcome),
         teacher_already_fits=_teacher_fits(plan, teachers),
@@ -126,8 +128,9 @@ def counts(made: Lock) -> dict[str, int]:
     return {"steps_run": sum(not step.cached for step in asked), "steps_cached": sum(step.cached for step in asked)}
 
 
-def exported(known: Outlook, rows: tuple[Row, ...], warnings: tuple[str, ...], made: Lock, seconds: float) -> Report:
+def exported(known: Outlook, judged: Judged, warnings: tuple[str, ...], made: Lock, seconds: float) -> Report:
     """The report of a network that was converted as it is."""
+    rows = judged.rows
     ships = [row for row in rows if row.ships]
     return Report(
         edgekd=made.edgekd,
@@ -137,6 +140,7 @@ def exported(known: Outlook, rows: tuple[Row, ...], warnings: tuple[str, ...], m
         headline=headline(rows, None),
         binds="; ".join(f"{row.target} {reason}" for row in ships for reason in row.missed),
         rows=rows,
+        rungs=_timed(judged.rungs, made),
         student=None,
         notes=known.refusals(),
         caveats=(*known.splits.caveats, *warnings),
@@ -149,3 +153,9 @@ def exported(known: Outlook, rows: tuple[Row, ...], warnings: tuple[str, ...], m
 def _bundles(ships: list[Row]) -> dict[str, str]:
     """The folder of each target's bundle."""
     return {row.target: row.target.replace("@", "-at-") for row in ships}
+
+
+def _timed(rungs: tuple[Rung, ...], made: Lock) -> tuple[Rung, ...]:
+    """Rungs with the seconds that the answers behind them took when they were found."""
+    took = {step.key: step.seconds for step in made.steps}
+    return tuple(rung.model_copy(update={"seconds": sum(took.get(key, 0.0) for key in rung.entries)}) for rung in rungs)

@@ -1,9 +1,11 @@
 """Real Core ML packages of small networks, with what they must compute: python -m tests.packages FOLDER
 
 FOLDER/NAME.mlpackage stands beside NAME.npz, whose arrays are the inputs by name and "expected", torch's own outputs.
-Most are made by edgekd's converter; those in COMPRESSED and BUILT by coremltools alone, with weights that lose nothing.
+Most are made by edgekd's converter, with their program in NAME.pt2 and what it says of layers in NAME.json; those in
+COMPRESSED and BUILT by coremltools alone, with weights that lose nothing. WRONG do not compute what their programs do.
 """
 
+import json
 import shutil
 import sys
 import tempfile
@@ -39,6 +41,8 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[TensorSpec, ...]]] = {
     "series": (foreign.Series, foreign.INPUTS["series"]),
     "encoder": (lambda: foreign.Encoder(boolean=False), foreign.INPUTS["text"]),
     "mixed": (foreign.Mixed, foreign.INPUTS["mixed"]),
+    # coremltools inverts its mask without a word
+    "inverted": (lambda: foreign.Encoder(boolean=True), foreign.INPUTS["text"]),
 }
 CONVERTED = (
     *(
@@ -52,6 +56,7 @@ CONVERTED = (
 COMPRESSED = ("palette", "palette-groups", "sparse", "sparse-18", "blocks", "affine")
 BUILT = ("rare", "attention")
 NAMES = (*CONVERTED, *COMPRESSED, *BUILT)
+WRONG = ("inverted-float32", "inverted-float16")
 
 
 def network(name: str) -> nn.Module:
@@ -82,7 +87,8 @@ def converted(name: str, work: Path) -> tuple[Path, Arrays]:
     signature = Signature(inputs=NETS[net][1], outputs=OUTPUTS)
     program, signature = programs.trace(module, signature, {k: v[:3] for k, v in inputs.items()}, net)
     programs.write(program, work / "student.pt2")
-    made = coreml.convert(Conversion(work / "student.pt2", signature, precision, {}, work))
+    made = coreml.convert(Conversion(work / "student.pt2", signature, precision, inputs, work))
+    (work / "made.json").write_text(json.dumps(dict(made.layers)))
     with torch.no_grad():
         answer = module(*(torch.from_numpy(values) for values in inputs.values()))
     expected = answer["logits"] if isinstance(answer, dict) else answer
@@ -203,11 +209,14 @@ def built(name: str, work: Path) -> tuple[Path, Arrays]:
 def main(folder: Path, names: tuple[str, ...]) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    for name in names or NAMES:
-        make = converted if name in CONVERTED else compressed if name in COMPRESSED else built
+    for name in names or (*NAMES, *WRONG):
+        make = compressed if name in COMPRESSED else built if name in BUILT else converted
         with tempfile.TemporaryDirectory(dir=folder) as work:
             package, arrays = make(name, Path(work))
             shutil.move(package, folder / f"{name}.mlpackage")
+            for left in (Path(work) / "student.pt2", Path(work) / "made.json"):
+                if left.exists():
+                    shutil.move(left, folder / f"{name}{left.suffix}")
         np.savez(folder / f"{name}.npz", allow_pickle=False, **arrays)
 
 

@@ -209,7 +209,7 @@ def test_plan_prints_what_is_ahead_and_exits_3_where_nothing_is_possible(monkeyp
     ):
         assert words in result.stdout
     nothing = told.model_copy(update={"possible": False})
-    monkeypatch.setattr(plan_command, "ahead", lambda plan, store: ((), splits, nothing))
+    monkeypatch.setattr(plan_command, "ahead", lambda plan, store: ((), outlook(plan, splits), nothing))
     assert run("plan", "-t", "onnx").exit_code == 3
     assert json.loads(run("plan", "-t", "onnx", "--json").stdout)["forecast"]["students"] == 7
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgekd.report import report as pages
-from edgekd.results import Report
+from edgekd.report.headline import headline
+from edgekd.results import Report, Rung
 from edgekd.spec import Budget, Target
 from tests import synthetic
 
@@ -174,3 +175,32 @@ def test_where_nothing_fits_there_is_no_empty_table(plain: None, tmp_path: Path)
     assert len(tables) == 1 and tables[0].count("\n") >= 6 and "**" not in tables[0]
     assert "\n\n\n" not in text and "Nothing was trained" in text
     assert "<tbody>\n</tbody>" not in page and "Nothing was trained" in page
+
+
+def test_what_was_tried_against_loss_is_a_table_in_both_pages(tmp_path: Path) -> None:
+    lost = Rung(target="tflite", precision="int8", name="as calibrated", loss=0.021, why="it loses too much")
+    kept = Rung(
+        target="tflite", precision="int8", name="percentile ranges", loss=0.003, kept=True, latency=2e-3, seconds=4.0
+    )
+    pages.render(synthetic.report(rungs=(lost, kept)), tmp_path)
+    for page in ("report.md", "report.html"):
+        text = (tmp_path / page).read_text(encoding="utf-8")
+        for words in ("against loss by quantization", "percentile ranges", "2.1 pp", "it loses too much", "0.3 pp"):
+            assert words in text
+    assert "**percentile ranges (int8)**" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    pages.render(synthetic.report(), tmp_path)
+    assert "against loss" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_exported_model_has_no_word_of_students_or_teachers(tmp_path: Path) -> None:
+    rows = tuple(
+        row.model_copy(update={"role": "model", "ships": row.precision == "int8"})
+        for row in synthetic.report().rows
+        if row.role == "student"
+    )
+    report = synthetic.report(rows=rows, gain=None, trials=(), candidates=(), student=None, chosen="")
+    report = report.model_copy(update={"headline": headline(rows, None)})
+    pages.render(report, tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "What the teacher added" not in text and "model int8 (ships)" in text and "model float32" in text
+    assert "Int8 ships: " in text and "than its float32 file" in text

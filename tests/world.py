@@ -5,7 +5,7 @@ measured.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgekd.errors import EdgekdError, Problem, StoreError, Unsuited, UsageError, WorkerKilled
 from edgekd.policies.known import Known
@@ -14,10 +14,12 @@ from edgekd.results import (
     Checkpoint,
     Compared,
     DeviceFacts,
+    Diffed,
     File,
     Gain,
     Interval,
     Latency,
+    Layer,
     Measured,
     Measurement,
     Option,
@@ -34,7 +36,21 @@ from edgekd.results import (
     Trained,
 )
 from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Plan, Schedule, Student, Target, Teacher
-from edgekd.steps import Compare, Convert, Each, Evaluate, Export, Measure, Predict, Reference, Rehearse, Step, Train
+from edgekd.steps import (
+    Compare,
+    Convert,
+    Diff,
+    Each,
+    Equalize,
+    Evaluate,
+    Export,
+    Measure,
+    Predict,
+    Reference,
+    Rehearse,
+    Step,
+    Train,
+)
 
 FACTS = DeviceFacts(
     name="made-up computer",
@@ -51,6 +67,29 @@ FACTS = DeviceFacts(
 
 def file(name: str) -> File:
     return File(entry="e" * 8, name=name, sha256="0" * 64, size=1)
+
+
+def layer(node: str, operator: str, lost: float) -> Layer:
+    return Layer(
+        node=node, name=node, module=node, kind="", operator=operator, tensor=node, shape=(1,), snr=20 - lost,
+        lost=lost, difference=0.1, scale=1.0,
+    )  # fmt: skip
+
+
+DIFFED = Diffed(
+    layers=(
+        layer("relu", "aten.relu", 30.0),
+        *(layer(f"conv{i}", "aten.conv2d", float(i)) for i in range(12)),
+    ),
+    first="conv3",
+    worst=("conv11",),
+    hidden=(),
+    cause="none",
+    advice="none",
+    basis="measured",
+    samples=8,
+    threshold=15.0,
+)
 
 
 def part(count: int) -> PartFiles:
@@ -82,11 +121,10 @@ def plan(*targets: Target, effort: Effort = EFFORT, **changes: Any) -> Plan:
         name="made-up",
         data=Data(source=Choice(name="arrays")),
         teacher=Teacher(source=Choice(name="torch")),
-        student=Student(family=Choice(name="convnet")),
         targets=targets or (Target(name="tflite", format="tflite"),),
         effort=effort,
         schedule=Schedule(epochs=effort.epochs),
-        **changes,
+        **{"student": Student(family=Choice(name="convnet"))} | changes,
     )
 
 
@@ -112,6 +150,7 @@ def known(
         teacher=teacher or Size(params=1_000_000, macs=100_000_000),
         facts={"this-computer": FACTS},
         references=references,
+        ranges={"tflite": ("min-max", "percentile"), "onnx": ("min-max", "percentile", "entropy")},
         offers=offers or {},
         refused=refused or {},
     )
@@ -121,8 +160,17 @@ def target(format_: str = "tflite", precision: str = "auto", **budget: Any) -> T
     return Target(name=format_, format=format_, precision=precision, budget=Budget(**budget))
 
 
+class Setting(NamedTuple):
+    """How a quantized file was made: of which program ("student.pt2", "equalized.pt2", "trained.pt2") and how."""
+
+    program: str
+    ranges: str
+    more: int
+    in_float: int
+
+
 class World:
-    """Answers steps. `accuracy(width, taught)` and `seconds(macs, precision)` are its two laws."""
+    """Answers steps. `accuracy(width, taught)`, `seconds(macs, precision)` and `lossy(setting)` are its laws."""
 
     def __init__(
         self,
@@ -137,7 +185,9 @@ class World:
         unsuited: tuple[str, ...] = (),
         fault: str = "",
         unfaithful: tuple[str, ...] = (),
+        lossy: Callable[[Setting], float] | None = None,
     ) -> None:
+        self.lossy = lossy or (lambda setting: self.int8_loss)
         self.unsuited, self.fault, self.unfaithful = unsuited, fault, unfaithful
         self.unknown = unknown  # why a reference evaluator has no answer
         self.int8_loss = int8_loss
@@ -183,6 +233,10 @@ class World:
                 basis = "not measured" if self.unknown else "reference"
                 why = self.unknown or "by definition"
                 return Predictions(outputs=file(step.artifact.graph), part=step.part, basis=basis, why=why)
+            case Equalize():
+                return step.program.model_copy(update={"file": file("equalized.pt2")})
+            case Diff():
+                return DIFFED
             case Rehearse():
                 return Rehearsed(basis="measured", relative_error=0.0, fault=self.fault)
             case Evaluate():
@@ -201,16 +255,18 @@ class World:
         value = self.accuracy(width, step.soft_targets is not None)
         checkpoint = Checkpoint(
             architecture=architecture,
-            weights=file("w"),
-            validation_accuracy=value,
+            weights=file("trained" if step.fake_quant else "w"),
+            validation_accuracy=value if not step.fake_quant else step.init[0].validation_accuracy,
             epochs=step.schedule.epochs,
             seed=step.seed,
         )
         return Trained(checkpoints=(checkpoint,))
 
     def _export(self, step: Export) -> Program:
+        name_of_file = "student.pt2"
         match step.source:
             case Checkpoint(architecture=architecture, validation_accuracy=value):
+                name_of_file = "trained.pt2" if step.source.weights.name == "trained" else name_of_file
                 name, width = f"{value}", int(str(architecture.family.settings["width"]))
             case Architecture(family=family):
                 name, width = "0", int(str(family.settings["width"]))
@@ -219,7 +275,7 @@ class World:
                     raise UsageError(Problem("teacher", "is a black box"))
                 name, width = "0.95", 10_000
         return Program(
-            file=file("student.pt2"),
+            file=file(name_of_file),
             signature=Signature(inputs=(), outputs=()),
             golden=file("g"),
             reference=file("r"),
@@ -239,12 +295,24 @@ class World:
             signature=step.program.signature,
             golden=step.program.golden,
             size=step.program.size.params * shrink,
-            graph=f"{step.program.digest}:{step.precision}",
+            graph=":".join(
+                map(
+                    str,
+                    (
+                        step.program.digest,
+                        step.precision,
+                        step.program.file.name,
+                        step.ranges,
+                        step.more,
+                        len(step.in_float),
+                    ),
+                )
+            ),
             made_by="nobody",
         )
 
     def _measure(self, artifact: Artifact) -> Measurement:
-        _, width, precision = artifact.graph.split(":")
+        _, width, precision, *_ = artifact.graph.split(":")
         value = self.seconds(10_000 * int(width), precision)
         latency = Latency(
             sessions=((value,),), warmup_runs=1, threads=1, load=0.1, first=value, p50=value, p90=value, p90_high=value,
@@ -255,7 +323,8 @@ class World:
     def _evaluate(self, step: Evaluate) -> Score:
         accuracy = float(step.predictions.outputs.name.split(":")[0]) if ":" in step.predictions.outputs.name else 0.95
         if step.precision == "int8":
-            accuracy -= self.int8_loss
+            program, ranges, more, in_float = step.predictions.outputs.name.split(":")[3:]
+            accuracy -= self.lossy(Setting(program, ranges, int(more), int(in_float)))
         parity = None
         if step.reference is not None:
             parity = Parity(

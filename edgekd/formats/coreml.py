@@ -5,30 +5,37 @@ the Neural Engine wants fixed shapes.
 """
 
 import json
+import shutil
 import uuid
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import coremltools as ct
 import numpy as np
 from coremltools.optimize import coreml as optimize
+from numpy.typing import NDArray
+from torch.export import ExportedProgram
 
 from edgekd import files
 from edgekd.errors import NotVerified
+from edgekd.mil import opening, provenance
 from edgekd.mil.evaluator import Evaluator
-from edgekd.nets import programs
-from edgekd.plugins import Conversion, Converted
+from edgekd.nets import layers, programs
+from edgekd.plugins import Conversion, Converted, Opened
 from edgekd.results import Signature
 from edgekd.spec import Value
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "coremltools")
 EXTRA = "coreml"
 PRECISIONS = ("float32", "float16", "int8")
 REFERENCE = True
 
 NAME = "student.mlpackage"
+OPENED = "opened.mlpackage"
 SPEC = Path("Data/com.apple.CoreML/model.mlmodel")
 # Smaller weights are left in float16: their scales would cost about as much as 8 bits save.
 SMALLEST_WEIGHT = 128
@@ -47,16 +54,33 @@ class Settings(Value):
 def convert(conversion: Conversion) -> Converted:
     """Write the package student.mlpackage; inputs and outputs keep their names, 64-bit ids become 32-bit."""
     signature = programs.without_int64(programs.with_batch(conversion.signature, 1))
-    model = _convert(conversion, signature)
+    program = programs.load(conversion.program)
+    model, made_of = _lowered(conversion, program, signature)
+    with TemporaryDirectory(dir=conversion.folder) as work:
+        plain = _saved(model, Path(work) / NAME)
+        sample = _sample(conversion)
+        values = layers.values(program, [sample[spec.name] for spec in signature.inputs])
+        claims = provenance.settled(plain, made_of, sample, values, _outputs(program, signature))
     if conversion.precision == "int8":
         each = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=SMALLEST_WEIGHT)
         model = optimize.linear_quantize_weights(model, optimize.OptimizationConfig(global_config=each))
-    package = conversion.folder / NAME
-    model.save(str(package))
-    _settle(package)
+    package = _saved(model, conversion.folder / NAME)
     fixed = (FIXED_BATCH,) if programs.dynamic(conversion.signature) else ()
     made_by = f"coremltools {version('coremltools')}"
-    return Converted(NAME, signature, made_by, (*fixed, *NOTES[conversion.precision]))
+    notes = (*fixed, *NOTES[conversion.precision])
+    return Converted(NAME, signature, made_by, notes, provenance.carried(package, claims))
+
+
+def opened(file: Path, signature: Signature, claims: Mapping[str, str], folder: Path) -> Opened:
+    """Write a copy of a package that gives the claimed values as outputs too, float32 and one sample first.
+
+    Left out are values of so many dimensions that Core ML cannot give them.
+    """
+    found = opening.opened(file, folder / OPENED, claims)
+    _settle(folder / OPENED)
+    names = {spec.name: spec.name for spec in signature.outputs} | {value: spec.name for value, spec in found.items()}
+    nodes = {names[value]: node for value, node in claims.items() if value in names}
+    return Opened(OPENED, signature.model_copy(update={"outputs": (*signature.outputs, *found.values())}), nodes)
 
 
 def evaluator(file: Path, signature: Signature) -> Evaluator:
@@ -72,19 +96,49 @@ def evaluator(file: Path, signature: Signature) -> Evaluator:
     return made
 
 
-def _convert(conversion: Conversion, signature: Signature) -> Any:
-    """Lower a program to an ML Program."""
-    program = programs.at_batch_one(programs.load(conversion.program), conversion.signature)
+def _lowered(conversion: Conversion, program: ExportedProgram, signature: Signature) -> tuple[Any, provenance.MadeOf]:
+    """An ML Program in memory, and the nodes of the program that each of its values was made of."""
+    # coremltools takes the core ATen dialect only
+    lowered = programs.at_batch_one(program, conversion.signature).run_decompositions({})
+    names = provenance.number(lowered, program)
     half = conversion.precision != "float32"
-    return ct.convert(
-        # coremltools takes the core ATen dialect only
-        program.run_decompositions({}),
+    model = ct.convert(
+        lowered,
         inputs=[ct.TensorType(name=s.name, shape=s.shape, dtype=np.dtype(s.dtype).type) for s in signature.inputs],
         outputs=[ct.TensorType(name=s.name, dtype=np.float32) for s in signature.outputs],
         minimum_deployment_target=ct.target.iOS17,
         compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
         skip_model_load=True,
     )
+    return model, provenance.named(model, names)
+
+
+def _outputs(program: ExportedProgram, signature: Signature) -> dict[str, str]:
+    """The node of the program that each output gives."""
+    names = (str(name) for name in program.graph_signature.user_outputs)
+    return {spec.name: name for spec, name in zip(signature.outputs, names, strict=True)}
+
+
+def _sample(conversion: Conversion) -> dict[str, NDArray[Any]]:
+    """One sample: the first of the calibration part, or one that is made up."""
+    if conversion.calibration:
+        return {name: values[:1] for name, values in conversion.calibration.items()}
+    random = np.random.default_rng(0)
+    specs = programs.with_batch(conversion.signature, 1).inputs
+    # 0 and 1 are ids and words of a mask alike
+    return {
+        spec.name: (
+            random.normal(size=spec.shape) if spec.dtype == "float32" else random.integers(0, 2, spec.shape)
+        ).astype(spec.dtype)
+        for spec in specs
+    }
+
+
+def _saved(model: Any, package: Path) -> Path:
+    """Write a model, without the map of operators for debuggers that saving adds."""
+    shutil.copytree(model.package_path, package)
+    _settle(package)
+    return package
 
 
 def _settle(package: Path) -> None:

@@ -1,6 +1,6 @@
 """Walk a Core ML program operator by operator, for one sample or for many at once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from edgekd.errors import NotVerified
 from edgekd.mil import elementwise, layers, shapes, weights
 from edgekd.mil.given import Arguments, Given, Rule
-from edgekd.mil.reading import Operation, Reference, Slot, read
+from edgekd.mil.reading import Operation, Program, Reference, Slot, read
 
 Array = NDArray[Any]
 
@@ -31,13 +31,16 @@ EXACT, ROUNDED = 1e-4, 1e-2
 class Evaluator:
     """A package that was read once; called with samples it gives what its operators give.
 
+    `shown` names inner values that `inner` gives.
     Raises NotVerified where an operator has no rule: when it is made, or, for a variant of one, when it is called.
     """
 
-    def __init__(self, package: Path) -> None:
-        program = read(package)
+    def __init__(self, package: Path | Program, shown: Collection[str] = ()) -> None:
+        program = read(package) if isinstance(package, Path) else package
         self.inputs, self.outputs = program.inputs, program.outputs
         _check(program.operations)
+        values = (slot for operation in program.operations for slot in operation.outputs)
+        self.shown = tuple(slot for slot in values if slot.name in shown)
         for slot in (*program.inputs, *program.outputs):
             if slot.shape[:1] != (1,):
                 raise NotVerified(f"{slot.name} is {list(slot.shape)}, not of one sample")
@@ -48,7 +51,8 @@ class Evaluator:
                 self._known |= _applied(operation, self._known)
             else:
                 self._operations.append(operation)
-        self._spent = _spent(self._operations, {slot.number for slot in self.outputs})
+        self._kept = {slot.number for slot in (*self.outputs, *self.shown)}
+        self._spent = _spent(self._operations, self._kept)
         halves = any(slot.kind == "fp16" for operation in self._operations for slot in operation.outputs)
         self._tolerance = ROUNDED if halves else EXACT
         self._together: bool | None = None
@@ -59,13 +63,22 @@ class Evaluator:
         Many samples are evaluated at once by torch's vmap, under which every rule sees one sample, once that was seen
         to give what they give one by one; else one by one.
         """
+        found = self._found(inputs)
+        return {slot.name: found[slot.number].flatten(0, 1).numpy() for slot in self.outputs}
+
+    def inner(self, inputs: Mapping[str, Array]) -> dict[str, Tensor]:
+        """The inner values that were asked for, by name, each (samples, *its own shape). Raises NotVerified."""
+        found = self._found(inputs)
+        return {slot.name: found[slot.number] for slot in self.shown}
+
+    def _found(self, inputs: Mapping[str, Array]) -> dict[int, Tensor]:
+        """Outputs and inner values by number, each (samples, *its own shape)."""
         given = {slot.number: _tensor(inputs, slot) for slot in self.inputs}
         count = len(next(iter(given.values())))
         if count > 1 and self._together is None:
             self._together = self._agrees({number: values[:COMPARED] for number, values in given.items()})
         with torch.no_grad():
-            found = self._at_once(given) if count > 1 and self._together else self._one_by_one(given)
-        return {slot.name: found[slot.number].reshape(count, *slot.shape[1:]).numpy() for slot in self.outputs}
+            return self._at_once(given) if count > 1 and self._together else self._one_by_one(given)
 
     def _agrees(self, given: Mapping[int, Tensor]) -> bool:
         """Whether samples give the same together as alone."""
@@ -87,7 +100,7 @@ class Evaluator:
     def _one_by_one(self, given: Mapping[int, Tensor]) -> dict[int, Tensor]:
         count = len(next(iter(given.values())))
         rows = [self._run({number: values[row] for number, values in given.items()}) for row in range(count)]
-        return {slot.number: torch.stack([row[slot.number] for row in rows]) for slot in self.outputs}
+        return {number: torch.stack([row[number] for row in rows]) for number in self._kept}
 
     def _run(self, given: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """One sample through the whole program; a value is forgotten after its last use."""
@@ -96,7 +109,7 @@ class Evaluator:
             known |= _applied(operation, known)
             for number in spent:
                 del known[number]
-        found = {slot.number: known[slot.number] for slot in self.outputs}
+        found = {number: known[number] for number in self._kept}
         return {number: value for number, value in found.items() if isinstance(value, Tensor)}
 
 

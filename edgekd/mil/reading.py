@@ -49,14 +49,34 @@ class Program:
     operations: tuple[Operation, ...]
 
 
+def model(package: Path) -> Path:
+    """The file in a package that holds its program."""
+    manifest = json.loads((package / "Manifest.json").read_text(encoding="utf-8"))
+    return package / "Data" / str(manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"])
+
+
+def specification(package: Path) -> Any:
+    """The program of a package and what is said of it, as the file has it.
+
+    Not as an MLModel: that opens the package for writing, and writes its manifest anew.
+    """
+    return ct.utils.load_spec(str(model(package)))
+
+
+def shape(value: Any) -> tuple[int, ...] | None:
+    """The fixed shape of a tensor that a specification declares; None where a size is open, or it is no tensor."""
+    if value.type.WhichOneof("type") != "tensorType":
+        return None
+    sizes = value.type.tensorType.dimensions
+    fixed = all(size.WhichOneof("dimension") == "constant" for size in sizes)
+    return tuple(int(size.constant.size) for size in sizes) if fixed else None
+
+
 def read(package: Path) -> Program:
     """Read the main function of an .mlpackage. Raises NotVerified where coremltools cannot read it back."""
-    # not as an MLModel: that opens the package for writing, and writes its manifest anew
-    manifest = json.loads((package / "Manifest.json").read_text(encoding="utf-8"))
-    model = package / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
-    spec = ct.utils.load_spec(str(model))
+    spec = specification(package)
     try:
-        program = load(spec, spec.specificationVersion, str(model.parent / "weights"))
+        program = load(spec, spec.specificationVersion, str(model(package).parent / "weights"))
     except (NotImplementedError, ValueError, KeyError, AssertionError) as error:
         raise NotVerified(f"coremltools cannot read the package back ({error})") from error
     return _Reader().program(program.functions["main"])

@@ -2,21 +2,22 @@
 
 from edgekd.errors import EdgekdError
 from edgekd.policies.files import Wanted, convert
-from edgekd.policies.judge import Item, judge
+from edgekd.policies.items import Item
+from edgekd.policies.judge import Judged, judge
 from edgekd.policies.known import Outlook
-from edgekd.results import Program, Row
+from edgekd.results import Program
 from edgekd.spec import Target
 from edgekd.steps import Export, Policy
 
 
-def convey(known: Outlook) -> Policy[tuple[Row, ...]]:
+def convey(known: Outlook) -> Policy[Judged]:
     """Judge the plan's teacher, as it is, in every precision that may ship, on every target."""
     (program,) = yield [Export(source=known.plan.teacher, splits=known.splits)]
-    rows: list[Row] = []
+    found: list[Judged] = []
     for target in known.plan.targets:
         items = yield from _items(known, target, program)
-        rows += yield from judge(known, target, items, {}, "model")
-    return tuple(rows)
+        found.append((yield from judge(known, target, items, {}, "model")))
+    return Judged(rows=tuple(r for j in found for r in j.rows), rungs=tuple(r for j in found for r in j.rungs))
 
 
 def _items(known: Outlook, target: Target, program: Program) -> Policy[list[Item]]:

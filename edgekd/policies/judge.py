@@ -4,47 +4,97 @@ from collections.abc import Mapping, Sequence
 
 from edgekd.errors import EdgekdError
 from edgekd.policies import limits, outputs
+from edgekd.policies.blame import blame
+from edgekd.policies.items import (
+    LOSS,
+    TIE,
+    Item,
+    float_latency,
+    item_of,
+    loses,
+    p90,
+    pointless,
+    quiet,
+    twin_score,
+)
 from edgekd.policies.known import Outlook
-from edgekd.results import Artifact, File, Measured, Measurement, Predictions, Program, Role, Row, Score
-from edgekd.spec import FLOATS, Part, Precision, Target, Value
-from edgekd.steps import Evaluate, Measure, Policy
+from edgekd.policies.recover import Case, recover, too_lossy
+from edgekd.results import File, Measured, Measurement, Predictions, Role, Row, Rung, Score
+from edgekd.spec import CALIBRATED, Part, Target, Value
+from edgekd.steps import Evaluate, Measure, Policy, Train
 
 ATTEMPTS = 2
-TIE = 0.03  # latencies closer than this are equal: then the smaller file wins
-LOSS = 0.005  # where no accuracy budget says otherwise, a quantized file that loses more does not ship by itself
 # Whose files must compute what torch computes; a teacher's may differ, and is told.
 JUDGED: tuple[Role, ...] = ("student", "control", "model")
 
 
-class Item(Value):
-    """One file of one network on a target while it is being judged."""
+class Judged(Value):
+    """A row for each file of a target, and what was tried to win back accuracy."""
 
-    role: Role
-    precision: Precision
-    program: Program
-    artifact: Artifact
-    validation: Score | None = None
-    test: Score | None = None
-    measurement: Measurement = Measurement(basis="not measured", why="")
-    notes: tuple[str, ...] = ()
-    faithful: bool = True
+    rows: tuple[Row, ...]
+    rungs: tuple[Rung, ...] = ()
 
 
 def judge(
-    known: Outlook, target: Target, items: list[Item], teacher: Mapping[Part, File], winner: Role
-) -> Policy[list[Row]]:
-    """A row for each file of a target; the best precision of the `winner` ships.
+    known: Outlook,
+    target: Target,
+    items: list[Item],
+    teacher: Mapping[Part, File],
+    winner: Role,
+    train: Train | None = None,
+) -> Policy[Judged]:
+    """Judge all files of a target; the best precision of the `winner` ships.
 
     `teacher` are outputs that drops are counted from; without them they count from the same network's float32 file.
-    Raises EdgekdError for a file that does not compute what torch computed.
+    `train` is how the winner is trained under fake quantization, should that be needed. Raises EdgekdError for a file
+    that does not compute what torch computed.
     """
     if known.checkable(target):
         items = yield from _score(known, target, items, teacher)
     if known.runtime(target):
         items = yield from _measure(known, target, items)
-    rows = [_row(known, target, items, item) for item in items]
-    chosen = _choose(known, target, rows, items, winner)
-    return [row.model_copy(update={"ships": row is chosen}) for row in rows]
+    rungs: tuple[Rung, ...] = ()
+    lossy = _to_recover(known, target, items, winner)
+    if lossy is not None:
+        items, rungs = yield from _recovered(known, target, items, lossy, teacher, train)
+    rows, chosen = _choose(known, target, items, winner)
+    return Judged(rows=tuple(row.model_copy(update={"ships": row is chosen}) for row in rows), rungs=rungs)
+
+
+def _to_recover(known: Outlook, target: Target, items: Sequence[Item], winner: Role) -> Item | None:
+    """The quantized file whose accuracy is worth winning back: the one asked for, or the fastest that would ship."""
+    twin = next((i for i in items if i.role == winner and i.precision == "float32"), None)
+    lossy = [i for i in items if i.role == winner and i.precision in CALIBRATED and twin and too_lossy(target, i, twin)]
+    if target.precision != "auto":
+        return next((item for item in lossy if item.precision == target.precision), None)
+    _, chosen = _choose(known, target, items, winner)
+    shipped = item_of(items, chosen)
+    faster = [i for i in lossy if i.measurement.latency and quiet(i) < quiet(shipped) * (1 - TIE)]
+    return min(faster, key=quiet, default=None)
+
+
+def _recovered(
+    known: Outlook,
+    target: Target,
+    items: list[Item],
+    lossy: Item,
+    teacher: Mapping[Part, File],
+    train: Train | None,
+) -> Policy[tuple[list[Item], tuple[Rung, ...]]]:
+    """The items, the lossy one replaced by one that keeps its accuracy if there is any, and all that was tried."""
+    twin = next(item for item in items if item.role == lossy.role and item.precision == "float32")
+    against = teacher.get("validation")
+    if against is None:
+        (own,) = yield [outputs.ask(known, target, twin.artifact, "validation")]
+        against = own.outputs
+    found = yield from recover(Case(known=known, target=target, item=lossy, twin=twin, teacher=against, train=train))
+    if found.item is None:
+        return items, found.rungs
+    items = [found.item if item is lossy else item for item in items]
+    items = yield from _score(known, target, items, teacher)
+    if known.runtime(target):
+        items = yield from _measure(known, target, items)
+    return items, found.rungs
 
 
 def _score(known: Outlook, target: Target, items: Sequence[Item], teacher: Mapping[Part, File]) -> Policy[list[Item]]:
@@ -57,7 +107,10 @@ def _score(known: Outlook, target: Target, items: Sequence[Item], teacher: Mappi
         outputs.ask(known, target, item.artifact, part) for item in items for part in parts
     ]
     pairs = list(zip(predictions[::2], predictions[1::2], strict=True))
-    told = [item.model_copy(update={"notes": outputs.basis(pair)}) for item, pair in zip(items, pairs, strict=True)]
+    told = [
+        item.model_copy(update={"notes": tuple(dict.fromkeys((*item.notes, *outputs.basis(pair))))})
+        for item, pair in zip(items, pairs, strict=True)
+    ]
     judged = [(item, pair) for item, pair in zip(told, pairs, strict=True) if outputs.answered(pair)]
     if not judged:
         return told
@@ -79,10 +132,10 @@ def _score(known: Outlook, target: Target, items: Sequence[Item], teacher: Mappi
         item.model_copy(update={"validation": next(found), "test": next(found)}) if outputs.answered(pair) else item
         for item, pair in zip(told, pairs, strict=True)
     ]
-    return _gate(target, scored)
+    return (yield from _gate(known, target, scored))
 
 
-def _gate(target: Target, items: Sequence[Item]) -> list[Item]:
+def _gate(known: Outlook, target: Target, items: Sequence[Item]) -> Policy[list[Item]]:
     """A file that does not compute what torch computed never leaves edgekd.
 
     In float32, from which all others are made, and in the precision that was asked for, that is the end; any other is
@@ -94,9 +147,11 @@ def _gate(target: Target, items: Sequence[Item]) -> list[Item]:
         faithful = parity is None or parity.passed or item.role not in JUDGED
         if not faithful and item.precision in ("float32", target.precision):
             assert parity is not None
+            blamed = yield from blame(known, target, item.program, item.artifact)
+            advice = blamed or "Try another precision or target, and report the network if it is a plain one"
             raise EdgekdError(
                 f"{target.name} {item.precision} ({item.role}) does not compute what torch computes: {parity.why}. "
-                "Nothing was shipped; try another precision or target, and report the network if it is a plain one"
+                f"Nothing was shipped. {advice}"
             )
         kept.append(item.model_copy(update={"faithful": faithful}))
     return kept
@@ -167,78 +222,42 @@ def _disagreement(item: Item) -> tuple[str, ...]:
     return (f"differs from torch: {parity.why}",) if parity is not None and not parity.passed else ()
 
 
-def _choose(known: Outlook, target: Target, rows: list[Row], items: Sequence[Item], winner: Role) -> Row:
-    """The winner's file that ships: keeps its budgets on validation, loses little, is fastest, then smallest.
+def _choose(known: Outlook, target: Target, items: Sequence[Item], winner: Role) -> tuple[list[Row], Row]:
+    """All rows, and that of the winner's file that ships: keeps its budgets on validation, loses little, is fastest,
+    then smallest.
 
     A quantized file that is no faster than float ships only where it keeps a budget that float does not.
     """
-    twin = _twin(items, winner)
-    limit = _float_latency(items, winner)
+    rows = [_row(known, target, items, item) for item in items]
+    twin = twin_score(items, winner)
+    limit = float_latency(items, winner)
 
     def verdict(row: Row) -> tuple[bool, bool, bool, bool]:
-        item = _item(items, row)
+        item = item_of(items, row)
         off = limits.accuracy(target.budget, item.validation, twin if row.precision != "float32" else None)
         over = (
             *limits.exact(target.budget, item.program.size),
-            *limits.physical(target.budget, item.artifact.size, item.measurement.memory, _p90(item)),
+            *limits.physical(target.budget, item.artifact.size, item.measurement.memory, p90(item)),
         )
-        lossy = target.precision == "auto" and _loses(target, item, twin) > LOSS
-        return bool(off or over), bool(off), lossy, _pointless(item, limit)
+        lossy = target.precision == "auto" and loses(target, item, twin) > LOSS
+        return bool(off or over), bool(off), lossy, pointless(item, limit)
 
     tried = known.tried(target)
     for i, row in enumerate(rows):
-        if row.role == winner and _pointless(_item(items, row), limit) and limit is not None:
+        if row.role == winner and pointless(item_of(items, row), limit) and limit is not None:
             rows[i] = row.model_copy(update={"notes": (*row.notes, f"{row.precision} is no faster than float here")})
-    candidates = [row for row in rows if row.role == winner and row.precision in tried and _item(items, row).faithful]
+    candidates = [row for row in rows if row.role == winner and row.precision in tried and item_of(items, row).faithful]
     best = min(map(verdict, candidates))
     good = [row for row in candidates if verdict(row) == best]
-    fastest = min(_quiet(_item(items, row)) for row in good)
-    ties = [row for row in good if _quiet(_item(items, row)) <= fastest * (1 + TIE)]
-    chosen = min(ties, key=lambda row: _item(items, row).artifact.size)
-    loss = _loses(target, _item(items, chosen), twin)
+    fastest = min(quiet(item_of(items, row)) for row in good)
+    ties = [row for row in good if quiet(item_of(items, row)) <= fastest * (1 + TIE)]
+    chosen = min(ties, key=lambda row: item_of(items, row).artifact.size)
+    loss = loses(target, item_of(items, chosen), twin)
     if target.precision != "auto" or loss <= LOSS:
-        return chosen
+        return rows, chosen
     note = (
         f"{chosen.precision} loses {100 * loss:.1f} points on the validation part; it ships because no other precision "
         "keeps the budget"
     )
     rows[rows.index(chosen)] = chosen = chosen.model_copy(update={"notes": (*chosen.notes, note)})
-    return chosen
-
-
-def _p90(item: Item) -> float | None:
-    return item.measurement.latency.p90_high if item.measurement.latency else None
-
-
-def _quiet(item: Item) -> float:
-    return item.measurement.latency.quiet if item.measurement.latency else 0.0
-
-
-def _float_latency(items: Sequence[Item], role: Role) -> float | None:
-    """The latency of a network's fastest faithful float file; None where nothing was timed."""
-    timed = [i for i in items if i.role == role and i.precision in FLOATS and i.faithful and i.measurement.latency]
-    return min(map(_quiet, timed), default=None)
-
-
-def _pointless(item: Item, limit: float | None) -> bool:
-    """Whether a file is quantized without being known to be faster than float for it."""
-    return item.precision not in FLOATS and (limit is None or _quiet(item) > limit * (1 - TIE))
-
-
-def _item(items: Sequence[Item], row: Row) -> Item:
-    return next(item for item in items if item.role == row.role and item.precision == row.precision)
-
-
-def _twin(items: Sequence[Item], role: Role) -> Score | None:
-    """What the same network scores in float32 on validation."""
-    return next((item.validation for item in items if item.role == role and item.precision == "float32"), None)
-
-
-def _loses(target: Target, item: Item, twin: Score | None) -> float:
-    """What a file loses on validation against float32; 0 where an accuracy budget says what is allowed."""
-    budget = target.budget
-    if any(limit is not None for limit in (budget.max_drop, budget.min_accuracy, budget.max_quantization_loss)):
-        return 0.0
-    if item.precision in FLOATS or item.validation is None or twin is None:
-        return 0.0
-    return twin.accuracy.value - item.validation.accuracy.value
+    return rows, chosen

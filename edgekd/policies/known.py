@@ -1,7 +1,7 @@
 """What a build knows before it starts to choose."""
 
 from edgekd.results import DeviceFacts, Option, Size, SoftTargets, Splits
-from edgekd.spec import Budget, Choice, Image, Objective, Plan, Precision, Schedule, Target, Value
+from edgekd.spec import Budget, Choice, Image, Objective, Plan, Precision, Ranges, Schedule, Target, Value
 
 # What untrained students are priced in where any precision may ship: all of them would cost more than it tells.
 PRICED: tuple[Precision, ...] = ("float32", "int8")
@@ -11,8 +11,8 @@ class Outlook(Value):
     """The plan, its split, the teacher's size (or why it has none), the students to choose from, the devices' facts.
 
     `cores` is how many trainings run side by side on the computer that builds; `references` are the formats whose files
-    can be evaluated there without their runtime; `offers` are the precisions of each format, and `refused` says of each
-    target which of these came to nothing in the rehearsal, and why.
+    can be evaluated there without their runtime; `offers` are the precisions of each format and `ranges` its ways to
+    find ranges; `refused` says of each target which precision came to nothing in the rehearsal, and why.
     """
 
     plan: Plan
@@ -24,6 +24,7 @@ class Outlook(Value):
     cores: int = 1
     references: tuple[str, ...] = ()
     offers: dict[str, tuple[Precision, ...]] = {}
+    ranges: dict[str, tuple[Ranges, ...]] = {}
     refused: dict[str, dict[Precision, str]] = {}
 
     def runtime(self, target: Target) -> str:

@@ -7,6 +7,9 @@ from edgekd.results import Checkpoint, Terms, Trained, Trial
 from edgekd.spec import Architecture, Objective, Schedule, Value
 from edgekd.steps import Policy, Train
 
+# Share of the epochs and of the learning rate with which a trained network is trained on under fake quantization.
+GENTLY = 0.1
+
 
 class Raced(Value):
     """Checkpoints of all seeds, distilled and control, each with its own best settings, and every trial."""
@@ -69,6 +72,20 @@ def distil(known: Known, network: Architecture, point: tuple[float, float], epoc
 def control(known: Known, network: Architecture, rates: tuple[float, float], epochs: int, seed: int) -> Train:
     """Train from labels alone at one (learning rate, weight decay), for the same number of steps."""
     return _train(known, network, GROUND_TRUTH, schedule(known.plan.schedule, epochs, rates), seed, taught=False)
+
+
+def under_fake_quantization(known: Known, raced: Raced, trained: Checkpoint, taught: bool) -> Train:
+    """Train a network on, briefly and gently, with the rounding of 8 bits in its forward pass."""
+    terms, plan = raced.terms, known.plan
+    rates = (
+        (terms.learning_rate, terms.weight_decay)
+        if taught
+        else (terms.control_learning_rate, terms.control_weight_decay)
+    )
+    when = schedule(plan.schedule, max(1, round(GENTLY * plan.effort.epochs)), (GENTLY * rates[0], rates[1]))
+    objectives = distillation(terms.temperature, terms.teacher_weight) if taught else GROUND_TRUTH
+    step = _train(known, trained.architecture, objectives, when, trained.seed, taught)
+    return step.model_copy(update={"init": (trained,), "fake_quant": True})
 
 
 def _train(

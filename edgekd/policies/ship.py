@@ -4,30 +4,36 @@ from collections.abc import Sequence
 
 from edgekd.errors import EdgekdError
 from edgekd.policies.files import Wanted, convert, reason
-from edgekd.policies.judge import Item, judge
+from edgekd.policies.items import Item
+from edgekd.policies.judge import Judged, judge
 from edgekd.policies.known import PRICED, Known
 from edgekd.results import Measurement, Predictions, Program, Role, Row
 from edgekd.spec import Target, Value
-from edgekd.steps import Evaluate, Policy
+from edgekd.steps import Evaluate, Policy, Train
 
 
 class Networks(Value):
-    """The programs of one round: student and control, and the teacher's where it can be exported (else why not)."""
+    """The programs of one round: student and control, and the teacher's where it can be exported (else why not).
+
+    `train` is how the winner is trained under fake quantization, should its quantized file lose too much.
+    """
 
     student: Program
     control: Program
     teacher: Program | None = None
     no_teacher: str = ""
+    train: Train | None = None
 
 
-def ship(known: Known, target: Target, networks: Networks, winner: Role) -> Policy[tuple[Row, ...]]:
+def ship(known: Known, target: Target, networks: Networks, winner: Role) -> Policy[Judged]:
     """Judge teacher, control and student on one target; the best precision of the `winner` ships."""
     items, notes = yield from _convert(known, target, networks, winner)
-    rows = yield from judge(known, target, items, known.soft_targets.parts, winner)
+    judged = yield from judge(known, target, items, known.soft_targets.parts, winner, networks.train)
+    rows = list(judged.rows)
     if not any(row.role == "teacher" for row in rows):
         rows.append((yield from _teacher_without_file(known, target, (*notes, networks.no_teacher))))
     order = {"teacher": 0, "teacher-int8": 1, "control": 2, "student": 3}
-    return tuple(sorted(rows, key=lambda row: order[row.role]))
+    return judged.model_copy(update={"rows": tuple(sorted(rows, key=lambda row: order[row.role]))})
 
 
 def _convert(

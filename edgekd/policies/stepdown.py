@@ -6,10 +6,10 @@ from statistics import mean
 from edgekd.errors import EdgekdError, StoreError, WorkerKilled
 from edgekd.policies import limits
 from edgekd.policies.known import Known
-from edgekd.policies.race import Raced, race
+from edgekd.policies.race import Raced, race, under_fake_quantization
 from edgekd.policies.search import Sized, search
 from edgekd.policies.ship import Networks, ship
-from edgekd.results import Checkpoint, Compared, Gain, Program, Role, Row
+from edgekd.results import Checkpoint, Compared, Gain, Program, Role, Row, Rung
 from edgekd.spec import Target, Value
 from edgekd.steps import Compare, Convert, Export, Policy, Predict
 
@@ -17,11 +17,15 @@ ROUNDS = 3
 
 
 class Outcome(Value):
-    """What a build found: sizes, recipes, all rows of all targets, who ships, and what the teacher added."""
+    """What a build found: sizes, recipes, all rows of all targets, who ships, and what the teacher added.
+
+    `rungs` are the attempts to win back what quantization cost.
+    """
 
     sized: Sized
     raced: Raced | None = None
     rows: tuple[Row, ...] = ()
+    rungs: tuple[Rung, ...] = ()
     winner: Role = "student"
     gain: Gain | None = None
     rounds: int = 1
@@ -41,7 +45,43 @@ def choose(known: Known) -> Policy[Outcome]:
         if over <= 1:
             break
         below = int(sized.chosen.size.macs / over)
-    return outcome
+    return (yield from _with_a_larger_student(known, outcome))
+
+
+def _with_a_larger_student(known: Known, outcome: Outcome) -> Policy[Outcome]:
+    """The last rung, where a quantized file still misses its accuracy: the next larger student that fits, if any.
+
+    It is kept only if its own file then keeps what the smaller one's did not.
+    """
+    chosen, shipped = outcome.sized.chosen, [row for row in outcome.rows if row.ships]
+    failed = {rung.target for rung in outcome.rungs} - {rung.target for rung in outcome.rungs if rung.kept}
+    starved = [row for row in shipped if row.target in failed and row.fits is False]
+    larger = [c for c in outcome.sized.candidates if c.fits and chosen and c.size.macs > chosen.size.macs]
+    if not starved or not larger:
+        return outcome
+    sized = outcome.sized.model_copy(update={"chosen": min(larger, key=lambda c: c.size.macs)})
+    assert sized.chosen is not None
+    raced = yield from race(known, sized.chosen.architecture)
+    found = yield from _judge(known, sized, raced, outcome.rounds)
+    better = [row for row in found.rows if row.ships and row.target in {one.target for one in starved}]
+    kept = all(row.fits is not False for row in found.rows if row.ships)
+    rungs = (*outcome.rungs, *found.rungs, *(_as_rung(row, kept) for row in better))
+    return (found if kept else outcome).model_copy(update={"rungs": rungs})
+
+
+def _as_rung(row: Row, kept: bool) -> Rung:
+    """The record of a larger student on one target."""
+    return Rung(
+        target=row.target,
+        precision=row.precision,
+        name="a larger student",
+        drop=row.score.drop if row.score else None,
+        latency=row.measurement.latency.p90 if row.measurement.latency else None,
+        size=row.artifact.size if row.artifact else None,
+        kept=kept,
+        why="" if kept else "; ".join(row.missed) or "another target misses its budget then",
+        entries=(row.artifact.file.entry,) if row.artifact else (),
+    )
 
 
 def _without_smaller(outcome: Outcome, last: Sized) -> Outcome:
@@ -70,12 +110,18 @@ def _judge(known: Known, sized: Sized, raced: Raced, turn: int) -> Policy[Outcom
         Export(source=_best(raced.control), splits=known.splits),
     ]
     teacher, why = yield from _export_teacher(known)
-    networks = Networks(student=student, control=control, teacher=teacher, no_teacher=why)
+    train = under_fake_quantization(known, raced, _best(raced.distilled if helped else raced.control), taught=helped)
+    networks = Networks(student=student, control=control, teacher=teacher, no_teacher=why, train=train)
     rows: list[Row] = []
+    rungs: list[Rung] = []
     for target in known.plan.targets:
-        rows += yield from ship(known, target, networks, winner)
+        judged = yield from ship(known, target, networks, winner)
+        rows += judged.rows
+        rungs += judged.rungs
     gain = yield from _gain(known, raced)
-    return Outcome(sized=sized, raced=raced, rows=tuple(rows), winner=winner, gain=gain, rounds=turn)
+    return Outcome(
+        sized=sized, raced=raced, rows=tuple(rows), rungs=tuple(rungs), winner=winner, gain=gain, rounds=turn
+    )
 
 
 def _export_teacher(known: Known) -> Policy[tuple[Program | None, str]]:

@@ -57,6 +57,7 @@ def _view(report: Report) -> dict[str, Any]:
         "seeds": view.seeds(report),
         "trials": view.trials(report.trials),
         "candidates": view.candidates(report),
+        "rungs": view.rungs(report),
         "devices": [view.facts(device) for device in text.devices(report.rows)],
         "notes": (*text.doubts(report), *text.remarks(report)),
         "samples": judged[0] if judged else None,

@@ -139,6 +139,25 @@ def trials(found: Sequence[Trial]) -> Table:
     return Table(("", "settings", "validation accuracy", "training took"), body, strong, frozenset({0, 1}))
 
 
+def rungs(report: Report) -> Table:
+    """Every attempt to win back what a quantized file lost, in the order of trying; what was kept stands out."""
+    several = len({rung.target for rung in report.rungs}) > 1
+    header = ("", "loss against float32", "drop", "p90", "file", "took", "result")
+    body = tuple(
+        (
+            Cell(rung.name, f"{rung.target} {rung.precision}" if several else rung.precision),
+            Cell(text.NONE if rung.loss is None else f"{100 * rung.loss:.1f} pp"),
+            text.points(rung.drop),
+            Cell(text.NONE if rung.latency is None else units.show_seconds(rung.latency)),
+            Cell(text.NONE if rung.size is None else units.show_size(rung.size)),
+            Cell(units.show_seconds(rung.seconds)),
+            Cell("keeps accuracy and latency" if rung.kept else rung.why),
+        )
+        for rung in report.rungs
+    )
+    return Table(header, body, frozenset(i for i, r in enumerate(report.rungs) if r.kept), frozenset({0, 6}))
+
+
 def candidates(report: Report) -> Table:
     """Students that were priced before any was trained; the chosen one stands out."""
     names = text.targets(report.rows) or tuple(target.name for target in report.plan.targets)

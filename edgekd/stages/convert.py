@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +48,7 @@ def run(step: Convert, out: Workspace) -> Artifact:
         folder=out.folder,
         base=_base(step, out),
         ranges=step.ranges,
+        in_float=frozenset(step.in_float),
     )
     try:
         converted = format.convert(conversion)
@@ -140,4 +142,20 @@ def _calibration(step: Convert, out: Workspace) -> Mapping[str, NDArray[np.float
     if "calibration" not in step.splits.parts:
         return {}
     feed = Feed(out, step.splits, "calibration", step.program.signature, augment=False, seed=0)
-    return feed.batch(np.arange(feed.count))
+    given = feed.batch(np.arange(feed.count))
+    if not step.more:
+        return given
+    further = Feed(out, step.splits, "train", step.program.signature, augment=False, seed=0)
+    added = further.batch(balanced(np.asarray(out.load(step.splits.parts["train"].labels)), step.more))
+    return {name: np.concatenate([values, added[name]]) for name, values in given.items()}
+
+
+def balanced(labels: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """Rows of `count` samples (or all), of each class as many as it has; unlabelled ones are a class of their own."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    turn = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        rows = order[labels[order] == label]
+        turn[rows] = np.arange(len(rows))
+    chosen: NDArray[np.int64] = np.sort(order[np.argsort(turn[order], kind="stable")][:count])
+    return chosen

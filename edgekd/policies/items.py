@@ -1,0 +1,61 @@
+"""One file while it is being judged, and what can be said of it beside the same network's other files."""
+
+from collections.abc import Sequence
+
+from edgekd.results import Artifact, Measurement, Program, Role, Row, Score
+from edgekd.spec import FLOATS, Precision, Target, Value
+
+TIE = 0.03  # latencies closer than this are equal: then the smaller file wins
+LOSS = 0.005  # where no accuracy budget says otherwise, a quantized file that loses more does not ship by itself
+
+
+class Item(Value):
+    """One file of one network on a target while it is being judged."""
+
+    role: Role
+    precision: Precision
+    program: Program
+    artifact: Artifact
+    validation: Score | None = None
+    test: Score | None = None
+    measurement: Measurement = Measurement(basis="not measured", why="")
+    notes: tuple[str, ...] = ()
+    faithful: bool = True
+
+
+def p90(item: Item) -> float | None:
+    return item.measurement.latency.p90_high if item.measurement.latency else None
+
+
+def quiet(item: Item) -> float:
+    return item.measurement.latency.quiet if item.measurement.latency else 0.0
+
+
+def float_latency(items: Sequence[Item], role: Role) -> float | None:
+    """The latency of a network's fastest faithful float file; None where nothing was timed."""
+    timed = [i for i in items if i.role == role and i.precision in FLOATS and i.faithful and i.measurement.latency]
+    return min(map(quiet, timed), default=None)
+
+
+def pointless(item: Item, limit: float | None) -> bool:
+    """Whether a file is quantized without being known to be faster than float for it."""
+    return item.precision not in FLOATS and (limit is None or quiet(item) > limit * (1 - TIE))
+
+
+def item_of(items: Sequence[Item], row: Row) -> Item:
+    return next(item for item in items if item.role == row.role and item.precision == row.precision)
+
+
+def twin_score(items: Sequence[Item], role: Role) -> Score | None:
+    """What the same network scores in float32 on validation."""
+    return next((item.validation for item in items if item.role == role and item.precision == "float32"), None)
+
+
+def loses(target: Target, item: Item, twin: Score | None) -> float:
+    """What a file loses on validation against float32; 0 where an accuracy budget says what is allowed."""
+    budget = target.budget
+    if any(limit is not None for limit in (budget.max_drop, budget.min_accuracy, budget.max_quantization_loss)):
+        return 0.0
+    if item.precision in FLOATS or item.validation is None or twin is None:
+        return 0.0
+    return twin.accuracy.value - item.validation.accuracy.value
