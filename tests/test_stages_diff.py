@@ -186,6 +186,7 @@ def test_what_cannot_be_seen_is_told_with_the_reason(bench: Bench) -> None:
     }
     assert {one.node: (one.name, one.module) for one in found.hidden}["conv2d_1"] == ("conv2", "conv2")
     assert by_node(found)["relu_1"].name == "conv1 + relu + conv2 + relu_1"
+    assert by_node(found)["relu_1"].inside == ("conv2d", "relu", "conv2d_1", "relu_1")
 
 
 def test_a_tail_that_nothing_shows_is_told_too(bench: Bench) -> None:

@@ -109,7 +109,7 @@ def _clipping(evidence: Evidence) -> str:
 
 
 def _more_range(evidence: Evidence) -> str:
-    wider = 'ranges = "min-max" for the target, or ' if len(evidence.ranges) > 1 else ""
+    wider = "--ranges min-max, or " if len(evidence.ranges) > 1 else ""
     return f"Give {wider}more calibration samples: calibration = 512 under [data]"
 
 
@@ -140,7 +140,7 @@ def _outliers(evidence: Evidence) -> str:
 
 def _percentile(evidence: Evidence) -> str:
     if "percentile" in evidence.ranges:
-        return 'Give ranges = "percentile" for the target, which cuts the outliers off'
+        return "Give --ranges percentile, which cuts the outliers off"
     return f"Try {_others(evidence, ('int8-dynamic', 'int8-weights', 'float16', 'float32'))}"
 
 
@@ -156,8 +156,8 @@ def _unequal(evidence: Evidence) -> str:
 def _equalize(evidence: Evidence) -> str:
     """Source: Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, ICCV 2019."""
     return (
-        "Equalize the channels: divide the wide one's weights and bias by a factor and multiply what reads it with the "
-        f"same; or try {_others(evidence, ('int8-weights', 'float16', 'float32'))}"
+        "Equalize the channels: divide the wide one's weights and bias by a factor, and multiply the weights that read "
+        f"it by the same; or try {_others(evidence, ('int8-weights', 'float16', 'float32'))}"
     )
 
 

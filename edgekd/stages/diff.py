@@ -214,6 +214,7 @@ def _layers(
         Layer(
             node=name,
             name=graph.name(inside[name], called),
+            inside=tuple(node.name for node in inside[name] if node.counts),
             module=one.node.module,
             kind=one.node.kind,
             operator=one.node.operator,
