@@ -37,7 +37,7 @@ def test_a_changed_weight_is_found_in_the_names_of_the_users_network(home: Path,
     run = tmp_path / "run"
     shutil.copytree(home / "run", run)
     model = run / "onnx/student.onnx"
-    changed = altered.weight("onnx", model, tmp_path, 0)
+    changed = altered.weight("onnx", model, tmp_path, 0, large=40)
     shutil.copy(changed, model)
     (tmp_path / "pages").mkdir()
     done = toy.ask("diff", str(model), "--against", str(run), "--out", str(tmp_path / "pages"), home=home)
