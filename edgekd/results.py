@@ -319,10 +319,11 @@ class Layer(Value):
     """One layer as a file computes it beside torch: a node of the program whose value a tensor of the file holds.
 
     `name` says in the names of the user's own network what is in it: "conv1 + norm1", where the file has one tensor for
-    both. `module` is the path of the module that the node stands in (empty: the network's own forward), `kind` its
-    class; `operator` is what torch does there, `tensor` its name in the file, `shape` that of one sample. `snr` is the
-    signal-to-quantization-noise ratio in dB (infinite where both are equal), `lost` how much of it is lost against the
-    worst of the layers that it follows; `difference` the largest absolute one, `scale` torch's largest absolute value.
+    both; `inside` are all those nodes, this one last. `module` is the path of the module that the node stands in
+    (empty: the network's own forward), `kind` its class; `operator` is what torch does there, `tensor` its name in the
+    file, `shape` that of one sample. `snr` is the signal-to-quantization-noise ratio in dB (infinite where both are
+    equal), `lost` how much of it is lost against the worst of the layers that it follows; `difference` the largest
+    absolute one, `scale` torch's largest absolute value.
 
     `clipped` is the share of values that torch has beyond the largest or smallest that the file's tensor can hold;
     `outliers` torch's largest absolute value over the quantile that 99.9 % of them keep; `channels` the widest range of
@@ -331,6 +332,7 @@ class Layer(Value):
 
     node: str
     name: str
+    inside: tuple[str, ...] = ()
     module: str
     kind: str
     operator: str

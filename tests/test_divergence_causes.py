@@ -122,7 +122,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
     "clipping": (
         {"measures": {"clipped": 0.02, "noise_clipped": 0.9}},
         "2 % of the values lie beyond the range that calibration found: 90 % of the noise",
-        'ranges = "min-max"',
+        "--ranges min-max",
         {"measures": {"clipped": 0.02, "noise_clipped": 0.1}},
     ),
     "a single value clipped": (
@@ -150,15 +150,15 @@ CASES: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         {"layer": {"channels": 5.0}},
     ),
     "unequal channels of the layer before": (
-        {"parents": (LAYER.model_copy(update={"name": "stem", "channels": 300.0}),)},
+        {"makers": (LAYER.model_copy(update={"name": "stem", "channels": 300.0}),)},
         "a channel of stem has weights 300 times wider",
         "divide",
-        {"parents": (LAYER.model_copy(update={"name": "stem", "channels": 300.0}),), "precision": "float16"},
+        {"makers": (LAYER.model_copy(update={"name": "stem", "channels": 300.0}),), "precision": "float16"},
     ),
     "outliers": (
         {"layer": {"outliers": 25.0}},
         "few values are 25 times larger than 99.9 % of them",
-        'ranges = "percentile"',
+        "--ranges percentile",
         {"layer": {"outliers": 4.0}},
     ),
     "outliers in float": (

@@ -76,3 +76,12 @@ def test_only_the_five_worst_are_named() -> None:
     before = follow(**dict.fromkeys(names, ""))
     _, worst, _ = judged(before=before, **{name: 39 - i for i, name in enumerate(names)})
     assert worst == ["n8", "n7", "n6", "n5", "n4"]
+
+
+def test_what_a_layer_takes_was_made_by_the_nearest_weights() -> None:
+    weights = {"a": 2.0, "b": 3.0, "d": 4.0}
+    known = [x.model_copy(update={"channels": weights.get(x.node)}) for x in layers(a=40, b=40, c=40, d=40, e=40, f=40)]
+    before = follow(a="", b="a", c="b", d="a", e="c", f="de")
+    assert [layer.node for layer in verdict.makers(known, before, "f")] == ["b", "d"]
+    assert [layer.node for layer in verdict.makers(known, before, "c")] == ["b"]
+    assert verdict.makers(known, before, "a") == ()

@@ -16,6 +16,8 @@ from PIL import Image
 from typer.main import get_command
 
 from edgekd import catalog, cli, files, plugins, units
+from edgekd.divergence.causes import FAR_OUT, LARGEST_HALF, RULES, UNEQUAL
+from edgekd.divergence.measures import THRESHOLDS
 from edgekd.mistakes import nearest
 from edgekd.plugins import Batch
 from edgekd.recipes.effort import PRESETS
@@ -229,6 +231,15 @@ def test_build_names_all_its_flags():
     page = (ROOT / "docs/build.md").read_text(encoding="utf-8")
     flags = [flag for parameter in command("build").params for flag in parameter.opts if flag.startswith("--")]
     assert [flag for flag in flags if flag not in (page + "--help")] == []
+
+
+def test_the_page_of_differences_has_the_limits_and_causes_of_the_code():
+    limits = table("diff.md", "What the numbers say")
+    assert {name: float(cells[0]) for name, cells in limits.items() if name != "header"} == THRESHOLDS
+    assert list(table("diff.md", "Causes"))[1:] == [rule.name for rule in RULES]
+    page = (ROOT / "docs/diff.md").read_text(encoding="utf-8")
+    for number in (UNEQUAL, FAR_OUT, LARGEST_HALF):
+        assert f"{number:.0f}" in page
 
 
 def test_the_index_names_all_pages_and_commands():

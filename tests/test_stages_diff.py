@@ -186,6 +186,7 @@ def test_what_cannot_be_seen_is_told_with_the_reason(bench: Bench) -> None:
     }
     assert {one.node: (one.name, one.module) for one in found.hidden}["conv2d_1"] == ("conv2", "conv2")
     assert by_node(found)["relu_1"].name == "conv1 + relu + conv2 + relu_1"
+    assert by_node(found)["relu_1"].inside == ("conv2d", "relu", "conv2d_1", "relu_1")
 
 
 def test_a_tail_that_nothing_shows_is_told_too(bench: Bench) -> None:
@@ -261,6 +262,13 @@ def test_where_nothing_runs_the_file_the_reason_is_given(bench: Bench, monkeypat
 def test_an_artifact_without_a_record_of_its_layers_is_refused(bench: Bench) -> None:
     with pytest.raises(UsageError, match=r"did not record which tensor is which layer.*Build the run again"):
         bench.diff(layers=None)
+
+
+def test_a_program_that_is_an_onnx_file_is_refused(bench: Bench) -> None:
+    named = bench.program.file.model_copy(update={"name": "student.onnx"})
+    bench.program = bench.program.model_copy(update={"file": named})
+    with pytest.raises(UsageError, match="made from an ONNX file"):
+        bench.diff()
 
 
 # -- real files --

@@ -30,7 +30,8 @@ class Evidence:
     """All that rules look at: the layer, what lies between it and the ones before, and what its format can do else.
 
     `smallest` is torch's smallest value among what the layer takes in; `turned` the best ratio in dB with another order
-    of the axes; `precisions` and `ranges` are those of the format.
+    of the axes; `parents` are the layers right before it, `makers` those whose weights made what it takes; `precisions`
+    and `ranges` are those of the format.
     """
 
     layer: Layer
@@ -41,6 +42,7 @@ class Evidence:
     smallest: float = 0.0
     turned: float = float("-inf")
     parents: tuple[Layer, ...] = ()
+    makers: tuple[Layer, ...] = ()
     altered: bool = False
     precisions: tuple[str, ...] = ()
     ranges: tuple[str, ...] = ()
@@ -107,7 +109,7 @@ def _clipping(evidence: Evidence) -> str:
 
 
 def _more_range(evidence: Evidence) -> str:
-    wider = 'ranges = "min-max" for the target, or ' if len(evidence.ranges) > 1 else ""
+    wider = "--ranges min-max, or " if len(evidence.ranges) > 1 else ""
     return f"Give {wider}more calibration samples: calibration = 512 under [data]"
 
 
@@ -138,14 +140,14 @@ def _outliers(evidence: Evidence) -> str:
 
 def _percentile(evidence: Evidence) -> str:
     if "percentile" in evidence.ranges:
-        return 'Give ranges = "percentile" for the target, which cuts the outliers off'
+        return "Give --ranges percentile, which cuts the outliers off"
     return f"Try {_others(evidence, ('int8-dynamic', 'int8-weights', 'float16', 'float32'))}"
 
 
 def _unequal(evidence: Evidence) -> str:
     if evidence.precision not in IN_8_BITS:
         return ""
-    for layer in (evidence.layer, *evidence.parents):
+    for layer in (evidence.layer, *evidence.makers):
         if layer.channels is not None and layer.channels >= UNEQUAL:
             return f"a channel of {layer.name} has weights {layer.channels:.0f} times wider than most, in one range"
     return ""
@@ -154,8 +156,8 @@ def _unequal(evidence: Evidence) -> str:
 def _equalize(evidence: Evidence) -> str:
     """Source: Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, ICCV 2019."""
     return (
-        "Equalize the channels: divide the wide one's weights and bias by a factor and multiply what reads it with the "
-        f"same; or try {_others(evidence, ('int8-weights', 'float16', 'float32'))}"
+        "Equalize the channels: divide the wide one's weights and bias by a factor, and multiply the weights that read "
+        f"it by the same; or try {_others(evidence, ('int8-weights', 'float16', 'float32'))}"
     )
 
 

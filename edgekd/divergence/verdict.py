@@ -40,6 +40,20 @@ def first(layers: Sequence[Layer], before: Mapping[str, frozenset[str]], thresho
     return max((layer for layer in layers if layer.node in inside), key=lambda layer: layer.lost)
 
 
+def makers(layers: Sequence[Layer], before: Mapping[str, frozenset[str]], node: str) -> tuple[Layer, ...]:
+    """The layers with weights of their own that made what a layer takes: through those without any."""
+    known = {layer.node: layer for layer in layers}
+    left, passed, found = list(before[node]), set[str](), set[str]()
+    while left:
+        name = left.pop()
+        if known[name].channels is not None:
+            found.add(name)
+        elif name not in passed:
+            passed.add(name)
+            left += before[name]
+    return tuple(layer for layer in layers if layer.node in found)
+
+
 def worst(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """The layers that lost most, the most first; the lower ratio first among equals."""
     losing = [layer for layer in layers if layer.lost > 0]

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +49,17 @@ class _Seen:
 def run(step: Diff, out: Workspace) -> Diffed:
     """Compare every layer that can be seen. Where nothing here runs the file, the basis says so and there are none.
 
-    Raises UsageError for an artifact without a record of its layers or a runtime, DeviceError, and EdgekdError for a
-    file that cannot be opened.
+    Raises UsageError for an artifact without a record of its layers, or of a program without any; DeviceError; and
+    EdgekdError for a file that cannot be opened.
     """
     torch.set_num_threads(1)
     artifact = step.artifact
     if artifact.layers is None:
         message = "it was converted by an edgekd that did not record which tensor is which layer"
         raise UsageError(Problem(artifact.file.name, message, "Build the run again"))
+    if Path(step.program.file.name).suffix == ".onnx":
+        message = "it was made from an ONNX file, which has no layers of a torch network to compare with"
+        raise UsageError(Problem(artifact.file.name, message, "Give the torch network, as module:function or .pt2"))
     named: dict[str, str] = json.loads(out.locate(artifact.layers).read_text(encoding="utf-8"))
     folder = out.path("opened")
     folder.mkdir()
@@ -211,6 +214,7 @@ def _layers(
         Layer(
             node=name,
             name=graph.name(inside[name], called),
+            inside=tuple(node.name for node in inside[name] if node.counts),
             module=one.node.module,
             kind=one.node.kind,
             operator=one.node.operator,
@@ -234,7 +238,7 @@ def _explained(
     step: Diff,
     nodes: Mapping[str, Node],
     seen: Mapping[str, _Seen],
-    found: Iterable[Layer],
+    found: Sequence[Layer],
     before: Mapping[str, frozenset[str]],
     start: Layer,
 ) -> tuple[str, str]:
@@ -251,6 +255,7 @@ def _explained(
             smallest=min((float(values.min()) for values in (*taken, one.torch_said)), default=0.0),
             turned=measures.best_turned(one.torch_said, one.file_said),
             parents=tuple(layer for layer in found if layer.node in before[start.node]),
+            makers=verdict.makers(found, before, start.node),
             altered=step.file is not None,
             precisions=declared.precisions,
             ranges=declared.ranges,
