@@ -12,7 +12,7 @@ import numpy as np
 from edgekd import files
 from edgekd.results import Artifact, Program, Signature, Splits
 from edgekd.samples.views import Feed
-from edgekd.spec import Architecture, Choice, Image, UserFile
+from edgekd.spec import Architecture, Choice, Image, Part, UserFile
 from edgekd.stages import convert, export
 from edgekd.steps import Convert, Export
 from edgekd.workspace import Workspace
@@ -150,10 +150,12 @@ def artifact(folder: Path, format: str, net: str, precision: str) -> Artifact:
     return Artifact.model_validate_json((folder / f"{format}-{net}-{precision}.json").read_text())
 
 
-def samples(folder: Path, net: str, signature: Signature, count: int) -> dict[str, np.ndarray]:
-    """The first samples of the validation part as a file's signature wants them."""
+def samples(
+    folder: Path, net: str, signature: Signature, count: int, part: Part = "validation"
+) -> dict[str, np.ndarray]:
+    """The first samples of a part as a file's signature wants them."""
     space = Workspace(folder, folder / "entries", "0" * 64)
-    feed = Feed(space, splits(folder)[net], "validation", signature, augment=False, seed=0)
+    feed = Feed(space, splits(folder)[net], part, signature, augment=False, seed=0)
     return feed.batch(np.arange(count))
 
 
