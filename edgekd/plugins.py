@@ -300,6 +300,7 @@ SHARED = (
     "nets",
     "mil",
     "ort",
+    "ov",
     "litert",
     "divergence",
     "samples",

@@ -108,6 +108,8 @@ def _remarks(protocol: Protocol, told: Sequence[Answer]) -> Iterator[str]:
     runs = sum(session["runs"] for session in told)
     if runs < protocol.inferences:
         yield f"{runs} inferences only, because each takes long"
+    if "fallback" in told[0].get("notes", {}):
+        yield str(told[0]["notes"]["fallback"])
     if told[0]["batch"] != 1:
         yield f"one inference takes {told[0]['batch']} samples"
     restless = sum(not session["settled"] for session in told)

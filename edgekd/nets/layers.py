@@ -52,11 +52,11 @@ def _run(program: ExportedProgram, inputs: Sequence[NDArray[Any]]) -> dict[str, 
     """Every node's float tensor for one run."""
     recorder = _Recorder(program.graph_module)
     with torch.no_grad():
-        recorder.run(*_arguments(program, inputs))
+        recorder.run(*arguments(program, inputs))
     return recorder.seen
 
 
-def _arguments(program: ExportedProgram, inputs: Sequence[NDArray[Any]]) -> list[Any]:
+def arguments(program: ExportedProgram, inputs: Sequence[NDArray[Any]]) -> list[Any]:
     """What a program's graph takes: weights, buffers and constants, and the inputs where it wants them."""
     kept: dict[str, Any] = {**program.constants, **program.state_dict}
     left = iter(inputs)

@@ -1,6 +1,6 @@
 """Which tensors of an ONNX model hold the value of which node of the program that it was made from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from operator import getitem
 
 import onnx
@@ -9,6 +9,8 @@ from torch.export import ExportedProgram
 
 from edgekd.nets import layers
 from edgekd.results import Signature
+
+ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Gelu", "Elu")
 
 
 def named(
@@ -46,6 +48,22 @@ def kept(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, str]:
     """The entries of a float model's tensors that a model made from it still has."""
     held = _tensors(model)
     return {tensor: node for tensor, node in names.items() if tensor in held}
+
+
+def behind(model: onnx.ModelProto, names: Mapping[str, str], wanted: Collection[str]) -> list[str]:
+    """The operators, by name, that work out the values of these nodes of the program from those of other nodes.
+
+    An activation function counts with what it follows: in 8 bits both are one kernel.
+    """
+    producers = {name: node for node in model.graph.node for name in node.output}
+    left = [tensor for tensor, node in names.items() if node in wanted]
+    found: dict[str, None] = {}
+    while left:
+        node = producers.get(left.pop())
+        if node is not None and node.name not in found:
+            found[node.name] = None
+            left += [tensor for tensor in node.input if tensor not in names or node.op_type in ACTIVATIONS]
+    return list(found)
 
 
 def dequantized(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, str]:

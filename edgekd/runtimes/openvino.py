@@ -1,4 +1,7 @@
-"""OpenVINO files (.xml and .bin, also .onnx) on the CPU, for latency, computing in float32 unless quantized."""
+"""OpenVINO files (.xml and .bin, also .onnx) on the CPU, for latency.
+
+They compute in float32 unless they are quantized, or ask for another precision themselves.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ VERSION = 1
 PACKAGES = ("openvino",)
 EXTRA = "openvino-run"
 
+# Where a file says in which precision to compute, as OpenVINO's hint and as its name of what a processor can.
+COMPUTE = ["edgekd", "inference_precision"]
+CAPABILITIES = {"bf16": "BF16"}
+
 
 def version() -> str:
     """OpenVINO's version."""
@@ -28,27 +35,35 @@ def version() -> str:
 def load(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) -> Model:
     """Compile a model; `path` is its .xml or the folder that holds it. Raises Fault.
 
-    Without the precision hint a processor with bfloat16 would quietly compute in bfloat16.
+    Without the precision hint a processor with bfloat16 would quietly compute in bfloat16; one without computes a file
+    that asks for bfloat16 in float32, and the model's notes say so.
     """
     if path.is_dir():
         found = sorted(path.glob("*.xml"))
         if len(found) != 1:
             raise Fault(f"{path.name} must hold one .xml file, and holds {len(found)}")
         path = found[0]
-    options = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": "1",
-        "INFERENCE_PRECISION_HINT": "f32",
-        "ENABLE_CPU_PINNING": False,
-    }
     core = openvino.Core()
     try:
         model = core.read_model(path)
         size = _fix_batch(model, batch)
-        return Model(core.compile_model(model, "CPU", options), signature, size)
+        wanted = _wanted(model)
+        can = CAPABILITIES.get(wanted) in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        options = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": "1",
+            "INFERENCE_PRECISION_HINT": wanted if can else "f32",
+            "ENABLE_CPU_PINNING": False,
+        }
+        return Model(core.compile_model(model, "CPU", options), signature, size, wanted)
     except RuntimeError as error:
         raise Fault(f"{path.name} does not run in OpenVINO: {error}") from error
+
+
+def _wanted(model: Any) -> str:
+    """In which precision the file wants to be computed."""
+    return str(model.get_rt_info(COMPUTE).value) if model.has_rt_info(COMPUTE) else "f32"
 
 
 def _fix_batch(model: Any, batch: int) -> int:
@@ -66,7 +81,7 @@ def _fix_batch(model: Any, batch: int) -> int:
 class Model:
     """A compiled model and the one request that runs it."""
 
-    def __init__(self, compiled: Any, signature: dict[str, Any], batch: int) -> None:
+    def __init__(self, compiled: Any, signature: dict[str, Any], batch: int, wanted: str) -> None:
         self.batch = batch
         self._request = compiled.create_infer_request()
         self._inputs = [(compiled.inputs[i], name) for i, name in _ports(compiled.inputs, signature, "inputs")]
@@ -76,6 +91,9 @@ class Model:
             "precision": compiled.get_property("INFERENCE_PRECISION_HINT").to_string(),
             "threads": compiled.get_property("INFERENCE_NUM_THREADS"),
         }
+        if self.notes["precision"] != wanted:
+            used = self.notes["precision"]
+            self.notes["fallback"] = f"it computes in {used}, since this processor has no {wanted} arithmetic"
         self._kept: list[Any] = []
 
     def feed(self, arrays: Sequence[Array]) -> None:
