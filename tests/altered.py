@@ -13,7 +13,7 @@ LARGE = 100
 
 
 def weight(format: str, file: Path, folder: Path, number: int, large: int = LARGE) -> Path:
-    """A copy of a model in `folder` with its large weight of a number (from 0, in the order of the network) reversed."""
+    """A copy of a model in `folder` with one of its large weights, by number in the network's order, reversed."""
     copy = folder / file.name
     if file.is_dir():
         shutil.copytree(file, copy)

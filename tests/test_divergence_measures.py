@@ -93,6 +93,8 @@ def test_a_tensor_that_says_its_scale_has_the_ends_of_its_type() -> None:
 def test_floats_are_no_grid_and_few_values_none_either() -> None:
     assert not measure(RANDOM.normal(size=(8, 100)), RANDOM.normal(size=(8, 100)), "int8", PLAIN).grid
     assert not measure(np.ones((8, 3)), np.eye(8, 3), "int8", PLAIN).grid
+    fine = np.rint(RANDOM.uniform(0, 999, (8, 400))) / 100
+    assert not measure(fine, fine, "int8", PLAIN).grid, "a thousand steps are more than 8 bits"
     ours = RANDOM.normal(size=(8, 4))
     assert measure(ours, rounded(ours, -3, 3), "int8", PLAIN).grid
 

@@ -53,8 +53,8 @@ def program() -> ExportedProgram:
     network = Net()
     block = network.network[0]
     with torch.no_grad():
-        block.norm.weight.copy_(torch.tensor([1.0, 2.0, -8.0, 0.5]))
-        block.norm.running_var.copy_(torch.tensor([1.0, 4.0, 0.25, 1.0]))
+        block.norm.weight.copy_(torch.tensor([1.0, 2.0, -8.0, 4e-3]))
+        block.norm.running_var.copy_(torch.tensor([1.0, 4.0, 0.25, 3e-5]))
         network.head.weight[2] *= 50
     return exported(network)
 
@@ -152,10 +152,10 @@ def test_ranges_of_channels_with_batch_normalization_folded_in(
     kernel = held["network.network.0.conv.weight"].abs().amax((1, 2, 3)).numpy()
     conv, norm, relu = (called(nodes, operator).name for operator in ("conv2d", "batch_norm", "relu"))
     np.testing.assert_allclose(ranges[conv], kernel)
-    np.testing.assert_allclose(factors[norm], [1, 1, 16, 0.5], rtol=1e-4)
+    np.testing.assert_allclose(factors[norm], [1, 1, 16, 4e-3 / 4e-5**0.5], rtol=1e-4)
     up = called(nodes, "conv_transpose2d").name
     np.testing.assert_allclose(ranges[up], held["network.up.weight"].abs().amax((0, 2, 3)).numpy())
-    folded = kernel * np.array([1, 1, 16, 0.5])
+    folded = kernel * np.array([1, 1, 16, 4e-3 / 4e-5**0.5])
     inside = graph.region(nodes, {relu}, relu)
     assert graph.unequal_channels(inside, ranges, factors) == pytest.approx(folded.max() / np.median(folded), rel=1e-4)
     linear = called(nodes, "linear").name

@@ -44,8 +44,8 @@ class Net(nn.Module):
         self.register_buffer("scale", torch.tensor([1.0, 2.0, 3.0]))
 
     def forward(self, image):
-        x = F.relu(self.conv2(F.relu(self.conv1(image)))).mean((2, 3))
-        return self.head(x) * (self.scale + 1)
+        x = F.relu(self.conv2(F.relu(self.conv1(image)))).flatten(2).mean(2)
+        return self.head(F.dropout(x, 0.5, self.training)) * (self.scale + 1)
 
 
 NODES = ("conv2d", "relu", "conv2d_1", "relu_1", "mean", "linear", "mul")
@@ -197,7 +197,7 @@ def test_a_tail_that_nothing_shows_is_told_too(bench: Bench) -> None:
 
 def test_values_of_each_layer_are_kept_with_their_extremes(bench: Bench) -> None:
     wrong = bench.said["relu_1"].copy()
-    wrong.reshape(-1)[777] += 5
+    wrong.reshape(-1)[778] += 5
     bench.values["t.relu_1"] = wrong
     found = bench.diff()
     assert found.values is not None
@@ -219,6 +219,18 @@ def test_clipping_is_seen_by_the_scale_that_the_file_gives(bench: Bench) -> None
     layer = by_node(found)["relu_1"]
     assert layer.clipped == pytest.approx(0.1, abs=0.01) and found.threshold == 15.0
     assert found.first == "relu_1" and "beyond the range that calibration found" in found.cause
+
+
+def test_a_value_that_is_no_end_of_the_files_range_clips_nothing(bench: Bench) -> None:
+    values = bench.said["relu_1"]
+    step = float(values.max()) / 255
+    bench.values["t.relu_1"] = np.clip(np.rint(values / step), 0, 100) * step
+    assert by_node(bench.diff("int8"))["relu_1"].clipped > 0.01, "as far as its values show"
+    bench.out.path("values.npz").unlink()
+    bench.out.path("progress.json").unlink()
+    bench.out.folder.rmdir()
+    bench.specs["t.relu_1"] = {"dtype": "uint8", "scale": step, "zero_point": 0}
+    assert by_node(bench.diff("int8"))["relu_1"].clipped == 0.0, "the file says that it goes on"
 
 
 def test_each_side_gets_the_samples_as_it_wants_them(bench: Bench) -> None:

@@ -19,7 +19,7 @@ def with_loss(layers: Sequence[Layer], before: Mapping[str, frozenset[str]], pre
     found = []
     for layer in layers:
         held = min([ROUNDED[precision], *(known[name] for name in before[layer.node] if name in known)])
-        found.append(layer.model_copy(update={"lost": max(0.0, max(held, NOTHING) - max(layer.snr, NOTHING))}))
+        found.append(layer.model_copy(update={"lost": max(0.0, held - max(layer.snr, NOTHING))}))
     return tuple(found)
 
 
