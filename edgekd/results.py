@@ -184,7 +184,10 @@ class Counted(Value):
 
 
 class Checkpoint(Value):
-    """Trained (or initial) weights of one network as safetensors, with what it took and what validation said."""
+    """Trained (or initial) weights of one network as safetensors, with what it took and what validation said.
+
+    `validation_accuracy` and `history` of a training under fake quantization are of the network as int8 computes it.
+    """
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"seconds", "history"})
     architecture: Architecture

@@ -189,7 +189,8 @@ class Train(Step[Trained]):
     """Train networks together under one scheme. Without soft targets only labelled samples are drawn (the control).
 
     `views`, `view_seed` and `mirror` say which augmented views a control sees: give those of Label, so that they are
-    the distilled student's. With soft targets all three come from there.
+    the distilled student's. With soft targets all three come from there. With `fake_quant` the networks, usually those
+    of `init`, compute as their int8 files would, and are judged so too; the weights are plain ones all the same.
     """
 
     stage: ClassVar[str] = "train"
@@ -209,6 +210,10 @@ class Train(Step[Trained]):
     seed: int = 0
     view_seed: int = 0
     fake_quant: bool = False
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Without fake quantization the question is the one that was asked before there was any."""
+        return {name: value for name, value in fields.items() if name != "fake_quant" or value}
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (
