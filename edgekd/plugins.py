@@ -25,7 +25,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -249,7 +249,8 @@ class Operator:
     """One operator of a file and where it runs, as a runtime tells it or as a format's documentation has it.
 
     The fields are those of results.Placement; `gives` and `takes` name its results and arguments, `also` holds other
-    names that the file may have for what it gives, the likeliest first.
+    names that the file may have for what it gives, the likeliest first. One that does not count (a mere reshape) is
+    there because others hang together by it.
     """
 
     name: str
@@ -262,6 +263,7 @@ class Operator:
     wanted: bool = True
     why: str = ""
     conversion: bool = False
+    counts: bool = True
 
 
 # Outputs by name for prepared inputs by name, any number of samples, sample first.
@@ -334,8 +336,7 @@ SHARED = (
     "jobs",
     "timing",
 )
-_LITERALS = ("packages", "uses", "extra", "files", "code", "nests", "precisions", "ranges", "reference")
-_LITERALS += ("placed", "resumes")
+_LITERALS = frozenset(one.name for one in fields(Declared)) - {"file", "version", "summary"}
 
 
 @cache

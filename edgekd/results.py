@@ -300,8 +300,8 @@ class Placement(Value):
     """One operator of a file: where its runtime runs it, in the words of runtimes/placement.py.
 
     `name` is the runtime's own, `layer` what it computes in the names of the user's network (empty: not known);
-    `kernel` is what the runtime calls its kernel (empty: it does not say). `why` is the reason of a fallback, or what to
-    know of an operator that is where one wants it. A `conversion` changes precision or layout and nothing else.
+    `kernel` is what the runtime calls its kernel (empty: it does not say). `why` is the reason of a fallback, or what
+    to know of an operator that is where one wants it. A `conversion` changes precision or layout and nothing else.
     `seconds` are those of one run while the runtime watches, which slows it (None: nothing tells them).
     """
 

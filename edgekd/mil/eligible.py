@@ -36,7 +36,7 @@ NAMES = {"fp32": "float32", "fp16": "float16"}
 
 
 def placed(package: Path) -> list[Operator]:
-    """Every operator that works at each run and may change more than a shape. Raises NotVerified."""
+    """Every operator that works at each run. Raises NotVerified."""
     program = read(package)
     slots = {slot.number: slot for slot in program.inputs}
     slots |= {slot.number: slot for operation in program.operations for slot in operation.outputs}
@@ -46,9 +46,8 @@ def placed(package: Path) -> list[Operator]:
         taken = [number for one in operation.inputs.values() for number in _numbers(one)]
         if varying.isdisjoint(taken):
             continue
+        found.append(_operator(program, operation, [slots[number] for number in taken if number in varying]))
         varying |= {slot.number for slot in operation.outputs}
-        if operation.kind not in SHAPES:
-            found.append(_operator(program, operation, [slots[number] for number in taken if number in varying]))
     return found
 
 
@@ -62,6 +61,7 @@ def _operator(program: Program, operation: Operation, taken: list[Slot]) -> Oper
         wanted=not why,
         why=why,
         conversion=operation.kind in CONVERSIONS,
+        counts=operation.kind not in SHAPES,
     )
 
 
@@ -77,7 +77,8 @@ def _why(program: Program, operation: Operation, taken: list[Slot]) -> str:
     others = sorted({slot.kind for slot in (*taken, *operation.outputs)} - set(TYPES))
     if not others:
         return ""
-    return f"has {', '.join(NAMES.get(kind, kind) for kind in others)} values: the Neural Engine wants float16 ({GUIDE})"
+    kinds = ", ".join(NAMES.get(kind, kind) for kind in others)
+    return f"has {kinds} values, and the Neural Engine computes in float16 ({GUIDE})"
 
 
 def _numbers(reference: Reference) -> tuple[int, ...]:

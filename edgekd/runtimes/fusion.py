@@ -7,10 +7,9 @@ has no onnx package.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
 
 from .fault import Fault
 from .placement import Verdict
@@ -23,22 +22,21 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 # Operators whose work is in multiplications: one that takes 8-bit values should compute with these.
-HEAVY = ("Conv", "ConvTranspose", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Attention", "Einsum")
-HEAVY += ("LSTM", "GRU", "RNN")
+HEAVY = frozenset(
+    ("Conv", "ConvTranspose", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Attention", "Einsum", "LSTM")
+)
 SHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 CONVERSIONS = (QUANTIZE, DEQUANTIZE, "Cast", "ReorderInput", "ReorderOutput")
 # What ONNX Runtime calls the float32 twin of a float16 value that no kernel here can compute.
 FORCED = "InsertedPrecisionFreeCast_"
 
-BETWEEN = "computes in float32 between 8-bit values"
+BETWEEN = "works in float32 between 8-bit values"
 TAKES = "takes 8-bit values and computes in float32"
 HALF = "computes in float32: there is no float16 kernel for it here"
 UNPACKS = "unpacks its weights to float32 at every run"
 # Endings that the optimizer gives to names, and those of the tensors around a pair.
 _ADDED = re.compile(r"(_nchwc|_token_\d+|/duplicated)+$")
 _PAIRED = re.compile(r"_(QuantizeLinear_(Input|Output)|DequantizeLinear_Output)$")
-
-Field = Union[int, memoryview]
 
 
 @dataclass(frozen=True)
@@ -86,13 +84,13 @@ def _texts(data: memoryview, wanted: int) -> list[str]:
     return [bytes(_bytes(value)).decode() for number, value in _fields(data) if number == wanted]
 
 
-def _bytes(value: Field) -> memoryview:
+def _bytes(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
         raise ValueError("a field is a number")
     return value
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, Field]]:
+def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """(number, value) of every field of a message."""
     at = 0
     while at < len(data):
@@ -121,10 +119,10 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
             return value, at
 
 
-def verdicts(graph: Graph, integers: Set[str]) -> list[Verdict]:
-    """For every operator of the graph, whether it runs as the file wants; `integers` are tensors that hold no floats."""
+def verdicts(graph: Graph, integers: Iterable[str]) -> list[Verdict]:
+    """For every operator of the graph, whether it runs as the file wants; `integers` hold no floats."""
     makers = {name: node for node in graph.nodes for name in node.outputs}
-    after, before = _after(graph) - integers, _before(graph)
+    after, before = frozenset(_after(graph).difference(integers)), frozenset(_before(graph))
     found = []
     for node in graph.nodes:
         why = _why(graph, node, makers, after, before)
@@ -151,7 +149,7 @@ def _before(graph: Graph) -> set[str]:
     return found
 
 
-def _why(graph: Graph, node: Node, makers: Mapping[str, Node], after: Set[str], before: Set[str]) -> str:
+def _why(graph: Graph, node: Node, makers: Mapping[str, Node], after: frozenset[str], before: frozenset[str]) -> str:
     """Why an operator is not where one wants it; empty where it is."""
     if any(name.startswith(FORCED) for name in (node.name, *node.outputs)):
         return HALF
@@ -185,7 +183,7 @@ def names(node: Node, files: Mapping[str, Node]) -> list[str]:
 
     `files` are the operators of the file as it was, by name. A pair's float value counts as the pair's.
     """
-    plain = [_ADDED.sub("", name) for name in (*node.outputs, node.name) if name]
+    plain = [text for text in (_ADDED.sub("", name) for name in (*node.outputs, node.name)) if text]
     plain += [name[len(FORCED) :] for name in plain if name.startswith(FORCED)]
     found = list(plain)
     for name in plain:

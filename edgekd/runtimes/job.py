@@ -1,4 +1,4 @@
-"""One job: request.json -> result.json beside it. Verbs: facts, clock, memory, predict, profile; each is a module with `run`.
+"""One job: request.json -> result.json beside it. A verb (clock, facts, memory, predict, profile) is a module's `run`.
 
 Every request has `verb`; all but facts also have `runtime`, `model` (a file or folder beside the request), `threads`
 and `signature`. A failure that can be named becomes {"error": sentence} and exit status 1.

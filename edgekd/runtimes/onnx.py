@@ -66,7 +66,11 @@ def profiled(path: Path, threads: int, signature: dict[str, Any], batch: int = 1
     options.enable_profiling = True
     options.profile_file_prefix = str(Path(folder.name) / "profile")
     options.optimized_model_filepath = str(Path(folder.name) / OPTIMIZED)
-    return Profiled(Model(_session(path, options), signature, batch), path, folder)
+    try:
+        return Profiled(Model(_session(path, options), signature, batch), path, folder)
+    except Fault:
+        folder.cleanup()
+        raise
 
 
 def _options(threads: int) -> Any:
@@ -130,20 +134,19 @@ class Profiled:
         self._session, self._path, self._folder = model._session, path, folder
 
     def placed(self) -> dict[str, Any]:
-        """Every operator of the optimized graph that counts. The session must not run any more."""
+        """Every operator of the optimized graph. The session must not run any more."""
         events = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
         graph = fusion.read(Path(self._folder.name) / OPTIMIZED)
         files = {node.name: node for node in fusion.read(self._path).nodes}
         self._folder.cleanup()
         timed = _timed(events)
-        pairs = [(node, _taken(timed, node)) for node in graph.nodes]
-        integers = {name for node, run in pairs for name, kind in zip(node.outputs, run.types) if kind not in FLOATS}
+        runs = [_taken(timed, node) for node in graph.nodes]
+        integers = [name for i, node in enumerate(graph.nodes) for name in _integers(node, runs[i])]
         operators = []
-        for (node, run), verdict in zip(pairs, fusion.verdicts(graph, integers)):
-            if node.kind not in fusion.SHAPES:
-                also, name = fusion.names(node, files), node.name or run.name
-                given = (name, node.kind, verdict, node.outputs, node.inputs, also)
-                operators.append(operator(*given, seconds=run.seconds))
+        for i, verdict in enumerate(fusion.verdicts(graph, integers)):
+            node, run = graph.nodes[i], runs[i]
+            given = (node.name or run.name, node.kind, verdict, node.outputs, node.inputs, fusion.names(node, files))
+            operators.append(operator(*given, seconds=run.seconds, counts=node.kind not in fusion.SHAPES))
         return {"operators": operators, "partitions": None, "untimed": ""}
 
 
@@ -174,6 +177,12 @@ def _timed(events: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[Timed
         key = ("" if name == f"{kind}_{index}" else name, kind)
         found.setdefault(key, []).append(Timed(name, types, typical(durations[index][1:])))
     return found
+
+
+def _integers(node: fusion.Node, run: Timed) -> list[str]:
+    """What a node gives that is no float; an output that was left out has a type, and no name."""
+    known = node.outputs if len(node.outputs) == len(run.types) else ()
+    return [name for i, name in enumerate(known) if run.types[i] not in FLOATS]
 
 
 def _taken(timed: dict[tuple[str, str], list[Timed]], node: fusion.Node) -> Timed:

@@ -21,13 +21,14 @@ PACKAGES = ("openvino",)
 EXTRA = "openvino-run"
 
 # Layers of the compiled model that have no kernel of their own.
-SHAPES = ("Input", "Output", "Const", "Reshape")
+SHAPES = ("Output", "Reshape")
 CONVERSIONS = ("Reorder", "Convert", "FakeQuantize")
 # Layers whose work is in multiplications: these are to compute in 8 bits.
 HEAVY = ("Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNSeq", "RNNCell")
 # Layers that only copy: what OpenVINO calls their reference kernel is the only one there is.
-COPIES = ("Broadcast", "Concatenation", "Convert", "Gather", "Pad", "Reorder", "ShapeOf", "Split", "StridedSlice")
-COPIES += ("Tile", "Transpose")
+COPIES = frozenset(
+    ("Broadcast", "Concatenation", "Convert", "Gather", "Pad", "Reorder", "Split", "StridedSlice", "Tile", "Transpose")
+)
 FLOAT = "computes in {} in a file that quantizes what it takes"
 REFERENCE = "runs on a reference kernel"
 PROPERTIES = ("execOrder", "execTimeMcs", "layerType", "originalLayersNames", "primitiveType")
@@ -144,14 +145,14 @@ class Profiled:
             self._first = {name: _microseconds(about) for name, _, about in self._layers()}
 
     def placed(self) -> dict[str, Any]:
-        """Every layer of the compiled model that counts."""
+        """Every layer of the compiled model but its inputs and constants."""
         own = {one.get_friendly_name(): one for one in self._model.get_ops()}
         quantized = any(one.get_type_name() == "FakeQuantize" for one in own.values())
         operators = []
         for name, layer, about in self._layers():
             made_of = [part for part in about["originalLayersNames"].split(",") if part]
             kind, kernel = about["layerType"], about["primitiveType"]
-            if kind in SHAPES or not layer.inputs():
+            if not layer.inputs():
                 continue
             operators.append(
                 operator(
@@ -163,6 +164,7 @@ class Profiled:
                     also=_names(reversed(made_of), own),
                     kernel=kernel,
                     seconds=self._seconds(name, about),
+                    counts=kind not in SHAPES,
                 )
             )
         return {"operators": operators, "partitions": None, "untimed": ""}

@@ -39,15 +39,18 @@ def operator(
     also: Sequence[str] = (),
     kernel: str = "",
     seconds: float | None = None,
+    counts: bool = True,
 ) -> dict[str, Any]:
     """One operator as the verb `profile` tells it.
 
     `gives` and `takes` name its results and arguments, by which operators hang together; `also` are other names that
     the file may have for what it gives, the likeliest first. `kernel` is what the runtime calls its kernel, empty where
-    it does not say; `seconds` are those of one run, None where nothing tells them.
+    it does not say; `seconds` are those of one run, None where nothing tells them. One that does not count is told only
+    because others hang together by it.
     """
     tensors = {"gives": list(gives), "takes": list(takes), "also": list(also)}
-    return {"name": name, "kind": kind, "kernel": kernel, "seconds": seconds, **tensors, **verdict._asdict()}
+    known = {"name": name, "kind": kind, "kernel": kernel, "counts": counts}
+    return {**known, "seconds": None if seconds is None else round(seconds, 9), **tensors, **verdict._asdict()}
 
 
 def typical(values: Sequence[float]) -> float:

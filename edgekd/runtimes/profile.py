@@ -19,7 +19,7 @@ LEAST, MOST, SECONDS = 5, 100, 1.0
 def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Operators of the model (None, with `why`, where its runtime does not tell), partitions, and why untimed.
 
-    `operators` are as placement.operator makes them, in the order in which they run.
+    `operators` are as placement.operator makes them, in the order in which they run, also some that do not count.
     """
     kind = runtime(request["runtime"])
     told = {"runtime": request["runtime"], "version": kind.version()}

@@ -85,7 +85,7 @@ class Profiled:
         self._interpreter = model._interpreter
 
     def placed(self) -> dict[str, Any]:
-        """Every operator of the main graph that counts, and the number of partitions."""
+        """Every operator of the main graph that works at each run, and the number of partitions."""
         every = self._interpreter._get_ops_details()
         tensors = {one["index"]: one for one in self._interpreter.get_tensor_details()}
         given = [details["index"] for details in self._interpreter.get_input_details()]
@@ -104,6 +104,7 @@ class Profiled:
                     gives=[result["name"] for result in results],
                     takes=[tensors[int(index)]["name"] for index in one["inputs"] if int(index) in tensors],
                     kernel="XNNPACK" if inside else "TFLite",
+                    counts=one["op_name"] not in SHAPES,
                 )
             )
         return {"operators": operators, "partitions": len(delegates), "untimed": UNTIMED}
@@ -123,12 +124,12 @@ def _inside(delegate: dict[str, Any], own: Sequence[dict[str, Any]]) -> set[int]
 
 
 def _working(own: Sequence[dict[str, Any]], given: Sequence[int]) -> list[dict[str, Any]]:
-    """Operators that work at each run: that depend on an input, and change more than a shape."""
+    """Operators that work at each run: those that depend on an input."""
     varying, found = set(given), []
     for one in own:  # in the order of the file, which is one in which they can run
         if varying.intersection(int(index) for index in one["inputs"]):
             varying |= {int(index) for index in one["outputs"]}
-            found += [] if one["op_name"] in SHAPES else [one]
+            found.append(one)
     return found
 
 

@@ -63,7 +63,8 @@ def _asked(step: Profile, out: Workspace) -> tuple[DeviceFacts, dict[str, Any] |
 
 def _operator(told: Mapping[str, Any]) -> Operator:
     """One operator as a device tells it; its lists become tuples."""
-    return Operator(**{key: tuple(value) if isinstance(value, list) else value for key, value in told.items()})
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    return Operator(**plain)
 
 
 def _shares(answer: Profiled) -> Profiled:
@@ -82,7 +83,7 @@ def _shares(answer: Profiled) -> Profiled:
 
 
 def _placements(step: Profile, out: Workspace, operators: Sequence[Operator]) -> tuple[Placement, ...]:
-    """Operators with the layers of the user's network that they compute."""
+    """Operators that count, with the layers of the user's network that they compute."""
     called = _layers(step, out, operators)
     return tuple(
         Placement(
@@ -96,6 +97,7 @@ def _placements(step: Profile, out: Workspace, operators: Sequence[Operator]) ->
             seconds=one.seconds,
         )
         for i, one in enumerate(operators)
+        if one.counts
     )
 
 
