@@ -1,5 +1,6 @@
 """Where operators run, as each runtime tells it of files whose answer is known."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,14 @@ def test_openvino_tells_kernels_and_a_convolution_that_does_not_compute_in_8_bit
     assert reorders and all(one["wanted"] and one["conversion"] and one["counts"] for one in reorders)
     assert all(one["seconds"] >= 0 for one in plain["operators"])
     assert [one["name"] for one in plain["operators"] if not one["counts"]] == [plain["operators"][-1]["name"]]
+
+
+def test_the_first_run_does_not_count_in_openvinos_mean_of_all() -> None:
+    module = importlib.import_module("edgekd.runtimes.openvino")
+    watched = module.Profiled.__new__(module.Profiled)
+    watched._runs, watched._first = 11, {"conv": 500}
+    assert watched._seconds("conv", {"execTimeMcs": "55"}) == pytest.approx(10.5e-6)
+    assert watched._seconds("conv", {"execTimeMcs": "not_executed"}) == 0.0
 
 
 def test_a_file_that_does_not_run_is_a_fault(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from .fault import Fault
 from .placement import Verdict
 
 # Numbers of fields in onnx.proto.
-GRAPH, NODE, INITIALIZER, INPUT, OUTPUT = 7, 1, 5, 11, 12
+GRAPH, NODE, INITIALIZER = 7, 1, 5
 NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_KIND = 1, 2, 3, 4
-TENSOR_NAME, VALUE_NAME = 8, 1
+TENSOR_NAME = 8
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
@@ -51,11 +51,9 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Operators in an order in which they can run, and names of inputs, outputs and constants."""
+    """Operators in an order in which they can run, and names of constants."""
 
     nodes: tuple[Node, ...]
-    inputs: frozenset[str]
-    outputs: frozenset[str]
     constants: frozenset[str]
 
 
@@ -64,14 +62,11 @@ def read(path: Path) -> Graph:
     try:
         (graph,) = (value for number, value in _fields(memoryview(path.read_bytes())) if number == GRAPH)
         parts = list(_fields(_bytes(graph)))
-        named = {
-            kind: frozenset(_texts(_bytes(value), name)[0] for number, value in parts if number == kind)
-            for kind, name in ((INITIALIZER, TENSOR_NAME), (INPUT, VALUE_NAME), (OUTPUT, VALUE_NAME))
-        }
+        constants = frozenset(_texts(_bytes(one), TENSOR_NAME)[0] for number, one in parts if number == INITIALIZER)
         nodes = tuple(_node(_bytes(value)) for number, value in parts if number == NODE)
     except (ValueError, IndexError, UnicodeDecodeError) as error:
         raise Fault(f"{path.name} is not an ONNX graph that edgekd can read: {error}") from error
-    return Graph(nodes, named[INPUT] - named[INITIALIZER], named[OUTPUT], named[INITIALIZER])
+    return Graph(nodes, constants)
 
 
 def _node(data: memoryview) -> Node:
@@ -144,7 +139,7 @@ def _before(graph: Graph) -> set[str]:
     """Tensors that 8-bit values are made from later on."""
     found: set[str] = set()
     for node in reversed(graph.nodes):
-        if node.kind == QUANTIZE or (node.kind != DEQUANTIZE and found.intersection(node.outputs)):
+        if node.kind == QUANTIZE or found.intersection(node.outputs):
             found.update(node.inputs)
     return found
 
