@@ -84,6 +84,7 @@ def test_it_declares_itself(format: str) -> None:
     assert set(declared.precisions) <= set(get_args(Precision)) and "float32" in declared.precisions
     assert format in plugins.names("runtimes")
     assert not declared.reference or callable(plugins.find("formats", format).evaluator)
+    assert declared.placed == hasattr(plugins.find("formats", format), "placed")
 
 
 @each_conversion
