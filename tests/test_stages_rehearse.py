@@ -49,7 +49,7 @@ def test_a_file_that_gives_what_torch_gives_has_no_fault(store: small.Store, fac
         ("float16", 1.01, ""),
         ("float16", 1.05, "float16 may have 0.02"),
         ("int8", 1.05, ""),
-        ("int8", -1.0, "its relative error to torch is 2; int8 may have 1"),
+        ("int8", -1.0, ""),
     ],
 )
 def test_how_far_it_may_be_depends_on_the_precision(

@@ -19,8 +19,6 @@ from edgekd.steps import Convert, Diff, Each, Equalize, Evaluate, Export, Measur
 
 # Samples that calibrate beyond the calibration part, and the most layers that are left in float.
 MORE, MOST = 1024, 8
-# What an operator that computes in 8 bits has in its name: only such can be left in float.
-QUANTIZED = ("conv", "linear", "mm", "matmul", "embedding", "attention")
 
 
 class Case(Value):
@@ -266,7 +264,7 @@ def _partly_float(case: Case, best: Attempt) -> Policy[list[Attempt]]:
 
 
 def _sensitive(case: Case, best: Attempt) -> Policy[list[str] | str]:
-    """Nodes of layers that compute in 8 bits, those first that lose most of the signal; or why that is not known."""
+    """Nodes of the program, those first that lose most of the signal; or why that is not known."""
     if best.item is None:
         return "there is no file to look into"
     target = case.target
@@ -283,9 +281,7 @@ def _sensitive(case: Case, best: Attempt) -> Policy[list[str] | str]:
     )
     if isinstance(found, EdgekdError):
         return reason(found)
-    layers = [layer for layer in found.layers if any(part in layer.operator for part in QUANTIZED)]
-    layers = layers or list(found.layers)
-    return [layer.node for layer in sorted(layers, key=lambda layer: -layer.lost)] or "no layer can be seen"
+    return [layer.node for layer in sorted(found.layers, key=lambda layer: -layer.lost)] or "no layer can be seen"
 
 
 def _trained(case: Case, best: Attempt) -> Policy[list[Attempt]]:
