@@ -1,9 +1,11 @@
 """What the precisions of .tflite files are inside, and where they are refused."""
 
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekd import plugins
 from edgekd.bundle import bundle
 from edgekd.bundle.verify import verify
 from edgekd.errors import Unsuited
 from edgekd.litert import content, integers, quantizing
 from edgekd.litert.ranges import Extremes, ranges
 from edgekd.lock import Lock
+from edgekd.plugins import Conversion, Lowered
 from edgekd.results import Artifact
 from edgekd.spec import Precision
 from edgekd.workspace import locate
@@ -307,6 +311,30 @@ def test_clipped_ranges_give_smaller_steps(converted: Made) -> None:
         tensor = objects.subgraphs[0].tensors[content.names(objects).index("t13")]
         steps.append(float(tensor.quantization.scale[0]))
     assert steps[1] < steps[0]
+
+
+def test_notes_say_what_was_done_for_accuracy(converted: Made, tmp_path: Path) -> None:
+    made, path = at(converted, "images", "float32")
+    assert made.layers is not None
+    layers = json.loads(locate(converted("tflite") / "entries", made.layers).read_text())
+    plain = Conversion(
+        program=Path("it is not read again"),
+        signature=made.signature,
+        precision="int8",
+        calibration=samples(converted("tflite"), "images"),
+        folder=tmp_path,
+        base=Lowered(path, made.signature, "the converter", layers),
+    )
+    format = plugins.find("formats", "tflite")
+    notes = format.convert(plain).notes
+    careful = format.convert(replace(plain, ranges="percentile", in_float=frozenset({"relu6", "mean", "no such node"})))
+    assert set(careful.notes) - set(notes) == {
+        "Operators that stay float32, for the sake of accuracy: 2.",
+        "Ranges leave out the smallest and the largest 0.01 % of an activation's values.",
+    }
+    assert careful.made_by.startswith("the converter, ai-edge-quantizer ") and set(careful.layers.values()) == set(
+        layers.values()
+    )
 
 
 @each_net
