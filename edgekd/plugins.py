@@ -14,6 +14,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     PRECISIONS = ("float32",)     formats only
     RANGES = ("min-max",)         formats only: how it can find ranges of activations (optional)
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
+    PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
 and `class Settings(Value)`, what the user may set. `find` imports a plug-in; only workers do that.
@@ -24,7 +25,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -243,6 +244,28 @@ class Opened:
     layers: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Operator:
+    """One operator of a file and where it runs, as a runtime tells it or as a format's documentation has it.
+
+    The fields are those of results.Placement; `gives` and `takes` name its results and arguments, `also` holds other
+    names that the file may have for what it gives, the likeliest first. One that does not count (a mere reshape) is
+    there because others hang together by it.
+    """
+
+    name: str
+    kind: str
+    gives: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    kernel: str = ""
+    seconds: float | None = None
+    wanted: bool = True
+    why: str = ""
+    conversion: bool = False
+    counts: bool = True
+
+
 # Outputs by name for prepared inputs by name, any number of samples, sample first.
 Evaluation = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -253,6 +276,9 @@ class Format(Protocol):
     One that declares REFERENCE also has evaluator(file, signature) -> Evaluation, which reads a written file back and
     works out its outputs by the format's definitions, on any computer that converts. What cannot run here is checked
     with it; such numbers have the basis "reference". Raises NotVerified for an operator that it has no rule for.
+
+    One that declares PLACED also has placed(file) -> Sequence[Operator]: what documentation says of where they may run,
+    with the source in `why`. That has the basis "reference" too, and is never taken for what a device did.
 
     `convert` raises Unsuited for a precision that cannot do this program any good, and says why; whatever else it
     raises is a failure of the converter. `opened` makes the values of `layers` visible to the file's own runtime.
@@ -291,6 +317,7 @@ class Declared:
     precisions: tuple[str, ...] = ()
     ranges: tuple[str, ...] = ("min-max",)
     reference: bool = False
+    placed: bool = False
     resumes: bool = False
     uses: tuple[str, ...] = ()
     summary: str = field(default="")
@@ -310,7 +337,7 @@ SHARED = (
     "jobs",
     "timing",
 )
-_LITERALS = ("packages", "uses", "extra", "files", "code", "nests", "precisions", "ranges", "reference", "resumes")
+_LITERALS = frozenset(one.name for one in fields(Declared)) - {"file", "version", "summary"}
 
 
 @cache

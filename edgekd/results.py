@@ -184,7 +184,10 @@ class Counted(Value):
 
 
 class Checkpoint(Value):
-    """Trained (or initial) weights of one network as safetensors, with what it took and what validation said."""
+    """Trained (or initial) weights of one network as safetensors, with what it took and what validation said.
+
+    `validation_accuracy` and `history` of a training under fake quantization are of the network as int8 computes it.
+    """
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"seconds", "history"})
     architecture: Architecture
@@ -294,6 +297,43 @@ class Measured(Value):
     """Measurements in the order of the artifacts; all were timed interleaved in one step."""
 
     measurements: tuple[Measurement, ...]
+
+
+class Placement(Value):
+    """One operator of a file: where its runtime runs it, in the words of runtimes/placement.py.
+
+    `name` is the runtime's own, `layer` what it computes in the names of the user's network (empty: not known);
+    `kernel` is what the runtime calls its kernel (empty: it does not say). `why` is the reason of a fallback, or what
+    to know of an operator that is where one wants it. A `conversion` changes precision or layout and nothing else.
+    `seconds` are those of one run while the runtime watches, which slows it (None: nothing tells them).
+    """
+
+    name: str
+    kind: str
+    layer: str = ""
+    kernel: str = ""
+    wanted: bool
+    why: str = ""
+    conversion: bool = False
+    seconds: float | None = None
+
+
+class Profiled(Value):
+    """Where the operators of a file run: those that count, in the order in which they run.
+
+    `fallback` is the share of operators that are not where one wants them, `fallback_time` their share of the time;
+    `partitions` is how many parts a delegate took (None: the runtime has none). `why` says why nothing is known, or on
+    what word; `untimed` why there are no seconds.
+    """
+
+    basis: Basis
+    device: DeviceFacts | None = None
+    placements: tuple[Placement, ...] = ()
+    fallback: float | None = None
+    fallback_time: float | None = None
+    partitions: int | None = None
+    why: str = ""
+    untimed: str = ""
 
 
 class Predictions(Value):
@@ -495,6 +535,7 @@ class Row(Value):
     missed: tuple[str, ...] = ()
     ships: bool = False
     notes: tuple[str, ...] = ()
+    placement: Profiled | None = None
 
 
 class Rung(Value):

@@ -154,7 +154,11 @@ class Student(Value):
 
 
 class Budget(Value):
-    """Limits on what ships. Latency is p90 in seconds; sizes in bytes; accuracies and drops are shares of one."""
+    """Limits on what ships. Latency is p90 in seconds; sizes in bytes; accuracies and drops are shares of one.
+
+    `max_fallback` is the largest share of a file's operators, and of their time where it is told, off the kernels that
+    one wants (runtimes/placement.py says which these are).
+    """
 
     max_latency: Seconds | None = None
     max_params: Count | None = None
@@ -164,6 +168,7 @@ class Budget(Value):
     max_drop: Share | None = None
     min_accuracy: Share | None = None
     max_quantization_loss: Share | None = None
+    max_fallback: Share | None = None
 
 
 class Device(Value):

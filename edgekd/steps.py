@@ -19,6 +19,7 @@ from edgekd.results import (
     GoldenSet,
     Measured,
     Predictions,
+    Profiled,
     Program,
     Rehearsed,
     Score,
@@ -189,7 +190,8 @@ class Train(Step[Trained]):
     """Train networks together under one scheme. Without soft targets only labelled samples are drawn (the control).
 
     `views`, `view_seed` and `mirror` say which augmented views a control sees: give those of Label, so that they are
-    the distilled student's. With soft targets all three come from there.
+    the distilled student's. With soft targets all three come from there. With `fake_quant` the networks, usually those
+    of `init`, compute as their int8 files would, and are judged so too; the weights are plain ones all the same.
     """
 
     stage: ClassVar[str] = "train"
@@ -209,6 +211,10 @@ class Train(Step[Trained]):
     seed: int = 0
     view_seed: int = 0
     fake_quant: bool = False
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Without fake quantization the question is the one that was asked before there was any."""
+        return {name: value for name, value in fields.items() if name != "fake_quant" or value}
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (
@@ -322,6 +328,35 @@ class Measure(Step[Measured]):
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (("devices", self.device.reach.name), ("runtimes", self.artifacts[0].format))
+
+
+class Profile(Step[Profiled]):
+    """On which kernels do a file's operators run, and how much of its time does each take?
+
+    Without a `runtime`, or where it does not tell, the format says what documentation has of it. A watched run is
+    slower than others, so this is apart from Measure and gives no latency.
+    """
+
+    stage: ClassVar[str] = "profile"
+    answer: ClassVar[type[Value]] = Profiled
+    exclusive: ClassVar[bool] = True
+    usual: ClassVar[float] = 4.0
+    seconds: ClassVar[float] = 900.0
+    program: Program
+    artifact: Artifact
+    splits: Splits
+    device: Device
+    fingerprint: str
+    runtime: str
+    threads: int = 1
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        ran = (("devices", self.device.reach.name), ("runtimes", self.artifact.format)) if self.runtime else ()
+        return (("formats", self.artifact.format), *ran)
+
+    def warm(self) -> tuple[str, ...]:
+        own = ("edgekd.stages.profile",)
+        return own if self.runtime else (*own, f"edgekd.formats.{self.artifact.format}")
 
 
 class Predict(Step[Predictions]):

@@ -12,7 +12,7 @@ import numpy as np
 from edgekd import files
 from edgekd.results import Artifact, Program, Signature, Splits
 from edgekd.samples.views import Feed
-from edgekd.spec import Architecture, Choice, Image, UserFile
+from edgekd.spec import Architecture, Choice, Image, Part, UserFile
 from edgekd.stages import convert, export
 from edgekd.steps import Convert, Export
 from edgekd.workspace import Workspace
@@ -21,6 +21,14 @@ from tests import learnable
 IMAGE = Image(size=16, channels="gray", mean=(0.3,), std=(0.25,))
 # not float16 of words: conversions are the slow part of the tests
 CONVERSIONS = ("images-int8", "words-int8", "images-float32", "words-float32", "images-float16")
+# what else a format makes, "@base" from the float32 file of the network: that takes no conversion
+FURTHER = {
+    "tflite": tuple(
+        f"{net}-{precision}@base"
+        for net in ("images", "words")
+        for precision in ("float16", "int8", "int8-full", "int8-dynamic", "int8-weights", "int4-weights")
+    )
+}
 NETS = """
 import torch
 from torch import nn
@@ -142,10 +150,12 @@ def artifact(folder: Path, format: str, net: str, precision: str) -> Artifact:
     return Artifact.model_validate_json((folder / f"{format}-{net}-{precision}.json").read_text())
 
 
-def samples(folder: Path, net: str, signature: Signature, count: int) -> dict[str, np.ndarray]:
-    """The first samples of the validation part as a file's signature wants them."""
+def samples(
+    folder: Path, net: str, signature: Signature, count: int, part: Part = "validation"
+) -> dict[str, np.ndarray]:
+    """The first samples of a part as a file's signature wants them."""
     space = Workspace(folder, folder / "entries", "0" * 64)
-    feed = Feed(space, splits(folder)[net], "validation", signature, augment=False, seed=0)
+    feed = Feed(space, splits(folder)[net], part, signature, augment=False, seed=0)
     return feed.batch(np.arange(count))
 
 
@@ -154,9 +164,16 @@ def main(folder: Path, part: str, wanted: tuple[str, ...]) -> None:
     for net in wanted or ("images", "words") if part == "program" else ():
         step = Export(source=sources(folder)[net], splits=splits(folder)[net], seed=3)
         (folder / f"{net}.json").write_text(export.run(step, entry(folder, net)).model_dump_json())
-    for name in wanted or CONVERSIONS if part != "program" else ():
-        net, precision = name.split("-", 1)
-        step = Convert(program=program(folder, net), format=part, precision=precision, splits=splits(folder)[net])
+    for name in wanted or (*CONVERSIONS, *FURTHER.get(part, ())) if part != "program" else ():
+        net, _, rest = name.partition("-")
+        precision, _, based = rest.partition("@")
+        step = Convert(
+            program=program(folder, net),
+            format=part,
+            precision=precision,
+            splits=splits(folder)[net],
+            base=artifact(folder, part, net, "float32") if based else None,
+        )
         described = convert.run(step, entry(folder, f"{part}-{name}")).model_dump_json()
         (folder / f"{part}-{name}.json").write_text(described)
     (folder / f"{part}.done").touch()

@@ -93,8 +93,9 @@ def test_build_exits_by_the_reports_status(fake_build: dict[str, Any], status: s
 
 def test_build_passes_every_flag_on(fake_build: dict[str, Any], tmp_path: Path):
     flags = "--max-latency 20ms --max-params 100k --max-macs 5M --max-size 256KiB --max-memory 16MiB --max-drop 1pp"
-    flags += " --min-accuracy 90% --max-quantization-loss 0.5pp --precision int8 --threads 2 --effort standard"
-    flags += " --max-time 10m --seed 7 --teacher-share 50% --trust --skip-bad --accept-stand-in --out o --store s"
+    flags += " --min-accuracy 90% --max-quantization-loss 0.5pp --max-fallback 5% --precision int8 --threads 2"
+    flags += " --effort standard --max-time 10m --seed 7 --teacher-share 50% --trust --skip-bad --accept-stand-in"
+    flags += " --out o --store s"
     assert run("build", "fashion-mnist", "-t", "tflite,onnx", *flags.split()).exit_code == 0
     plan: Plan = fake_build["plan"]
     assert [target.name for target in plan.targets] == ["tflite", "onnx"]
@@ -107,6 +108,7 @@ def test_build_passes_every_flag_on(fake_build: dict[str, Any], tmp_path: Path):
         "max_drop": 0.01,
         "min_accuracy": 0.9,
         "max_quantization_loss": 0.005,
+        "max_fallback": 0.05,
     }
     assert (plan.targets[1].precision, plan.targets[1].threads) == ("int8", 2)
     assert plan.effort == PRESETS["standard"]

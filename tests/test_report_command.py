@@ -18,12 +18,15 @@ def flags(line: str) -> dict[str, str]:
     st.floats(1e-6, 100), st.integers(1, 10**9), st.integers(1, 2**40), st.floats(0.001, 0.999), st.floats(0.001, 0.999)
 )
 def test_budgets_read_back(latency: float, params: int, size: int, drop: float, accuracy: float) -> None:
-    budget = Budget(max_latency=latency, max_params=params, max_size=size, max_drop=drop, min_accuracy=accuracy)
+    budget = Budget(
+        max_latency=latency, max_params=params, max_size=size, max_drop=drop, min_accuracy=accuracy, max_fallback=drop
+    )
     said = flags(command(synthetic.plan((Target(name="onnx", format="onnx", budget=budget),))))
     assert abs(units.seconds(said["--max-latency"]) / latency - 1) < 1e-9
     assert (units.count(said["--max-params"]), units.size(said["--max-size"])) == (params, size)
     assert abs(units.share(said["--max-drop"]) - drop) < 1e-9
     assert abs(units.share(said["--min-accuracy"]) - accuracy) < 1e-9
+    assert abs(units.share(said["--max-fallback"]) - drop) < 1e-9
 
 
 def test_the_whole_line() -> None:

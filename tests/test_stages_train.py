@@ -13,11 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgekd.errors import EdgekdError, UsageError
+from edgekd.errors import EdgekdError, Unsuited, UsageError
+from edgekd.keys import key, question
+from edgekd.nets import fakequant
 from edgekd.results import Checkpoint, File, Trained
 from edgekd.spec import Architecture, Choice, Objective, Schedule
 from edgekd.stages import train
 from edgekd.steps import Train
+from tests import converted as toy
 from tests import learnable
 
 TRUTH = Objective(use=Choice(name="cross_entropy"), weight=0.1)
@@ -63,6 +66,11 @@ def reading(folder: Path, drop: float = 0.1) -> Train:
     """Ground truth on `tokens` with a network of the user's own that has dropout."""
     splits = learnable.tokens(folder / "entries")
     return Train(networks=(learnable.reader(folder, drop=drop),), objectives=ALONE, splits=splits, schedule=SCHEDULE)
+
+
+def rounded(folder: Path) -> Train:
+    """Distillation under fake quantization."""
+    return taught(folder).model_copy(update={"fake_quant": True})
 
 
 def weights(folder: Path, trained: Trained, name: str = "work") -> bytes:
@@ -112,7 +120,7 @@ def test_many_epochs_are_judged_about_ten_times(tmp_path: Path) -> None:
     assert [entry["epoch"] for entry in history] == [*range(2, 25, 2), 25]
 
 
-@pytest.mark.parametrize("task", [taught, alone, reading])
+@pytest.mark.parametrize("task", [taught, alone, reading, rounded])
 @pytest.mark.parametrize("at", [7, 10, 20])
 def test_a_stopped_run_goes_on_bit_for_bit(task, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = task(tmp_path)
@@ -265,6 +273,60 @@ def test_weights_that_were_never_good_are_not_called_good(tmp_path: Path) -> Non
     with pytest.raises(EdgekdError, match=r"at step 1 of 25 .* No weights before it were finite"):
         train.run(step, learnable.workspace(tmp_path))
     assert not (tmp_path / "work" / "last-good-0.safetensors").exists()
+
+
+def test_fake_quantization_goes_on_from_given_weights_and_leaves_plain_ones(tmp_path: Path) -> None:
+    first = train.run(taught(tmp_path), toy.entry(tmp_path, "first")).checkpoints[0]
+    schedule = SCHEDULE.model_copy(update={"epochs": 2, "learning_rate": 1e-3})
+    step = rounded(tmp_path).model_copy(update={"init": (first,), "schedule": schedule})
+    second = train.run(step, toy.entry(tmp_path, "second")).checkpoints[0]
+    before, after = (
+        load_file(tmp_path / "entries" / c.weights.entry[:2] / c.weights.entry / c.weights.name)
+        for c in (first, second)
+    )
+    assert before.keys() == after.keys() and {k: v.shape for k, v in before.items()} == {
+        k: v.shape for k, v in after.items()
+    }
+    name = "blocks.0.body.0.weight"
+    assert 0 < (before[name] - after[name]).abs().max() < 0.1
+    # plain weights, not those rounded to 255 steps
+    assert len(after[name].unique()) > 0.99 * after[name].numel()
+    assert second.validation_accuracy > 0.9 and second.steps == 10
+
+
+def test_accuracy_under_fake_quantization_is_that_of_the_rounded_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = train.run(rounded(tmp_path), learnable.workspace(tmp_path, "one")).checkpoints[0]
+
+    def judged_blind(given: torch.Tensor, range: torch.Tensor) -> torch.Tensor:
+        return given if torch.is_grad_enabled() else given * 0
+
+    monkeypatch.setattr(fakequant, "_activation", judged_blind)
+    other = train.run(rounded(tmp_path), learnable.workspace(tmp_path, "other")).checkpoints[0]
+    assert one.validation_accuracy > 0.65 > 0.5 > other.validation_accuracy
+
+
+def test_a_network_with_nothing_to_quantize_is_unsuited(tmp_path: Path) -> None:
+    step = reading(tmp_path).model_copy(update={"fake_quant": True})
+    text = "from torch import nn\n\nclass Sums(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    text += "        self.table = nn.Embedding(20, 3)\n\n    def forward(self, ids, mask):\n"
+    text += "        return self.table(ids).sum(1)\n\ndef build(**_):\n    return Sums()\n"
+    (tmp_path / "my_reader.py").write_text(text)
+    with pytest.raises(Unsuited, match="no convolution and no linear layer"):
+        train.run(step, learnable.workspace(tmp_path))
+
+
+def test_attention_over_ids_is_learnt_under_fake_quantization(tmp_path: Path) -> None:
+    schedule = SCHEDULE.model_copy(update={"epochs": 20, "learning_rate": 2e-2})
+    step = reading(tmp_path, drop=0.0).model_copy(update={"schedule": schedule, "fake_quant": True})
+    assert train.run(step, learnable.workspace(tmp_path)).checkpoints[0].validation_accuracy > 0.9
+
+
+def test_questions_without_fake_quantization_are_what_they_were(tmp_path: Path) -> None:
+    step = taught(tmp_path)
+    assert "fake_quant" not in question(step) and question(rounded(tmp_path))["fake_quant"] is True
+    assert key(step) != key(rounded(tmp_path))
 
 
 def test_kd_without_a_teacher_is_refused(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ from edgekd.results import (
     Option,
     Parity,
     PartFiles,
+    Placement,
     Predictions,
+    Profiled,
     Program,
     Rehearsed,
     Score,
@@ -46,6 +48,7 @@ from edgekd.steps import (
     Export,
     Measure,
     Predict,
+    Profile,
     Reference,
     Rehearse,
     Step,
@@ -90,6 +93,20 @@ DIFFED = Diffed(
     samples=8,
     threshold=15.0,
 )
+
+
+def profiled(off: int, time: float | None = None, basis: str = "measured") -> Profiled:
+    """Of 20 operators so many fall back, and take this share of the time."""
+    every = tuple(
+        Placement(name=f"o{i}", kind="CONV_2D", wanted=i >= off, why="" if i >= off else "so") for i in range(20)
+    )
+    return Profiled(
+        basis=basis,
+        placements=every,
+        fallback=off / 20,
+        fallback_time=time,
+        why="" if basis == "measured" else "by word",
+    )
 
 
 def part(count: int) -> PartFiles:
@@ -186,7 +203,9 @@ class World:
         fault: str = "",
         unfaithful: tuple[str, ...] = (),
         lossy: Callable[[Setting], float] | None = None,
+        placed: Callable[[Artifact], Profiled] | None = None,
     ) -> None:
+        self.placed = placed or (lambda artifact: profiled(0))
         self.lossy = lossy or (lambda setting: self.int8_loss)
         self.unsuited, self.fault, self.unfaithful = unsuited, fault, unfaithful
         self.unknown = unknown  # why a reference evaluator has no answer
@@ -227,6 +246,8 @@ class World:
                 return self._convert(step)
             case Measure():
                 return Measured(measurements=tuple(self._measure(a) for a in step.artifacts))
+            case Profile():
+                return self.placed(step.artifact)
             case Predict():
                 return Predictions(outputs=file(step.artifact.graph), part=step.part, basis="measured")
             case Reference():

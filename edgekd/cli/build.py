@@ -13,6 +13,7 @@ from edgekd.commands.places import check_out, default_out
 from edgekd.recipes.effort import describe
 from edgekd.recipes.recipe import load_plan
 from edgekd.report.text import doubts, reasons, remarks, table
+from edgekd.report.where import fallbacks
 from edgekd.results import Report
 from edgekd.store import Store
 
@@ -28,7 +29,8 @@ def show(report: Report, out: Path) -> None:
         output.answer(f"\nwhat binds: {report.binds}")
     if report.teacher_already_fits:
         output.answer("your teacher already fits this budget")
-    for text in (*doubts(report), *reasons(report), *remarks(report), *report.notes, *report.caveats):
+    told = (*doubts(report), *reasons(report), *fallbacks(report), *remarks(report))
+    for text in (*told, *report.notes, *report.caveats):
         output.answer(f"note: {text}")
     ran = f"{report.steps_run} steps run, {report.steps_cached} known already"
     output.answer(f"report: {shown(out / 'report.html')} ({ran})")
@@ -58,6 +60,7 @@ def build(
     max_drop: o.MaxDrop = None,
     min_accuracy: o.MinAccuracy = None,
     max_quantization_loss: o.MaxQuantizationLoss = None,
+    max_fallback: o.MaxFallback = None,
     precision: o.Precision = None,
     ranges: o.Ranges = None,
     threads: o.Threads = None,

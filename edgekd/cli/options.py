@@ -38,6 +38,9 @@ MaxQuantizationLoss = Annotated[
     str | None,
     _text("--max-quantization-loss", "0.5pp", "Accuracy lost against the same student in float.", _BUDGET),
 ]
+MaxFallback = Annotated[
+    str | None, _text("--max-fallback", "5%", "Operators, and time, off the kernels one wants.", _BUDGET)
+]
 Precision = Annotated[
     str | None,
     _text("--precision", "auto", "int8, float16, ... (edgekd list targets); auto: the fastest that keeps.", _BUDGET),

@@ -61,6 +61,7 @@ def plan(
     max_drop: o.MaxDrop = None,
     min_accuracy: o.MinAccuracy = None,
     max_quantization_loss: o.MaxQuantizationLoss = None,
+    max_fallback: o.MaxFallback = None,
     precision: o.Precision = None,
     ranges: o.Ranges = None,
     threads: o.Threads = None,

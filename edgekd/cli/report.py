@@ -9,6 +9,7 @@ from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.runs import read_report
 from edgekd.report.text import doubts, reasons, remarks, table
+from edgekd.report.where import fallbacks
 
 app = typer.Typer(add_completion=False)
 
@@ -24,5 +25,6 @@ def report(run: Annotated[Path, typer.Argument(help="The folder that build wrote
     if told.rows:
         output.answer(f"{output.lines(table(told))}\n")
     output.answer(f"what binds: {told.binds}")
-    for text in (*doubts(told), *reasons(told), *remarks(told), *told.notes, *told.caveats):
+    known = (*doubts(told), *reasons(told), *fallbacks(told), *remarks(told))
+    for text in (*known, *told.notes, *told.caveats):
         output.answer(f"note: {text}")

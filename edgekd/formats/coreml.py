@@ -21,10 +21,10 @@ from torch.export import ExportedProgram
 
 from edgekd import files
 from edgekd.errors import NotVerified
-from edgekd.mil import opening, provenance
+from edgekd.mil import eligible, opening, provenance
 from edgekd.mil.evaluator import Evaluator
 from edgekd.nets import layers, programs
-from edgekd.plugins import Conversion, Converted, Opened
+from edgekd.plugins import Conversion, Converted, Opened, Operator
 from edgekd.results import Signature
 from edgekd.spec import Value
 
@@ -33,6 +33,7 @@ PACKAGES = ("torch", "coremltools")
 EXTRA = "coreml"
 PRECISIONS = ("float32", "float16", "int8")
 REFERENCE = True
+PLACED = True
 
 NAME = "student.mlpackage"
 OPENED = "opened.mlpackage"
@@ -94,6 +95,11 @@ def evaluator(file: Path, signature: Signature) -> Evaluator:
     if missing:
         raise NotVerified(f"the package has no {', '.join(missing)}")
     return made
+
+
+def placed(file: Path) -> list[Operator]:
+    """What documentation says of its operators and the Neural Engine. Raises NotVerified for an unreadable package."""
+    return eligible.placed(file)
 
 
 def _lowered(conversion: Conversion, program: ExportedProgram, signature: Signature) -> tuple[Any, provenance.MadeOf]:

@@ -1,38 +1,50 @@
 """TFLite (LiteRT) files by litert-torch, quantized by ai-edge-quantizer.
 
-int8 quantizes convolutions, linear layers and embeddings only, with a float interface: other operators would split the
-graph into many XNNPACK partitions, which is slower than float32. Activation ranges are the minimum and maximum over all
-calibration samples; the quantizer's own default, a moving average, clips rare large values.
+Ranges of activations are over all calibration samples, the smallest and largest value or without the outermost 0.01 %
+at either end; the quantizer's own way, a moving average, clips rare large values and makes some transformers useless.
 """
 
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from ai_edge_quantizer import algorithm_manager, calibrator, qtyping, quantizer, recipe_manager
-from numpy.typing import NDArray
-
-from edgekd.litert import lowering, opening
-from edgekd.litert.content import ENTRY
+from edgekd.litert import lowering, opening, quantizing
 from edgekd.nets import programs
 from edgekd.plugins import Conversion, Converted, Opened
 from edgekd.results import Signature
-from edgekd.spec import Value
+from edgekd.spec import CALIBRATED, Precision, Value
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert")
 EXTRA = "tflite"
-PRECISIONS = ("float32", "float16", "int8")
+PRECISIONS = ("float32", "float16", "int8", "int8-full", "int8-dynamic", "int8-weights", "int4-weights")
+RANGES = ("min-max", "percentile")
 
 NAME, OPENED = "student.tflite", "opened.tflite"
-Op = qtyping.TFLOperationName
 FIXED_BATCH = "Runs one sample at a time: the converter does not keep this network's batch dimension."
 IDS = "Inputs of 64-bit integers are taken as 32-bit ones."
-NOTES = {
+IN_FLOAT = "Operators that stay float32, for the sake of accuracy: {}."
+CLIPPED = "Ranges leave out the smallest and the largest 0.01 % of an activation's values."
+NEW_RUNTIME = "Needs LiteRT: tflite-runtime 2.14 {}."
+NOTES: dict[Precision, tuple[str, ...]] = {
     "float32": (),
     "float16": ("Weights are stored as float16 and computed with in float32.",),
     "int8": ("Convolutions and linear layers compute in 8 bits; the rest, inputs and outputs are float32.",),
+    "int8-full": (
+        "All operators compute in 8 bits, for chips without float; on processors int8 may be faster.",
+        "Inputs and outputs are 8-bit integers with the scale and zero point of the signature.",
+    ),
+    "int8-dynamic": (
+        "Linear layers, and convolutions with many channels or large kernels, compute in 8 bits with ranges found at "
+        "run time; other weights have 8 bits, and the rest is float32.",
+        NEW_RUNTIME.format("runs it without an error, and its outputs are wrong"),
+    ),
+    "int8-weights": ("Weights are stored in 8 bits and computed with in float32.",),
+    "int4-weights": (
+        "Weights of linear layers have 4 bits, others 8. Linear layers compute in 8 bits, with ranges found at run "
+        "time; the rest is float32.",
+        NEW_RUNTIME.format("refuses it"),
+    ),
 }
 
 
@@ -42,16 +54,18 @@ class Settings(Value):
 
 def convert(conversion: Conversion) -> Converted:
     """Write student.tflite. Inputs and outputs keep their names and layout; the file's own signature has them."""
-    model, signature, layers = _base(conversion)
-    made_by = f"litert-torch {version('litert-torch')}"
-    if conversion.precision != "float32":
-        recipe = _float16() if conversion.precision == "float16" else _int8()
-        model = _quantize(model, recipe, signature, conversion)
-        layers = opening.followed(model, layers)
+    precision, ranges = conversion.precision, conversion.ranges
+    model, signature, layers, made_by = _base(conversion)
+    notes = [*_changes(conversion.signature, signature), *NOTES[precision]]
+    if precision != "float32":
+        in_float = [tensor for tensor, node in layers.items() if node in conversion.in_float]
+        notes += [IN_FLOAT.format(len(in_float))] if in_float else []
+        notes += [CLIPPED] if precision in CALIBRATED and ranges == "percentile" else []
+        model = quantizing.quantized(model, precision, signature, conversion.calibration, ranges, in_float)
+        signature, layers = opening.with_scales(model, signature), opening.followed(model, layers)
         made_by += f", ai-edge-quantizer {version('ai-edge-quantizer')}"
     (conversion.folder / NAME).write_bytes(model)
-    notes = (*_changes(conversion.signature, signature), *NOTES[conversion.precision])
-    return Converted(NAME, signature, made_by, notes, layers)
+    return Converted(NAME, signature, made_by, tuple(notes), layers)
 
 
 def opened(file: Path, signature: Signature, layers: Mapping[str, str], folder: Path) -> Opened:
@@ -61,12 +75,14 @@ def opened(file: Path, signature: Signature, layers: Mapping[str, str], folder: 
     return Opened(OPENED, whole, nodes)
 
 
-def _base(conversion: Conversion) -> tuple[bytes, Signature, Mapping[str, str]]:
-    """The float32 file: the one that is there already, or a new one."""
+def _base(conversion: Conversion) -> tuple[bytes, Signature, Mapping[str, str], str]:
+    """The float32 file that is there already, or a new one: content, signature, layers, and what made it."""
     base = conversion.base
     if base is not None:
-        return base.path.read_bytes(), base.signature, base.layers
-    return lowering.float32(programs.load(conversion.program), conversion.signature, conversion.calibration)
+        return base.path.read_bytes(), base.signature, base.layers, base.made_by
+    program = programs.load(conversion.program)
+    model, signature, layers = lowering.float32(program, conversion.signature, conversion.calibration)
+    return model, signature, layers, f"litert-torch {version('litert-torch')}"
 
 
 def _changes(wanted: Signature, given: Signature) -> tuple[str, ...]:
@@ -74,52 +90,3 @@ def _changes(wanted: Signature, given: Signature) -> tuple[str, ...]:
     fixed = programs.dynamic(wanted) and not programs.dynamic(given)
     narrowed = [spec.dtype for spec in wanted.inputs] != [spec.dtype for spec in given.inputs]
     return ((FIXED_BATCH,) if fixed else ()) + ((IDS,) if narrowed else ())
-
-
-def _float16() -> qtyping.ModelQuantizationRecipe:
-    """All weights as float16."""
-    recipe = recipe_manager.RecipeManager()
-    recipe.add_quantization_config(
-        regex=".*",
-        operation_name=Op.ALL_SUPPORTED,
-        op_config=qtyping.OpQuantizationConfig(
-            weight_tensor_config=qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT),
-            compute_precision=qtyping.ComputePrecision.FLOAT,
-            explicit_dequantize=True,
-        ),
-        algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING,
-    )
-    return recipe.get_quantization_recipe()
-
-
-def _int8() -> qtyping.ModelQuantizationRecipe:
-    """Static 8-bit convolutions and linear layers, weights per channel; embeddings have 8-bit weights only."""
-    recipe = recipe_manager.RecipeManager()
-    for name in (Op.CONV_2D, Op.DEPTHWISE_CONV_2D, Op.FULLY_CONNECTED):
-        recipe.add_static_config(regex=".*", operation_name=name, activation_num_bits=8, weight_num_bits=8)
-    recipe.add_weight_only_config(regex=".*", operation_name=Op.EMBEDDING_LOOKUP, num_bits=8)
-    return recipe.get_quantization_recipe()
-
-
-def _quantize(
-    model: bytes, recipe: qtyping.ModelQuantizationRecipe, signature: Signature, conversion: Conversion
-) -> bytes:
-    """Quantize by a recipe; static ones get the smallest and largest value of each tensor over all samples."""
-    quantize = quantizer.Quantizer(model, recipe)
-    ranges = _ranges(model, recipe, signature, conversion.calibration) if quantize.need_calibration else None
-    return bytes(quantize.quantize(ranges).quantized_model)
-
-
-def _ranges(
-    model: bytes, recipe: qtyping.ModelQuantizationRecipe, signature: Signature, inputs: Mapping[str, NDArray[Any]]
-) -> dict[str, Any]:
-    """Smallest and largest value of each tensor over all calibration samples."""
-    calibration = calibrator.Calibrator(model, num_threads=1, qsv_update_func=calibrator.qsv_utils.min_max_update)
-    manager = recipe_manager.RecipeManager()
-    manager.load_quantization_recipe(recipe)
-    typed = {spec.name: inputs[spec.name].astype(spec.dtype) for spec in signature.inputs}
-    count = len(next(iter(typed.values())))
-    samples = [{name: values[row : row + 1] for name, values in typed.items()} for row in range(count)]
-    calibration.calibrate({ENTRY: samples}, manager)
-    ranges: dict[str, Any] = calibration.get_model_qsvs()
-    return ranges

@@ -36,6 +36,11 @@ def kinds(content: Any) -> list[int]:
     return [content.operatorCodes[one.opcodeIndex].builtinCode for one in content.subgraphs[0].operators]
 
 
+def kind_name(kind: int) -> str:
+    """What TFLite calls an operator."""
+    return next(str(name) for name, own in vars(Kind).items() if own == kind)
+
+
 def short(index: int) -> str:
     """What an inner tensor is called in a file that ships."""
     return f"t{index}"
@@ -81,10 +86,19 @@ def give(content: Any, tensors: Mapping[str, int]) -> None:
         entry.outputs.append(slot)
 
 
+def add_code(content: Any, kind: int) -> int:
+    """Append an operator code of a kind that TFLite has from the start; returns its number."""
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = kind
+    code.version = 1
+    content.operatorCodes.append(code)
+    return len(content.operatorCodes) - 1
+
+
 def add_reshape(content: Any, index: int, shape: Sequence[int]) -> int:
     """Append an operator that gives a tensor another shape, of which one size may be -1; returns its output."""
     graph = content.subgraphs[0]
-    sizes, result, buffer, code = schema.TensorT(), schema.TensorT(), schema.BufferT(), schema.OperatorCodeT()
+    sizes, result, buffer = schema.TensorT(), schema.TensorT(), schema.BufferT()
     given = graph.tensors[index]
     buffer.data = np.frombuffer(np.array(shape, np.int32).tobytes(), np.uint8)
     content.buffers.append(buffer)
@@ -94,11 +108,8 @@ def add_reshape(content: Any, index: int, shape: Sequence[int]) -> int:
     result.shapeSignature, result.hasRank = list(shape), True
     result.type, result.quantization, result.buffer = given.type, given.quantization, 0
     graph.tensors += [sizes, result]
-    code.builtinCode = code.deprecatedBuiltinCode = Kind.RESHAPE
-    code.version = 1
-    content.operatorCodes.append(code)
     reshape = schema.OperatorT()
-    reshape.opcodeIndex = len(content.operatorCodes) - 1
+    reshape.opcodeIndex = add_code(content, Kind.RESHAPE)
     reshape.inputs, reshape.outputs = [index, len(graph.tensors) - 2], [len(graph.tensors) - 1]
     graph.operators.append(reshape)
     return len(graph.tensors) - 1
@@ -120,7 +131,7 @@ def shapes(model: bytes) -> dict[str, tuple[int, ...]]:
     return {name: tuple(int(size) for size in one["shape"]) for name, one in details.items()}
 
 
-def readers(content: Any, index: int, kind: int) -> Iterable[Any]:
-    """Operators of a kind that read a tensor."""
+def readers(content: Any, index: int, kind: int | None = None) -> Iterable[Any]:
+    """Operators that read a tensor, all or those of a kind."""
     pairs = zip(content.subgraphs[0].operators, kinds(content), strict=True)
-    return (one for one, own in pairs if own == kind and index in one.inputs)
+    return (one for one, own in pairs if kind in (None, own) and index in one.inputs)

@@ -27,6 +27,27 @@ def _as_read(content: Any, index: int) -> int:
     return next((int(one.outputs[0]) for one in files.readers(content, index, kind)), index)
 
 
+def with_scales(model: bytes, signature: Signature) -> Signature:
+    """The signature of a quantized file: integers with a scale where the file has them as inputs and outputs."""
+    content = files.read(model)
+    entry, tensors = content.signatureDefs[0], content.subgraphs[0].tensors
+    own = {slot.name.decode(): tensors[slot.tensorIndex] for slot in (*entry.inputs, *entry.outputs)}
+    return signature.model_copy(
+        update={
+            "inputs": tuple(_scaled(spec, own[spec.name]) for spec in signature.inputs),
+            "outputs": tuple(_scaled(spec, own[spec.name]) for spec in signature.outputs),
+        }
+    )
+
+
+def _scaled(spec: TensorSpec, tensor: Any) -> TensorSpec:
+    """What a runtime is told of a tensor: its type, and scale and zero point where it is quantized."""
+    if tensor.quantization is None or tensor.quantization.scale is None or tensor.type == files.FLOAT:
+        return spec
+    scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
+    return spec.model_copy(update={"dtype": files.READABLE[tensor.type], "scale": scale, "zero_point": zero_point})
+
+
 def opened(model: bytes, signature: Signature, layers: Mapping[str, str]) -> tuple[bytes, Signature, dict[str, str]]:
     """The file with the tensors of `layers` as outputs, its signature, and the node of each output.
 
@@ -63,11 +84,5 @@ def _batched(content: Any, index: int, shape: tuple[int, ...], any_batch: bool) 
 
 def _spec(content: Any, name: str, index: int, shape: tuple[int, ...], any_batch: bool) -> TensorSpec:
     """What a runtime is told of an inner tensor."""
-    tensor = content.subgraphs[0].tensors[index]
     rest = shape[1:] if shape[:1] == (1,) else shape
-    dtype = files.READABLE[tensor.type]
-    if dtype == "float32":
-        return TensorSpec(name=name, shape=(-1 if any_batch else 1, *rest))
-    scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
-    shape = (-1 if any_batch else 1, *rest)
-    return TensorSpec(name=name, shape=shape, dtype=dtype, scale=scale, zero_point=zero_point)
+    return _scaled(TensorSpec(name=name, shape=(-1 if any_batch else 1, *rest)), content.subgraphs[0].tensors[index])

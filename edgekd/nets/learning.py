@@ -15,7 +15,7 @@ from torch.optim import AdamW
 
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
-from edgekd.nets import networks
+from edgekd.nets import fakequant, networks
 from edgekd.nets.batches import Prepared, Rows
 from edgekd.results import Signature
 from edgekd.samples.views import Feed
@@ -27,16 +27,28 @@ State = dict[str, Any]
 class Learner:
     """A network, an exponential moving average (EMA) of its weights and norm statistics, and its training inputs.
 
-    The average starts fast and slows down to `decay`: a run of a few steps is not judged by its initial weights.
+    The average starts fast and slows down to `decay`: a run of a few steps is not judged by its initial weights. With
+    `fake_quant` both compute as an int8 file would, in training and when they are judged.
     """
 
-    def __init__(self, fabric: Fabric, module: nn.Module, signature: Signature, inputs: Prepared, decay: float) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        module: nn.Module,
+        signature: Signature,
+        inputs: Prepared,
+        decay: float,
+        fake_quant: bool = False,
+    ) -> None:
         self.signature, self.decay, self._inputs = signature, decay, inputs
         # channels last is a quarter faster for convolutions on CPUs, and nothing to networks without them
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(module).eval().requires_grad_(False)
         self.module = module.train()
-        self._running = fabric.setup_module(module)
+        self._ranges = fakequant.ranges(module) if fake_quant else {}
+        self._quantized = fakequant.FakeQuantized(module, self._ranges, watch=True) if fake_quant else None
+        self._judged = fakequant.FakeQuantized(self.average, self._ranges, watch=False) if fake_quant else self.average
+        self._running = fabric.setup_module(self._quantized or module)
         self._pairs: list[tuple[list[Tensor], list[Tensor]]] = []
         both = list(zip(_tensors(self.average), _tensors(module), strict=True))
         for floating in (True, False):
@@ -46,6 +58,11 @@ class Learner:
     def __call__(self, rows: Rows, views: Rows) -> dict[str, Tensor]:
         """Outputs by name for one training batch."""
         return networks.forward(self._running, _laid_out(self._inputs(rows, views)), self.signature)
+
+    def at(self, share: float) -> None:
+        """Say that this share of the training is done: under fake quantization some of it freezes on the way."""
+        if self._quantized is not None:
+            self._quantized.at(share)
 
     def follow(self, step: int) -> None:
         """Move the average towards the weights after optimizer step `step` (from 0). Counters are copied."""
@@ -68,7 +85,7 @@ class Learner:
             norm.train()
         with torch.no_grad():
             for rows, views in batches if norms else ():
-                networks.forward(self.average, _laid_out(self._inputs(rows, views)), self.signature)
+                networks.forward(self._judged, _laid_out(self._inputs(rows, views)), self.signature)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         self.average.eval()
@@ -80,7 +97,7 @@ class Learner:
             for start in range(0, len(rows), batch):
                 some = rows[start : start + batch]
                 chunk = _laid_out(inputs(some, np.zeros_like(some)))
-                outputs = networks.forward(self.average, chunk, self.signature)
+                outputs = networks.forward(self._judged, chunk, self.signature)
                 parts.append(outputs[name].float().numpy())
         return np.concatenate(parts)
 
@@ -90,12 +107,15 @@ class Learner:
 
     def state(self) -> State:
         """Everything that training changes."""
-        return {"weights": self.module.state_dict(), "average": self.average.state_dict()}
+        ranges = {"ranges": self._ranges} if self._ranges else {}
+        return {"weights": self.module.state_dict(), "average": self.average.state_dict()} | ranges
 
     def restore(self, state: State) -> None:
         """Go back to what `state` returned."""
         self.module.load_state_dict(state["weights"])
         self.average.load_state_dict(state["average"])
+        for name, found in state.get("ranges", {}).items():
+            self._ranges[name].copy_(found)
 
 
 class Judge:

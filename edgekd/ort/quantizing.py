@@ -40,30 +40,20 @@ logging.getLogger().setLevel(logging.WARNING)
 
 def float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Compute in float16 behind a float32 interface."""
-    half = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
+    half = OnnxModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=_before_products(model)))
     half.topological_sort()
     converted: onnx.ModelProto = half.model
-    _part_transposes(converted.graph)
     return converted
 
 
-def _part_transposes(graph: onnx.GraphProto) -> None:
-    """Put a Reshape that changes nothing between a Transpose and a product with weights.
+def _before_products(model: onnx.ModelProto) -> list[str]:
+    """The Transposes, by name, that a product with weights reads: these stay in float32.
 
-    On x86 processors ONNX Runtime crashes where it joins those two in float16 (its issue 28392; still so in 1.31).
+    On x86 processors ONNX Runtime crashes where it joins such two in float16 (its issue 28392; still so in 1.31).
     """
-    weights = {value.name for value in graph.initializer}
-    ranks = {node.output[0]: len(node.attribute[0].ints) for node in graph.node if node.op_type == "Transpose"}
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        tensor = node.input[0] if node.input else ""
-        if node.op_type == "MatMul" and tensor in ranks and node.input[1] in weights:
-            apart, same = f"{tensor}_apart_{len(nodes)}", f"{tensor}_same_shape_{len(nodes)}"
-            graph.initializer.append(numpy_helper.from_array(np.zeros(ranks[tensor], np.int64), same))
-            nodes.append(helper.make_node("Reshape", [tensor, same], [apart], name=apart))
-            node.input[0] = apart
-        nodes.append(node)
-    _replace(graph, nodes)
+    weights = {value.name for value in model.graph.initializer}
+    read = {node.input[0] for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights}
+    return [node.name for node in model.graph.node if node.op_type == "Transpose" and node.output[0] in read]
 
 
 def _replace(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:

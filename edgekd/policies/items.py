@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edgekd.results import Artifact, Measurement, Program, Role, Row, Score
+from edgekd.results import Artifact, Measurement, Profiled, Program, Role, Row, Score
 from edgekd.spec import FLOATS, Precision, Target, Value
 
 TIE = 0.03  # latencies closer than this are equal: then the smaller file wins
@@ -19,6 +19,7 @@ class Item(Value):
     validation: Score | None = None
     test: Score | None = None
     measurement: Measurement = Measurement(basis="not measured", why="")
+    placement: Profiled | None = None
     notes: tuple[str, ...] = ()
     faithful: bool = True
 

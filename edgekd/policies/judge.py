@@ -18,6 +18,7 @@ from edgekd.policies.items import (
     twin_score,
 )
 from edgekd.policies.known import Outlook
+from edgekd.policies.places import place
 from edgekd.policies.recover import Case, recover, too_lossy
 from edgekd.results import File, Measured, Measurement, Predictions, Role, Row, Rung, Score
 from edgekd.spec import CALIBRATED, Part, Target, Value
@@ -57,6 +58,7 @@ def judge(
     lossy = _to_recover(known, target, items, winner)
     if lossy is not None:
         items, rungs = yield from _recovered(known, target, items, lossy, teacher, train)
+    items = yield from place(known, target, items, winner)
     rows, chosen = _choose(known, target, items, winner)
     return Judged(rows=tuple(row.model_copy(update={"ships": row is chosen}) for row in rows), rungs=rungs)
 
@@ -190,8 +192,10 @@ def _row(known: Outlook, target: Target, items: Sequence[Item], item: Item) -> R
         *limits.exact(budget, item.program.size),
         *limits.physical(budget, item.artifact.size, measurement.memory, latency),
         *limits.accuracy(budget, item.test, twin if item.precision != "float32" else None),
+        *limits.fallback(budget, item.placement),
     )
     unknown = limits.unknown(budget, item.program.size, measurement, item.test, known.plan.accept_stand_in)
+    unknown = unknown or limits.unplaced(budget, item.placement)
     if not limits.conclusive(budget, measurement.latency):  # neither kept nor missed
         missed = tuple(reason for reason in missed if not reason.startswith("latency"))
     fits = False if missed else None if unknown else True
@@ -206,6 +210,7 @@ def _row(known: Outlook, target: Target, items: Sequence[Item], item: Item) -> R
         fits=fits,
         missed=missed,
         notes=(*item.artifact.notes, *item.notes, *_disagreement(item)),
+        placement=item.placement,
     )
 
 
@@ -238,6 +243,7 @@ def _choose(known: Outlook, target: Target, items: Sequence[Item], winner: Role)
         over = (
             *limits.exact(target.budget, item.program.size),
             *limits.physical(target.budget, item.artifact.size, item.measurement.memory, p90(item)),
+            *limits.fallback(target.budget, item.placement),
         )
         lossy = target.precision == "auto" and loses(target, item, twin) > LOSS
         return bool(off or over), bool(off), lossy, pointless(item, limit)

@@ -4,7 +4,7 @@ import numpy as np
 
 from edgekd import units
 from edgekd.policies.known import Outlook, tightest
-from edgekd.results import Candidate, Interval, Latency, Measurement, Option, Score, Size
+from edgekd.results import Candidate, Interval, Latency, Measurement, Option, Profiled, Score, Size
 from edgekd.spec import Budget, Plan
 from edgekd.statistics import reach
 
@@ -105,6 +105,24 @@ def accuracy(budget: Budget, score: Score | None, float_score: Score | None) -> 
         if loss > budget.max_quantization_loss:
             found.append(f"quantization loss: {100 * loss:.2g} pp over {100 * budget.max_quantization_loss:.2g} pp")
     return tuple(found)
+
+
+def fallback(budget: Budget, placement: Profiled | None) -> tuple[str, ...]:
+    """Limits on operators, and on their time, off the kernels that one wants; what is not known breaks none."""
+    limit = budget.max_fallback
+    if limit is None or placement is None:
+        return ()
+    shares = ((placement.fallback, "operators"), (placement.fallback_time, "their time"))
+    return tuple(
+        f"fallback: {100 * share:.3g} % of {what} over {100 * limit:.3g} %"
+        for share, what in shares
+        if share is not None and share > limit
+    )
+
+
+def unplaced(budget: Budget, placement: Profiled | None) -> bool:
+    """Whether a budget for fallback was asked for that no device has judged: documentation can only break it."""
+    return budget.max_fallback is not None and (placement is None or placement.basis != "measured")
 
 
 def conclusive(budget: Budget, latency: Latency | None) -> bool:

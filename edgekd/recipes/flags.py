@@ -20,6 +20,7 @@ class Flags(Value):
     max_drop: str | None = None
     min_accuracy: str | None = None
     max_quantization_loss: str | None = None
+    max_fallback: str | None = None
     precision: str | None = None
     ranges: str | None = None
     threads: str | None = None

@@ -41,9 +41,8 @@ def _budget(budget: Budget) -> list[str]:
     flags = [] if seconds is None else [f"--max-latency {1000 * seconds:.12g}ms"]
     flags += [f"--{name.replace('_', '-')} {value}" for name, value in _whole(budget)]
     flags += [f"--{name.replace('_', '-')} {100 * value:.12g}pp" for name in shares if (value := getattr(budget, name))]
-    if budget.min_accuracy is not None:
-        flags.append(f"--min-accuracy {100 * budget.min_accuracy:.12g}%")
-    return flags
+    whole = [(name, value) for name in ("min_accuracy", "max_fallback") if (value := getattr(budget, name)) is not None]
+    return [*flags, *(f"--{name.replace('_', '-')} {100 * value:.12g}%" for name, value in whole)]
 
 
 def _whole(budget: Budget) -> list[tuple[str, str]]:

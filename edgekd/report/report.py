@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from edgekd import files, units
-from edgekd.report import text, view
+from edgekd.report import text, view, where
 from edgekd.report.command import command, complete
 from edgekd.report.drawing import draw
 from edgekd.results import Report
@@ -58,6 +58,8 @@ def _view(report: Report) -> dict[str, Any]:
         "trials": view.trials(report.trials),
         "candidates": view.candidates(report),
         "rungs": view.rungs(report),
+        "places": where.shares(report.rows),
+        "operators": where.details(report),
         "devices": [view.facts(device) for device in text.devices(report.rows)],
         "notes": (*text.doubts(report), *text.remarks(report)),
         "samples": judged[0] if judged else None,

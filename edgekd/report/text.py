@@ -191,11 +191,15 @@ def remarks(report: Report) -> tuple[str, ...]:
 
 def doubts(report: Report) -> tuple[str, ...]:
     """Why the budget of a file that ships could not be judged, a sentence for each target."""
+    budgets = {target.name: target.budget for target in report.plan.targets}
     found = []
     for row in report.rows:
         if row.ships and row.fits is None:
-            latency = row.measurement.latency
+            latency, placement = row.measurement.latency, row.placement
             shaky = f"its latency is unstable near the budget: {latency.why}" if latency and not latency.stable else ""
-            why = shaky or row.measurement.why
+            asked = row.target in budgets and budgets[row.target].max_fallback is not None
+            unseen = asked and placement is not None and placement.basis != "measured"
+            where = f"where its operators run was not measured: {placement.why}" if unseen and placement else ""
+            why = "; ".join(filter(None, (shaky or row.measurement.why, where)))
             found.append(f"the budget of {row.target} could not be judged: {why or 'something was not measured'}")
     return tuple(found)

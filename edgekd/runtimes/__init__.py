@@ -4,11 +4,15 @@ A runtime is a module with literal VERSION, PACKAGES (its distribution first), E
 
     version() -> str                                the runtime's own version
     load(path, threads, signature, batch) -> model  raises fault.Fault for a file that it cannot run
+    profiled(path, threads, signature, batch)       the same, while the runtime watches itself; or a literal
+                                                    UNPROFILED = "why it cannot tell where operators run"
 
 where `signature` is results.Signature as JSON and `batch` how many samples one run shall take if the file leaves that
 open. The model has `batch` (what one run really takes), `notes` (facts of this run, by name), `feed(arrays)` (one array
 an input, in the signature's order and types, unchanged until the run is over), `invoke()` (the inference alone: this is
-what is timed) and `outputs()` (one array an output, in the signature's order).
+what is timed) and `outputs()` (one array an output, in the signature's order). A profiled one also has `placed()`, once
+its runs are over: {"operators": [placement.operator(...), ...], "partitions": how many parts the delegate took (None:
+there is no delegate), "untimed": "why there are no seconds" or ""}.
 """
 
 VERSION = 1

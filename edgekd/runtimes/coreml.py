@@ -19,6 +19,7 @@ VERSION = 1
 PACKAGES = ("coremltools",)
 EXTRA = "coreml"
 PLATFORMS = ("darwin",)
+UNPROFILED = "edgekd does not read Core ML's compute plans; Xcode's performance report shows where operators ran"
 
 # Codes of FeatureTypes_pb2.ArrayFeatureType.
 TYPES = {65568: "float32", 65552: "float16", 131104: "int32", 65600: "float64"}

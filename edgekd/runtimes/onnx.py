@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # Read when the library is loaded; without it a telemetry database is opened in the user's home.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -13,7 +15,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+from . import fusion
 from .fault import Fault
+from .placement import operator, typical
 from .tensors import Array, cast, match, names
 
 VERSION = 1
@@ -30,6 +34,9 @@ FAILURES = (
     state.NotImplemented,
     state.RuntimeException,
 )
+OPTIMIZED = "optimized.onnx"
+TIMED = "_kernel_time"
+FLOATS = ("float", "float16", "bfloat16", "double")
 TYPES = {
     "float": "float32",
     "float16": "float16",
@@ -49,16 +56,37 @@ def version() -> str:
 
 def load(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) -> Model:
     """Make a session of an .onnx file. Raises Fault."""
+    return Model(_session(path, _options(threads)), signature, batch)
+
+
+def profiled(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) -> Profiled:
+    """The same, while each operator is timed; the graph as it was optimized is written beside. Raises Fault."""
+    folder = tempfile.TemporaryDirectory(prefix="edgekd-")
+    options = _options(threads)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(Path(folder.name) / "profile")
+    options.optimized_model_filepath = str(Path(folder.name) / OPTIMIZED)
+    try:
+        return Profiled(Model(_session(path, options), signature, batch), path, folder)
+    except Fault:
+        folder.cleanup()
+        raise
+
+
+def _options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _session(path: Path, options: Any) -> Any:
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except FAILURES as error:
         raise Fault(f"{path.name} does not run in ONNX Runtime: {error}") from error
-    return Model(session, signature, batch)
 
 
 class Model:
@@ -95,6 +123,72 @@ class Model:
         """Copies of the outputs."""
         values = self._binding.copy_outputs_to_cpu()
         return [values[i] for i in self._outputs]
+
+
+class Profiled:
+    """A model that tells where its operators ran and how long each took."""
+
+    def __init__(self, model: Model, path: Path, folder: tempfile.TemporaryDirectory[str]) -> None:
+        self.batch, self.notes = model.batch, model.notes
+        self.feed, self.invoke, self.outputs = model.feed, model.invoke, model.outputs
+        self._session, self._path, self._folder = model._session, path, folder
+
+    def placed(self) -> dict[str, Any]:
+        """Every operator of the optimized graph. The session must not run any more."""
+        events = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
+        graph = fusion.read(Path(self._folder.name) / OPTIMIZED)
+        files = {node.name: node for node in fusion.read(self._path).nodes}
+        self._folder.cleanup()
+        timed = _timed(events)
+        runs = [_taken(timed, node) for node in graph.nodes]
+        integers = [name for i, node in enumerate(graph.nodes) for name in _integers(node, runs[i])]
+        operators = []
+        for i, verdict in enumerate(fusion.verdicts(graph, integers)):
+            node, run = graph.nodes[i], runs[i]
+            given = (node.name or run.name, node.kind, verdict, node.outputs, node.inputs, fusion.names(node, files))
+            operators.append(operator(*given, seconds=run.seconds, counts=node.kind not in fusion.SHAPES))
+        return {"operators": operators, "partitions": None, "untimed": ""}
+
+
+class Timed(NamedTuple):
+    """What the profile says of one operator: what it calls it, the types of its outputs, and seconds of a run."""
+
+    name: str
+    types: tuple[str, ...]
+    seconds: float | None
+
+
+def _timed(events: Sequence[dict[str, Any]]) -> dict[tuple[str, str], list[Timed]]:
+    """Operators by (name in the graph, kind), those of one name in the order in which they ran.
+
+    The first run, which also makes what later ones keep, is left out.
+    """
+    durations: dict[str, list[float]] = {}
+    first: dict[str, dict[str, Any]] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(TIMED):
+            index = str(event["args"]["node_index"])
+            durations.setdefault(index, []).append(event["dur"] * 1e-6)
+            first.setdefault(index, event)
+    found: dict[tuple[str, str], list[Timed]] = {}
+    for index, event in first.items():
+        kind, name = event["args"]["op_name"], event["name"][: -len(TIMED)]
+        types = tuple(next(iter(one)) for one in event["args"]["output_type_shape"])
+        key = ("" if name == f"{kind}_{index}" else name, kind)
+        found.setdefault(key, []).append(Timed(name, types, typical(durations[index][1:])))
+    return found
+
+
+def _integers(node: fusion.Node, run: Timed) -> list[str]:
+    """What a node gives that is no float; an output that was left out has a type, and no name."""
+    known = node.outputs if len(node.outputs) == len(run.types) else ()
+    return [name for i, name in enumerate(known) if run.types[i] not in FLOATS]
+
+
+def _taken(timed: dict[tuple[str, str], list[Timed]], node: fusion.Node) -> Timed:
+    """What was told of a node: of several of one name, each takes the next."""
+    left = timed.get((node.name, node.kind), [])
+    return left.pop(0) if left else Timed(node.kind, (), None)
 
 
 def _dtype(value: Any) -> str:

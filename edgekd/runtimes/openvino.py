@@ -6,7 +6,7 @@ They compute in float32 unless they are quantized, or ask for another precision 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino  # noqa: E402
 
 from .fault import Fault  # noqa: E402
+from .placement import Verdict, operator  # noqa: E402
 from .tensors import Array, cast, match, names  # noqa: E402
 
 VERSION = 1
@@ -25,6 +26,19 @@ EXTRA = "openvino-run"
 # Where a file says in which precision to compute, as OpenVINO's hint and as its name of what a processor can.
 COMPUTE = ["edgekd", "inference_precision"]
 CAPABILITIES = {"bf16": "BF16"}
+# Layers of the compiled model that have no kernel of their own.
+SHAPES = ("Output", "Reshape")
+CONVERSIONS = ("Reorder", "Convert", "FakeQuantize")
+# Layers whose work is in multiplications: these are to compute in 8 bits.
+HEAVY = ("Convolution", "Deconvolution", "FullyConnected", "MatMul", "RNNSeq", "RNNCell")
+# Layers that only copy: what OpenVINO calls their reference kernel is the only one there is.
+COPIES = frozenset(
+    ("Broadcast", "Concatenation", "Convert", "Gather", "Pad", "Reorder", "Split", "StridedSlice", "Tile", "Transpose")
+)
+FLOAT = "computes in {} in a file that quantizes what it takes"
+REFERENCE = "runs on a reference kernel"
+PROPERTIES = ("execOrder", "execTimeMcs", "layerType", "originalLayersNames", "primitiveType")
+TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 
 def version() -> str:
@@ -33,7 +47,19 @@ def version() -> str:
 
 
 def load(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) -> Model:
-    """Compile a model; `path` is its .xml or the folder that holds it. Raises Fault.
+    """Compile a model; `path` is its .xml or the folder that holds it. Raises Fault."""
+    _, compiled, size, wanted = _compiled(path, threads, batch, {})
+    return Model(compiled, signature, size, wanted)
+
+
+def profiled(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) -> Profiled:
+    """The same, while each layer is timed. Raises Fault."""
+    model, compiled, size, wanted = _compiled(path, threads, batch, {"PERF_COUNT": True})
+    return Profiled(model, compiled, Model(compiled, signature, size, wanted))
+
+
+def _compiled(path: Path, threads: int, batch: int, more: dict[str, Any]) -> tuple[Any, Any, int, str]:
+    """The model as the file has it, compiled, the samples that a run takes, and the precision asked for. Raises Fault.
 
     Without the precision hint a processor with bfloat16 would quietly compute in bfloat16; one without computes a file
     that asks for bfloat16 in float32, and the model's notes say so.
@@ -55,8 +81,9 @@ def load(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) ->
             "NUM_STREAMS": "1",
             "INFERENCE_PRECISION_HINT": wanted if can else "f32",
             "ENABLE_CPU_PINNING": False,
+            **more,
         }
-        return Model(core.compile_model(model, "CPU", options), signature, size, wanted)
+        return model, core.compile_model(model, "CPU", options), size, wanted
     except RuntimeError as error:
         raise Fault(f"{path.name} does not run in OpenVINO: {error}") from error
 
@@ -115,6 +142,94 @@ class Model:
     def outputs(self) -> list[Array]:
         """Copies of the outputs."""
         return [self._request.get_tensor(port).data.copy() for port in self._outputs]
+
+
+class Profiled:
+    """A model that tells on which kernels its layers run and how long each takes."""
+
+    def __init__(self, model: Any, compiled: Any, plain: Model) -> None:
+        self.batch, self.notes = plain.batch, plain.notes
+        self.feed, self.outputs = plain.feed, plain.outputs
+        self._model, self._compiled, self._plain = model, compiled, plain
+        self._runs = 0
+        self._first: dict[str, int] = {}
+
+    def invoke(self) -> None:
+        """Run once; the first run makes kernels, so its times are kept apart."""
+        self._plain.invoke()
+        self._runs += 1
+        if self._runs == 1:
+            self._first = {name: _microseconds(about) for name, _, about in self._layers()}
+
+    def placed(self) -> dict[str, Any]:
+        """Every layer of the compiled model but its inputs and constants."""
+        own = {one.get_friendly_name(): one for one in self._model.get_ops()}
+        quantized = any(one.get_type_name() == "FakeQuantize" for one in own.values())
+        operators = []
+        for name, layer, about in self._layers():
+            made_of = [part for part in about["originalLayersNames"].split(",") if part]
+            kind, kernel = about["layerType"], about["primitiveType"]
+            if not layer.inputs():
+                continue
+            operators.append(
+                operator(
+                    name=name,
+                    kind=_kind(kind, [own[part] for part in made_of if part in own]),
+                    verdict=_verdict(kind, kernel, quantized),
+                    gives=[name],
+                    takes=[port.get_source_output().get_node().get_friendly_name() for port in layer.inputs()],
+                    also=_names(reversed(made_of), own),
+                    kernel=kernel,
+                    seconds=self._seconds(name, about),
+                    counts=kind not in SHAPES,
+                )
+            )
+        return {"operators": operators, "partitions": None, "untimed": ""}
+
+    def _layers(self) -> list[tuple[str, Any, dict[str, str]]]:
+        """Name, node and properties of every layer of the compiled model, in the order in which they run."""
+        found = []
+        for layer in self._compiled.get_runtime_model().get_ops():
+            about = {key: str(layer.get_rt_info()[key].astype(str)) for key in PROPERTIES}
+            found.append((layer.get_friendly_name(), layer, about))
+        return sorted(found, key=lambda one: int(one[2]["execOrder"]))
+
+    def _seconds(self, name: str, about: dict[str, str]) -> float:
+        """Mean of all runs but the first; OpenVINO gives the mean of all in whole microseconds, rounded down."""
+        later = max(1, self._runs - 1)
+        total = _microseconds(about) * self._runs - self._first.get(name, 0)
+        return max(0, total) / later * 1e-6
+
+
+def _microseconds(about: dict[str, str]) -> int:
+    """The mean time of a layer's runs; below a microsecond OpenVINO calls it not executed."""
+    return int(about["execTimeMcs"]) if about["execTimeMcs"].isdigit() else 0
+
+
+def _kind(kind: str, made_of: Sequence[Any]) -> str:
+    """What a layer is; of one that was compiled of many operators, which."""
+    parts = list(dict.fromkeys(one.get_type_name() for one in made_of))
+    return f"{kind} ({', '.join(parts)})" if kind == "Subgraph" and parts else kind
+
+
+def _names(made_of: Iterable[str], own: dict[str, Any]) -> list[str]:
+    """Names of a layer's operators in the file and of the tensors that they give, the last operator first."""
+    found = []
+    for part in made_of:
+        ports = own[part].outputs() if part in own else ()
+        found += [part, *(name for port in ports for name in sorted(port.get_names()))]
+    return found
+
+
+def _verdict(kind: str, kernel: str, quantized: bool) -> Verdict:
+    """Whether a layer is on an optimized kernel and, if it multiplies in a quantized file, on one of 8 bits."""
+    conversion = kind in CONVERSIONS
+    if kind == "Reference" or (kernel.startswith("ref") and kind not in COPIES):
+        return Verdict(False, REFERENCE, conversion)
+    computes = kernel.rpartition("_")[2].lower()
+    if quantized and kind in HEAVY and computes not in ("i8", "u8"):
+        return Verdict(False, FLOAT.format(TYPES.get(computes, computes)), conversion)
+    return Verdict(conversion=conversion)
 
 
 def _ports(ports: Sequence[Any], signature: dict[str, Any], side: str) -> list[tuple[int, str]]:

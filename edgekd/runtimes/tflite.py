@@ -8,14 +8,22 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from .fault import Fault
+from .placement import Verdict, operator
 from .tensors import Array, cast, match, names
 
 VERSION = 1
 PACKAGES = ("ai-edge-litert",)
 EXTRA = "tflite-run"
+
+DELEGATE = "DELEGATE"
+# Changes of shape alone, which do not count.
+SHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "CAST")
+UNTIMED = "TFLite's Python runtime does not tell how long each operator takes"
 
 
 def version() -> str:
@@ -30,6 +38,11 @@ def load(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) ->
         return Model(interpreter, signature, batch)
     except (ValueError, RuntimeError) as error:
         raise Fault(f"{path.name} does not run in TFLite: {error}") from error
+
+
+def profiled(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) -> Profiled:
+    """The same; which operators the delegate took is known once tensors are allocated. Raises Fault."""
+    return Profiled(load(path, threads, signature, batch))
 
 
 class Model:
@@ -61,6 +74,71 @@ class Model:
     def outputs(self) -> list[Array]:
         """Copies of the outputs."""
         return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+class Profiled:
+    """A model that tells which of its operators XNNPACK took."""
+
+    def __init__(self, model: Model) -> None:
+        self.batch, self.notes = model.batch, model.notes
+        self.feed, self.invoke, self.outputs = model.feed, model.invoke, model.outputs
+        self._interpreter = model._interpreter
+
+    def placed(self) -> dict[str, Any]:
+        """Every operator of the main graph that works at each run, and the number of partitions."""
+        every = self._interpreter._get_ops_details()
+        tensors = {one["index"]: one for one in self._interpreter.get_tensor_details()}
+        given = [details["index"] for details in self._interpreter.get_input_details()]
+        own = [one for one in every if one["op_name"] != DELEGATE]
+        delegates = [one for one in every if one["op_name"] == DELEGATE]
+        taken = {index for one in delegates for index in _inside(one, own)}
+        operators = []
+        for one in _working(own, given):
+            inside = one["index"] in taken
+            results = [tensors[int(index)] for index in one["outputs"]]
+            operators.append(
+                operator(
+                    name=results[0]["name"],
+                    kind=one["op_name"],
+                    verdict=_verdict(one["op_name"], inside, results),
+                    gives=[result["name"] for result in results],
+                    takes=[tensors[int(index)]["name"] for index in one["inputs"] if int(index) in tensors],
+                    kernel="XNNPACK" if inside else "TFLite",
+                    counts=one["op_name"] not in SHAPES,
+                )
+            )
+        return {"operators": operators, "partitions": len(delegates), "untimed": UNTIMED}
+
+
+def _inside(delegate: dict[str, Any], own: Sequence[dict[str, Any]]) -> set[int]:
+    """The operators that a delegate took the place of: all that lie between its inputs and its outputs."""
+    makers = {int(index): one for one in own for index in one["outputs"]}
+    edge = {int(index) for index in delegate["inputs"]}
+    left, found = [int(index) for index in delegate["outputs"]], set()
+    while left:
+        index = left.pop()
+        if index in makers and index not in edge and makers[index]["index"] not in found:
+            found.add(makers[index]["index"])
+            left += [int(source) for source in makers[index]["inputs"]]
+    return found
+
+
+def _working(own: Sequence[dict[str, Any]], given: Sequence[int]) -> list[dict[str, Any]]:
+    """Operators that work at each run: those that depend on an input."""
+    varying, found = set(given), []
+    for one in own:  # in the order of the file, which is one in which they can run
+        if varying.intersection(int(index) for index in one["inputs"]):
+            varying |= {int(index) for index in one["outputs"]}
+            found.append(one)
+    return found
+
+
+def _verdict(kind: str, taken: bool, results: Sequence[dict[str, Any]]) -> Verdict:
+    """XNNPACK's kernels are the ones that a file is made for."""
+    if taken:
+        return Verdict(conversion=kind in CONVERSIONS)
+    types = ", ".join(sorted({np.dtype(result["dtype"]).name for result in results}))
+    return Verdict(False, f"XNNPACK did not take it (it gives {types})", kind in CONVERSIONS)
 
 
 def _named(interpreter: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:

@@ -114,7 +114,8 @@ class Training:
             view_seed, mirror = (step.view_seed, step.mirror) if soft is None else (soft.seed, soft.mirror)
             feed = Feed(out, step.splits, "train", signature, step.augment, view_seed, mirror)
             inputs = Prepared(feed, signature, rows, views)
-            self.learners.append(Learner(self.fabric, module, signature, inputs, schedule.ema_decay))
+            learner = Learner(self.fabric, module, signature, inputs, schedule.ema_decay, step.fake_quant)
+            self.learners.append(learner)
             self.judges.append(Judge(step.metric, Feed(out, step.splits, "validation", signature, False, 0), signature))
         chosen = optimizer([learner.module for learner in self.learners], schedule)
         self.optimizer = self.fabric.setup_optimizers(chosen)
@@ -123,6 +124,8 @@ class Training:
         """Take one optimizer step."""
         rows, views = self.order(position.step)
         teacher = None if self.soft is None else torch.from_numpy(self.soft[views, rows])
+        for learner in self.learners:
+            learner.at(position.step / self.total)
         outputs = [learner(rows, views) for learner in self.learners]
         loss = self.loss(outputs, Batch(labels=torch.from_numpy(self.labels[rows]), teacher=teacher))
         value = loss.item()

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -16,7 +16,7 @@ import pytest
 from edgekd import files, plugins
 from edgekd.nets import layers, programs
 from edgekd.results import Artifact, Program, Signature
-from edgekd.runtimes.tensors import decode
+from edgekd.runtimes import replay
 from edgekd.samples.views import Feed
 from edgekd.spec import Precision
 from edgekd.workspace import Workspace, locate
@@ -24,22 +24,27 @@ from tests import converted as toy
 
 PRECISIONS = ("float32", "float16", "int8")
 # largest difference from torch, as a share of torch's largest output; the toys have few and coarse activations
-TOLERANCE = {"float32": 1e-5, "float16": 3e-3, "int8": 5e-2}
+TOLERANCE: dict[Precision, float] = {"float32": 1e-5, "float16": 3e-3, "int8": 5e-2}
+TOLERANCE |= {"int8-full": 0.1, "int8-dynamic": 5e-2, "int8-weights": 3e-2, "int4-weights": 0.3}
 Made = Callable[[str], Path]
 
 each_format = pytest.mark.parametrize("format", plugins.names("formats"))
 # Core ML runs on macOS only; elsewhere its files are evaluated by their definitions
 RUNS = [name for name in plugins.names("formats") if name != "coreml" or sys.platform == "darwin"]
-each_that_runs = pytest.mark.parametrize(
-    "format", [name for name in plugins.names("formats") if name in RUNS or plugins.declared("formats", name).reference]
-)
-each_that_opens = pytest.mark.parametrize(
-    "format",
-    [n for n in plugins.names("formats") if "\ndef opened(" in plugins.declared("formats", n).file.read_text()],
-)
+THAT_RUN = [n for n in plugins.names("formats") if n in RUNS or plugins.declared("formats", n).reference]
+each_that_runs = pytest.mark.parametrize("format", THAT_RUN)
+THAT_OPEN = [n for n in plugins.names("formats") if "\ndef opened(" in plugins.declared("formats", n).file.read_text()]
 # operators whose values are to be seen in the files of the toy networks, whatever a converter fuses
 SEEN = {"images": {"relu6", "mean", "mul"}, "words": {"embedding", "sum", "relu", "linear"}}
-each_conversion = pytest.mark.parametrize("net, precision", [name.split("-", 1) for name in toy.CONVERSIONS])
+
+
+def each_conversion_to(formats: Sequence[str]) -> pytest.MarkDecorator:
+    """Every conversion of the toy networks to these formats."""
+    cases = [(f, *name.split("-", 1)) for f in formats for name in (*toy.CONVERSIONS, *toy.FURTHER.get(f, ()))]
+    return pytest.mark.parametrize("format, net, precision", cases)
+
+
+each_conversion = each_conversion_to(plugins.names("formats"))
 
 
 def outputs(folder: Path, made: Artifact, program: Program, net: str, batch: int) -> np.ndarray:
@@ -50,13 +55,9 @@ def outputs(folder: Path, made: Artifact, program: Program, net: str, batch: int
         return evaluated(folder, made, feed)
     runtime = importlib.import_module(f"edgekd.runtimes.{made.format}")
     model = runtime.load(locate(folder / "entries", made.file), 1, made.signature.model_dump(mode="json"), batch)
-    found = []
-    for start in range(0, feed.count, model.batch):
-        inputs = feed.batch(np.arange(start, min(start + model.batch, feed.count)))
-        model.feed([inputs[spec.name] for spec in made.signature.inputs])
-        model.invoke()
-        found.append(np.array(model.outputs()[0]))
-    return np.concatenate(found)
+    found = replay.outputs(model, made.signature.model_dump(mode="json"), feed.batch(np.arange(feed.count)))
+    assert [values.dtype for values in model.outputs()] == [spec.dtype for spec in made.signature.outputs]
+    return found[0]
 
 
 def evaluated(folder: Path, made: Artifact, feed: Feed) -> np.ndarray:
@@ -65,8 +66,7 @@ def evaluated(folder: Path, made: Artifact, feed: Feed) -> np.ndarray:
     return evaluate(feed.batch(np.arange(feed.count)))[made.signature.outputs[0].name]
 
 
-@pytest.mark.parametrize("format", [f for f in plugins.names("formats") if plugins.declared("formats", f).reference])
-@each_conversion
+@each_conversion_to([f for f in plugins.names("formats") if plugins.declared("formats", f).reference])
 def test_its_reference_evaluator_says_what_torch_does(format: str, net: str, precision: str, converted: Made) -> None:
     folder = converted(format)
     made, program = toy.artifact(folder, format, net, precision), toy.program(folder, net)
@@ -74,7 +74,7 @@ def test_its_reference_evaluator_says_what_torch_does(format: str, net: str, pre
     space = Workspace(folder, folder / "entries", "0" * 64)
     found = evaluated(folder, made, Feed(space, toy.splits(folder)[net], "validation", made.signature, False, 0))
     assert found.dtype == np.float32 and found.shape == expected.shape
-    assert np.abs(found - expected).max() <= TOLERANCE[precision] * np.abs(expected).max()
+    assert np.abs(found - expected).max() <= TOLERANCE[made.precision] * np.abs(expected).max()
 
 
 @each_format
@@ -84,15 +84,16 @@ def test_it_declares_itself(format: str) -> None:
     assert set(declared.precisions) <= set(get_args(Precision)) and "float32" in declared.precisions
     assert format in plugins.names("runtimes")
     assert not declared.reference or callable(plugins.find("formats", format).evaluator)
+    assert declared.placed == hasattr(plugins.find("formats", format), "placed")
 
 
-@each_format
 @each_conversion
 def test_the_artifact_says_what_it_is(format: str, net: str, precision: str, converted: Made) -> None:
     folder = converted(format)
     made, program = toy.artifact(folder, format, net, precision), toy.program(folder, net)
     path = locate(folder / "entries", made.file)
-    assert (made.format, made.precision, made.graph, made.golden) == (format, precision, program.digest, program.golden)
+    assert (made.format, made.precision) == (format, precision.partition("@")[0])
+    assert (made.graph, made.golden) == (program.digest, program.golden)
     assert made.size == files.size(path) and made.file.sha256 == files.digest(path)
     assert made.made_by and any(character.isdigit() for character in made.made_by)
     assert {p.name for p in path.parent.iterdir()} == {made.file.name, "layers.json"}, "nothing temporary is left"
@@ -103,7 +104,6 @@ def test_the_artifact_says_what_it_is(format: str, net: str, precision: str, con
     assert made.signature.inputs[0].shape[0] in (-1, 1)
 
 
-@each_format
 @each_conversion
 def test_it_holds_no_path_of_this_machine(format: str, net: str, precision: str, converted: Made) -> None:
     folder = converted(format)
@@ -113,8 +113,7 @@ def test_it_holds_no_path_of_this_machine(format: str, net: str, precision: str,
         assert secret.encode() not in content
 
 
-@each_that_opens
-@each_conversion
+@each_conversion_to(THAT_OPEN)
 def test_an_opened_copy_gives_what_torch_has_at_the_same_nodes(
     format: str, net: str, precision: str, converted: Made, tmp_path: Path
 ) -> None:
@@ -143,7 +142,7 @@ def test_an_opened_copy_gives_what_torch_has_at_the_same_nodes(
         value = laid_out(found[output], torch_has[node].shape)
         assert value.dtype == np.float32 and value.shape == torch_has[node].shape, (output, node)
         gap = np.abs(value - torch_has[node]).max()
-        assert gap <= TOLERANCE[precision] * np.abs(torch_has[node]).max(), (output, node)
+        assert gap <= TOLERANCE[made.precision] * np.abs(torch_has[node]).max(), (output, node)
 
 
 def laid_out(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -167,17 +166,11 @@ def every_output(
         return dict(plugins.find("formats", format).evaluator(file, signature)(samples))
     runtime = importlib.import_module(f"edgekd.runtimes.{format}")
     model = runtime.load(file, 1, signature.model_dump(mode="json"), 1)
-    found = []
-    for row in range(len(next(iter(samples.values())))):
-        model.feed([samples[spec.name][row : row + 1] for spec in signature.inputs])
-        model.invoke()
-        found.append(model.outputs())
-    specs = [spec.model_dump(mode="json") for spec in signature.outputs]
-    return {s["name"]: decode(np.concatenate([one[i] for one in found]), s) for i, s in enumerate(specs)}
+    found = replay.outputs(model, signature.model_dump(mode="json"), samples)
+    return {spec.name: values for spec, values in zip(signature.outputs, found, strict=True)}
 
 
-@each_that_runs
-@each_conversion
+@each_conversion_to(THAT_RUN)
 def test_its_outputs_are_those_of_torch(format: str, net: str, precision: str, converted: Made) -> None:
     folder = converted(format)
     made, program = toy.artifact(folder, format, net, precision), toy.program(folder, net)
@@ -185,7 +178,7 @@ def test_its_outputs_are_those_of_torch(format: str, net: str, precision: str, c
     # one by one as an application runs it, then several at once
     found = outputs(folder, made, program, net, batch=1)
     assert found.dtype == np.float32 and found.shape == reference.shape
-    assert np.abs(found - reference).max() <= TOLERANCE[precision] * np.abs(reference).max()
+    assert np.abs(found - reference).max() <= TOLERANCE[made.precision] * np.abs(reference).max()
     if made.signature.inputs[0].shape[0] == -1:
         np.testing.assert_allclose(outputs(folder, made, program, net, batch=16), found, atol=1e-2)
 

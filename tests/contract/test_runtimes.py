@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgekd import plugins
-from edgekd.runtimes import facts, predict, preprocess
+from edgekd.runtimes import facts, predict, preprocess, profile
 from edgekd.runtimes.fault import Fault
 from tests import tiny
 
@@ -97,6 +97,44 @@ def test_an_open_batch_takes_the_size_that_is_asked_for(
     assert answer["batch"] == batch
     outputs = np.load(tmp_path / answer["outputs"]["logits"])
     np.testing.assert_allclose(outputs, expected(kind), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_runtime_tells_where_operators_run_or_says_why_it_does_not(name: str) -> None:
+    source = plugins.declared("runtimes", name).file.read_text(encoding="utf-8")
+    reason = facts.declared(name).get("UNPROFILED", "")
+    assert ("\ndef profiled(" in source) != bool(reason)
+
+
+@pytest.mark.parametrize(("runtime", "file", "kind", "batch", "ids"), FILES, ids=[file for _, file, *_ in FILES])
+def test_every_operator_is_told_whatever_the_file(
+    tiny: Path, tmp_path: Path, runtime: str, file: str, kind: str, batch: int, ids: str
+) -> None:
+    answer = profile.run(job(tiny, tmp_path, file, kind, batch, ids, runtime=runtime), tmp_path)
+    counted = [plugins.Operator(**one) for one in answer["operators"] if one["counts"]]
+    assert counted and any(one.wanted for one in counted) == (kind != "int8"), "that file computes in float32"
+    assert all(one.kind and one.name and one.gives and (one.wanted or one.why) for one in counted)
+    assert {one.seconds is None for one in counted} == {bool(answer["untimed"])}
+    assert all(one.seconds is None or 0 <= one.seconds < 1 for one in counted)
+    assert answer["partitions"] is None or answer["partitions"] >= 1
+    assert answer["version"] == facts.runtimes()[0][runtime] and answer["runs"] >= profile.LEAST
+    made = {name for one in answer["operators"] for name in one["gives"]}
+    assert any(made & set(one.takes) for one in counted), "operators hang together"
+
+
+@pytest.mark.parametrize("runtime", sorted({runtime for runtime, *_ in FILES}))
+def test_watching_does_not_change_what_is_computed(tiny: Path, runtime: str) -> None:
+    file = next(f for r, f, kind, *_ in FILES if r == runtime and kind == "image")
+    module = importlib.import_module(f"edgekd.runtimes.{runtime}")
+    ready, found = np.ascontiguousarray(preprocess.prepare(_images(), _preprocess())[:1]), []
+    for load in (module.load, module.profiled):
+        model = load(tiny / file, 1, _signature(), 1)
+        model.feed([ready])
+        model.invoke()
+        model.invoke()
+        found.append(model.outputs()[0])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-5)
+    assert model.placed()["operators"]
 
 
 @pytest.mark.parametrize("runtime", sorted({runtime for runtime, *_ in FILES}))

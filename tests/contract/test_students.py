@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from edgekd import plugins
-from edgekd.nets import networks
+from edgekd.nets import fakequant, networks
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import Architecture, Choice, UserFile
 
@@ -116,3 +116,23 @@ def test_learns_a_batch_by_heart(name: str, tmp_path: Path) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert np.isfinite(losses).all() and losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_takes_a_step_under_fake_quantization(name: str, tmp_path: Path) -> None:
+    given, x = signature(), images(1, 24, 7)
+    module = networks.build(architecture(name, tmp_path), given)
+    networks.forward(module, {"image": x}, given)
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    quantized = fakequant.FakeQuantized(module, fakequant.ranges(module), watch=True)
+    plain = networks.forward(module.eval(), {"image": x}, given)["logits"]
+    rounded = networks.forward(quantized.train(), {"image": x}, given)["logits"]
+    assert torch.isfinite(rounded).all() and not torch.equal(plain, rounded)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2)
+    nn.functional.cross_entropy(rounded, torch.arange(7)).backward()
+    missed = [key for key, p in module.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    assert missed == [] and all(p.grad.abs().max() > 0 for p in module.parameters() if p.ndim > 1)
+    optimizer.step()
+    after = module.state_dict()
+    assert after.keys() == before.keys()
+    assert all(not torch.equal(before[key], after[key]) for key, p in module.named_parameters() if p.ndim > 1)
