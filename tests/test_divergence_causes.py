@@ -208,4 +208,5 @@ def test_the_most_telling_evidence_comes_first() -> None:
     masked = (node("masked_fill"), node("softmax"))
     assert "too large" in told(precision="float16", layer={"scale": 1e9, "snr": -math.inf}, inside=masked)[0]
     assert "yes and no" in told(inside=masked, altered=True)[0]
+    assert "yes and no" in told(inside=masked, layer={"not_finite": 0.5, "snr": -math.inf})[0], "-inf where none was"
     assert "beyond" in told(measures={"clipped": 0.02, "noise_clipped": 0.9}, layer={"outliers": 25.0})[0]

@@ -13,8 +13,9 @@ from edgekd.errors import EdgekdError, UsageError
 from edgekd.mil import evaluator
 from edgekd.policies.ship import Networks, ship
 from edgekd.results import Artifact, Predictions, Row, Score
-from edgekd.stages import evaluate, reference
-from edgekd.steps import Convert, Evaluate, Policy, Reference
+from edgekd.spec import Device
+from edgekd.stages import diff, evaluate, reference
+from edgekd.steps import Convert, Diff, Evaluate, Policy, Reference
 from edgekd.workspace import Workspace
 from tests import converted as toy
 from tests import world
@@ -125,6 +126,15 @@ def test_the_inverted_padding_mask_of_a_silent_miscompile_never_ships(padded: Pa
     """coremltools converts a boolean src_key_padding_mask without a word, and inverts it."""
     with pytest.raises(EdgekdError, match=r"coreml float32 .* does not compute what torch computes: .*relative error"):
         shipped(padded, "yesno")
+
+
+def test_and_the_layer_that_it_spoils_is_named_with_the_cause(padded: Path, tmp_path: Path) -> None:
+    program, made = toy.program(padded, "yesno"), toy.artifact(padded, "coreml", "yesno", "float32")
+    step = Diff(program=program, artifact=made, device=Device(), fingerprint="", runtime="")
+    found = diff.run(step, Workspace(tmp_path, padded / "entries", "d" * 64))
+    (layer,) = [layer for layer in found.layers if layer.node == found.first]
+    assert "layers masked_fill" in layer.name and "a mask of yes and no" in found.cause
+    assert "scores + (1 - mask.float()) * -1e4" in found.advice
 
 
 def test_its_twin_with_a_mask_of_numbers_ships(padded: Path) -> None:

@@ -79,12 +79,14 @@ def _others(evidence: Evidence, wanted: Iterable[str] = ("float32", "float16")) 
 
 
 def _overflow(evidence: Evidence) -> str:
-    layer, half = evidence.layer, evidence.precision == "float16"
-    if half and layer.scale > LARGEST_HALF:
-        return f"values up to {layer.scale:.3g} are too large for float16, which ends at {LARGEST_HALF:.0f}"
-    if layer.not_finite:
-        return f"{100 * layer.not_finite:.2g} % of the values are infinite or no numbers in the file, not in torch"
-    return ""
+    if evidence.precision != "float16" or evidence.layer.scale <= LARGEST_HALF:
+        return ""
+    return f"values up to {evidence.layer.scale:.3g} are too large for float16, which ends at {LARGEST_HALF:.0f}"
+
+
+def _not_finite(evidence: Evidence) -> str:
+    share = 100 * evidence.layer.not_finite
+    return f"{share:.2g} % of the values are infinite or no numbers in the file, not in torch" if share else ""
 
 
 def _boolean_mask(evidence: Evidence) -> str:
@@ -176,6 +178,7 @@ RULES: tuple[Rule, ...] = (
         _boolean_mask,
         lambda e: "Add a finite number where it masks: scores + (1 - mask.float()) * -1e4, and no masked_fill or where",
     ),
+    Rule("not finite", _not_finite, lambda e: f"Try {_others(e, ('float32', 'bfloat16'))}, or scale the layer down"),
     Rule("mask in 8 bits", _never, _in_float),
     Rule("clipping", _clipping, _more_range),
     Rule("sensitive operator", _sensitive, _in_float),
