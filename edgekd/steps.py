@@ -430,7 +430,8 @@ class Golden(Step[GoldenSet]):
     runtime: str
 
     def plugins(self) -> tuple[PlugIn, ...]:
-        return (("devices", self.device.reach.name), ("runtimes", self.artifact.format))
+        kind = "runtimes" if self.runtime else "formats"
+        return (("devices", self.device.reach.name), (kind, self.artifact.format))
 
 
 class Diff(Step[Diffed]):

@@ -1,12 +1,16 @@
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.errors import DeviceError, EdgekdError
+from edgekd import jobs, plugins
+from edgekd.errors import DeviceError, EdgekdError, NotVerified
 from edgekd.results import Artifact, DeviceFacts, GoldenSet
 from edgekd.stages import golden
 from edgekd.workspace import locate
@@ -58,14 +62,53 @@ def test_ids_and_a_mask_have_tensors_only(store: small.Store, facts: DeviceFacts
     assert page["images"] == [] and arrays["input:ids"].dtype == np.int64 and arrays["runtime:logits"].shape == (8, 3)
 
 
-def test_a_format_that_cannot_run_here_says_so(store: small.Store, facts: DeviceFacts) -> None:
-    made = small.artifact(store, images=True, format="coreml")
-    absent = facts.model_copy(update={"runtimes": {k: v for k, v in facts.runtimes.items() if k != "coreml"}})
-    if "coreml" in facts.runtimes:
-        pytest.skip("this computer runs Core ML")
-    _, page, arrays = opened(store, small.golden_set(store, made, absent))
-    assert "coreml cannot run on this computer" in page["missing"]
+@pytest.fixture
+def without(facts: DeviceFacts, monkeypatch: pytest.MonkeyPatch):
+    """The facts of this computer, where onnx cannot run."""
+    runtimes = {name: version for name, version in facts.runtimes.items() if name != "onnx"}
+    absent = facts.model_copy(update={"runtimes": runtimes, "missing": {"onnx": "it is away"}})
+    monkeypatch.setattr(jobs.Reached, "facts", lambda self: absent)
+    return absent
+
+
+def test_a_format_that_cannot_run_here_says_so(store: small.Store, without: DeviceFacts) -> None:
+    _, page, arrays = opened(store, small.golden_set(store, small.artifact(store, images=True), without))
+    assert "onnx cannot run on this computer" in page["missing"] and page["basis"] == "not measured"
     assert not [name for name in arrays if "runtime" in name] and "output:logits" in arrays
+
+
+def by_definition(monkeypatch: pytest.MonkeyPatch, evaluator: Callable[..., object]) -> None:
+    """Give onnx a reference evaluator."""
+    declared = plugins.declared("formats", "onnx")
+    monkeypatch.setattr(plugins, "declared", lambda *_: replace(declared, reference=True))
+    find = plugins.find
+    fake = SimpleNamespace(evaluator=evaluator)
+    monkeypatch.setattr(plugins, "find", lambda kind, name: fake if kind == "formats" else find(kind, name))
+
+
+def test_where_it_cannot_run_the_formats_evaluator_records(
+    store: small.Store, without: DeviceFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = small.numpy_helper.to_array(small._weights("weights", 144, 3))
+    by_definition(monkeypatch, lambda *_: lambda given: {"logits": given["image"].reshape(-1, 144) @ weights})
+    _, page, arrays = opened(store, small.golden_set(store, small.artifact(store, images=True), without))
+    assert page["missing"] == "" and page["basis"] == "reference"
+    for kind, count in (("", 8), ("image:", 3)):
+        expected = arrays["image:input" if kind else "input:image"].reshape(-1, 144) @ weights
+        np.testing.assert_allclose(arrays[f"{kind}runtime:logits"], expected)
+        assert len(expected) == count
+
+
+def test_an_operator_without_a_rule_leaves_nothing_recorded(
+    store: small.Store, without: DeviceFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluator(*_: object) -> object:
+        raise NotVerified("no rule for lstm")
+
+    by_definition(monkeypatch, evaluator)
+    _, page, arrays = opened(store, small.golden_set(store, small.artifact(store, images=True), without))
+    assert page["missing"].endswith("not verified: no rule for lstm") and page["basis"] == "not measured"
+    assert not [name for name in arrays if "runtime" in name]
 
 
 def test_the_same_step_gives_the_same_bytes(store: small.Store, facts: DeviceFacts) -> None:

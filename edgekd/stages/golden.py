@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import files, jobs
-from edgekd.errors import EdgekdError
-from edgekd.results import GoldenSet, Signature
+from edgekd import files, jobs, plugins
+from edgekd.errors import EdgekdError, NotVerified
+from edgekd.results import Artifact, Basis, GoldenSet, Signature
 from edgekd.runtimes import preprocess
 from edgekd.samples import pictures
 from edgekd.spec import Precision
 from edgekd.steps import Golden
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("numpy", "pillow")
 
 Array = NDArray[Any]
@@ -41,7 +41,9 @@ def run(step: Golden, out: Workspace) -> GoldenSet:
     arrays, page = _inputs(step, out), _page(step)
     encoded, images = _images(folder, signature, arrays)
     arrays, page = arrays | encoded, page | images
-    arrays, page["missing"] = _recorded(step, out, folder, arrays, [image["file"] for image in page["images"]])
+    arrays, page["missing"], page["basis"] = _recorded(
+        step, out, folder, arrays, [image["file"] for image in page["images"]]
+    )
     judged = arrays.get(f"runtime:{signature.outputs[0].name}", arrays[f"output:{signature.outputs[0].name}"])
     page["tolerance"], page["tolerance_from"] = tolerance(judged, step.artifact.precision, signature.outputs[0].scale)
     np.savez(folder / "golden.npz", allow_pickle=False, **arrays)
@@ -97,13 +99,17 @@ def _images(folder: Path, signature: Signature, arrays: Arrays) -> tuple[Arrays,
     return {"image:canvas": canvases, "image:input": inputs}, {"images": images}
 
 
-def _recorded(step: Golden, out: Workspace, folder: Path, arrays: Arrays, images: list[str]) -> tuple[Arrays, str]:
-    """`arrays` and the runtime's own outputs, or why there are none; an empty reason where all is well."""
+def _recorded(
+    step: Golden, out: Workspace, folder: Path, arrays: Arrays, images: list[str]
+) -> tuple[Arrays, str, Basis]:
+    """`arrays` and the file's outputs, by its runtime or by definition; or why there are none; and whose they are."""
     reached = jobs.Reached(step.device)
     artifact = step.artifact
     why = jobs.cannot_run(reached.facts(), step.fingerprint, artifact.format, step.runtime)
+    if why and plugins.declared("formats", artifact.format).reference:
+        return _evaluated(artifact, out, arrays, why)
     if why:
-        return arrays, why
+        return arrays, why, "not measured"
     with jobs.Job(out.path("job"), artifact, out.locate(artifact.file)) as job:
         inputs = {spec.name: f"input-{i}.npy" for i, spec in enumerate(artifact.signature.inputs)}
         for name, file in inputs.items():
@@ -113,7 +119,22 @@ def _recorded(step: Golden, out: Workspace, folder: Path, arrays: Arrays, images
             job.link(name, folder / name)
         if images:
             found |= _outputs(job, reached, "image:runtime:", {"files": images})
-    return arrays | found, ""
+    return arrays | found, "", "measured"
+
+
+def _evaluated(artifact: Artifact, out: Workspace, arrays: Arrays, why: str) -> tuple[Arrays, str, Basis]:
+    """The same by the format's definitions, where its runtime cannot run."""
+    inputs = {"runtime:": {spec.name: arrays[f"input:{spec.name}"] for spec in artifact.signature.inputs}}
+    if "image:input" in arrays:
+        inputs["image:runtime:"] = {artifact.signature.inputs[0].name: arrays["image:input"]}
+    found: Arrays = {}
+    try:
+        evaluate = plugins.find("formats", artifact.format).evaluator(out.locate(artifact.file), artifact.signature)
+        for prefix, values in inputs.items():
+            found |= {f"{prefix}{name}": output for name, output in evaluate(values).items()}
+    except NotVerified as error:
+        return arrays, f"{why}; not verified: {error}", "not measured"
+    return arrays | found, "", "reference"
 
 
 def _outputs(job: jobs.Job, reached: jobs.Reached, prefix: str, samples: dict[str, Any]) -> Arrays:
