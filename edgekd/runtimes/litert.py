@@ -25,23 +25,33 @@ CPU, READ, WRITE = 1, 0, 1
 # Kinds of events: an operator of the interpreter, one of a delegate.
 OPERATOR, DELEGATED = 2, 8
 MOST_DIMENSIONS = 8
-# What XNNPACK calls operators of a file that it may also fuse into a neighbour, or leave out.
-FUSED = {
-    **dict.fromkeys(("PAD", "PADV2"), ("Constant Pad",)),
+# What XNNPACK calls the operators of a file; of kinds that are not here any name is believed.
+NAMES = {
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), ("Convolution",)),
+    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "CAST"), ("Convert",)),
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), ("Static Reshape", "Copy")),
     **dict.fromkeys(("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1"), ("Clamp",)),
     **dict.fromkeys(("MAXIMUM", "MINIMUM"), ("Clamp", "Maximum", "Minimum")),
-    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), ("Static Reshape", "Copy")),
+    **dict.fromkeys(("PAD", "PADV2"), ("Constant Pad",)),
+    "ADD": ("Add",),
+    "BATCH_MATMUL": ("Batch Matrix Multiply",),
+    "DIV": ("Divide",),
+    "FULLY_CONNECTED": ("Fully Connected",),
+    "MEAN": ("Mean", "Global Average Pooling"),
+    "MUL": ("Multiply",),
+    "SOFTMAX": ("Softmax",),
+    "SUB": ("Subtract",),
+    "SUM": ("Sum", "Global Sum Pooling"),
+    "TRANSPOSE": ("Transpose",),
+    "TRANSPOSE_CONV": ("Deconvolution",),
 }
-# What it calls those that it never leaves out, and by which both lists are held together.
-ANCHORS = {
-    "BATCH_MATMUL": "Batch Matrix Multiply",
-    "CONV_2D": "Convolution",
-    "DEPTHWISE_CONV_2D": "Convolution",
-    "FULLY_CONNECTED": "Fully Connected",
-    "SOFTMAX": "Softmax",
-    "TRANSPOSE_CONV": "Deconvolution",
-}
-CONVERT = "Convert"
+# Those that it may fuse into a neighbour, or leave out.
+FUSED = frozenset(
+    ("EXPAND_DIMS", "MAXIMUM", "MINIMUM", "PAD", "PADV2", "RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1", "RESHAPE")
+) | {"SQUEEZE"}
+# Those before which it may quantize what they take, and what it calls an activation that stands behind an operator.
+QUANTIZING = ("BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+CONVERT, ACTIVATION = "Convert", "Clamp"
 
 Handle = ctypes.c_void_p
 Index = ctypes.c_size_t
@@ -244,21 +254,26 @@ def matched(
 
 
 def _aligned(events: Sequence[Event], part: Sequence[tuple[int, str]]) -> dict[int, Event | None]:
-    """The event of each operator of one partition."""
+    """The event of each operator of one partition, with the time of what XNNPACK does before and after it."""
     left, found = list(events), dict[int, "Event | None"]()
-    for number, kind in part:
-        if kind in FUSED and not (left and left[0].name.startswith(FUSED[kind])):
+    for at, (number, kind) in enumerate(part):
+        if kind in FUSED and not _is(left, kind):
             found[number] = None
             continue
         spent = 0.0
-        while (
-            len(left) > 1 and kind in ANCHORS and left[0].name.startswith(CONVERT)
-        ):  # its input, quantized at run time
+        while kind in QUANTIZING and left and left[0].name.startswith(CONVERT):
             spent += left.pop(0).seconds
-        if not left or not left[0].name.startswith(ANCHORS.get(kind, "")):
+        if not _is(left, kind):
             raise Fault("XNNPACK's operators cannot be told apart by those of the file")
-        event = left.pop(0)
+        event, following = left.pop(0), part[at + 1][1] if at + 1 < len(part) else ""
+        while left and left[0].name.startswith(ACTIVATION) and ACTIVATION not in NAMES.get(following, ()):
+            spent += left.pop(0).seconds
         found[number] = event._replace(seconds=event.seconds + spent)
     if left:
         raise Fault("XNNPACK's operators cannot be told apart by those of the file")
     return found
+
+
+def _is(left: Sequence[Event], kind: str) -> bool:
+    """Can the next event be an operator of this kind?"""
+    return bool(left) and left[0].name.startswith(NAMES.get(kind, ("",)))

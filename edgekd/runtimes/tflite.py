@@ -24,6 +24,8 @@ DELEGATE = "DELEGATE"
 # Changes of shape alone, which do not count.
 SHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "CAST")
+# XNNPACK's times are rounded down to this many seconds.
+COARSE = 1e-6
 FUSED = "XNNPACK fused it into its neighbour"
 
 
@@ -114,7 +116,7 @@ class Profiled:
         tensors = {one["index"]: one for one in self._interpreter.get_tensor_details()}
         taken = {number for part in parts for number in part}
         operators = [_told(one, one["index"] in taken, events, tensors) for one in working]
-        return {"operators": operators, "partitions": len(delegates), "untimed": untimed}
+        return {"operators": operators, "partitions": len(delegates), "untimed": untimed, "coarse": COARSE}
 
     def _events(
         self, working: Sequence[dict[str, Any]], parts: Sequence[set[int]]
