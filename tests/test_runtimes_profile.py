@@ -31,16 +31,39 @@ def test_tflite_tells_what_xnnpack_left_and_how_many_parts_it_took(tmp_path: Pat
     assert places(answer) == {
         "doubled": (True, ""), "between": (False, "XNNPACK did not take it (it gives float32)"), "y": (True, ""),
     }  # fmt: skip
-    assert [(one["kind"], one["kernel"]) for one in answer["operators"]] == [
-        ("MUL", "XNNPACK"), ("CUMSUM", "TFLite"), ("RESHAPE", "XNNPACK"), ("ADD", "XNNPACK"),
+    assert [one["kind"] for one in answer["operators"]] == ["MUL", "CUMSUM", "RESHAPE", "ADD"]
+    assert [one["kernel"] for one in answer["operators"]] == [
+        "XNNPACK Multiply (ND)", "TFLite", "XNNPACK Static Reshape (NC)", "XNNPACK Add (ND)",
     ]  # fmt: skip
-    assert {one["seconds"] for one in answer["operators"]} == {None} and "does not tell" in answer["untimed"]
+    assert all(0 <= one["seconds"] < 1 for one in answer["operators"]) and answer["untimed"] == ""
 
 
 def test_tflite_is_whole_where_xnnpack_takes_everything(tmp_path: Path) -> None:
     placed.tflite(tmp_path / "a.tflite", "FLOOR")
     answer = told(tmp_path, "tflite", "a.tflite", placed.SHAPE)
     assert answer["partitions"] == 1 and {wanted for wanted, _ in places(answer).values()} == {True}
+
+
+def test_where_litert_cannot_watch_tflite_still_tells_what_xnnpack_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed.tflite(tmp_path / "a.tflite")
+    monkeypatch.setattr("edgekd.runtimes.litert.KNOWN", ("1.0.",))
+    answer = told(tmp_path, "tflite", "a.tflite", placed.SHAPE)
+    assert answer["partitions"] == 2 and "is not known to edgekd" in answer["untimed"]
+    assert [(one["kernel"], one["seconds"]) for one in answer["operators"]][:2] == [("XNNPACK", None), ("TFLite", None)]
+
+
+def test_a_watch_that_breaks_is_told_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    placed.tflite(tmp_path / "a.tflite")
+
+    def fail(*_: object) -> None:
+        raise Fault("it broke")
+
+    monkeypatch.setattr("edgekd.runtimes.litert.Watch.run", fail)
+    answer = told(tmp_path, "tflite", "a.tflite", placed.SHAPE)
+    assert answer["untimed"] == "it broke" and answer["partitions"] == 2
+    assert {one["seconds"] for one in answer["operators"]} == {None}
 
 
 def test_onnx_tells_an_activation_that_was_not_fused_and_its_conversions(tmp_path: Path) -> None:
@@ -89,12 +112,27 @@ def test_openvino_tells_kernels_and_a_convolution_that_does_not_compute_in_8_bit
     assert [one["name"] for one in plain["operators"] if not one["counts"]] == [plain["operators"][-1]["name"]]
 
 
-def test_the_first_run_does_not_count_in_openvinos_mean_of_all() -> None:
+def test_the_first_run_does_not_count_in_openvinos_mean_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("edgekd.runtimes.openvino")
-    watched = module.Profiled.__new__(module.Profiled)
+    watched = module.Compilation.__new__(module.Compilation)
     watched._runs, watched._first = 11, {"conv": 500}
-    assert watched._seconds("conv", {"execTimeMcs": "55"}) == pytest.approx(10.5e-6)
-    assert watched._seconds("conv", {"execTimeMcs": "not_executed"}) == 0.0
+    layers = [("conv", None, {"execTimeMcs": "55"}), ("relu", None, {"execTimeMcs": "not_executed"})]
+    monkeypatch.setattr(module.Compilation, "layers", lambda _: layers)
+    assert watched.seconds() == {"conv": pytest.approx(10.5e-6), "relu": 0.0}
+
+
+def test_openvinos_runs_are_shared_among_compilations_of_which_the_median_is_told(tmp_path: Path) -> None:
+    module = importlib.import_module("edgekd.runtimes.openvino")
+    placed.ir(tmp_path / "a.openvino", False)
+    watched = module.profiled(tmp_path / "a.openvino", 1, placed.signature(placed.IMAGE), 1)
+    for _ in range(module.IN_A_ROW * 2 + 1):
+        watched.feed([np.ones(placed.IMAGE, np.float32)])
+        watched.invoke()
+    assert [one._runs for one in watched._all] == [10, 10, 1]
+    for one, seconds in zip(watched._all, (1.0, 7.0, 3.0), strict=True):
+        one.seconds = lambda seconds=seconds: {"conv": seconds}
+    told = {one["name"]: one["seconds"] for one in watched.placed()["operators"]}
+    assert told["conv"] == 3.0
 
 
 def test_a_file_that_does_not_run_is_a_fault(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from edgekd import jobs
 from edgekd.errors import DeviceError, NotVerified
 from edgekd.plugins import Operator
-from edgekd.results import Artifact, DeviceFacts, Profiled
+from edgekd.results import Artifact, DeviceFacts, Placement, Profiled
 from edgekd.spec import Device
 from edgekd.stages import profile
 from edgekd.steps import Profile
@@ -76,7 +76,8 @@ def test_tflite_tells_what_xnnpack_did_not_take(converted: Made, facts: DeviceFa
         ("CAST", "to"), ("EMBEDDING_LOOKUP", "table"),
     ]  # fmt: skip
     assert found.partitions == 1 and found.fallback == 2 / len(found.placements)
-    assert found.fallback_time is None and "does not tell" in found.untimed
+    assert found.fallback_time is None and found.untimed == profile.TOO_SHORT, "tiny as it is"
+    assert {one.seconds is None for one in found.placements} == {False}
     whole = answer(converted("tflite"), facts, tmp_path, "tflite", "images-int8")
     assert (whole.fallback, whole.partitions) == (0.0, 1)
 
@@ -165,19 +166,25 @@ def test_an_operator_works_for_the_first_layer_that_is_made_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "time", "untimed"),
-    [((1e-6, 3e-6), 0.75, ""), ((0.0, 0.0), None, profile.TOO_SHORT), ((None, 1e-6), None, profile.TOO_SHORT)],
+    ("seconds", "coarse", "time"),
+    [
+        ((1e-6, 3e-6), 0.0, 0.75),
+        ((1e-6, 8e-6), 1e-6, 8 / 9),
+        ((1e-6, 7e-6), 1e-6, None),
+        ((0.0, 0.0), 0.0, None),
+        ((None, 1e-6), 0.0, None),
+    ],
 )
-def test_shares(seconds: tuple[float | None, ...], time: float | None, untimed: str) -> None:
-    two = [
-        Operator("a", "A", ("a",), seconds=seconds[0]), Operator("b", "B", ("b",), seconds=seconds[1], wanted=False)
-    ]  # fmt: skip
+def test_shares_of_time_are_told_where_rounding_lost_little(
+    seconds: tuple[float | None, ...], coarse: float, time: float | None
+) -> None:
     placements = tuple(
-        profile.Placement(name=one.name, kind=one.kind, wanted=one.wanted, seconds=one.seconds) for one in two
+        Placement(name=str(i), kind="A", wanted=i == 0, seconds=value) for i, value in enumerate(seconds)
     )
-    found = profile._shares(Profiled(basis="measured", placements=placements))
-    assert (found.fallback, found.fallback_time, found.untimed) == (0.5, time, untimed)
-    assert profile._shares(Profiled(basis="measured")).fallback == 0.0
+    found = profile._shares(Profiled(basis="measured", placements=placements), coarse)
+    assert (found.fallback, found.untimed) == (0.5, "" if time else profile.TOO_SHORT)
+    assert found.fallback_time == (None if time is None else pytest.approx(time))
+    assert profile._shares(Profiled(basis="measured"), 0.0).fallback == 0.0
 
 
 def test_the_golden_sample_is_the_first(converted: Made, facts: DeviceFacts, tmp_path: Path) -> None:

@@ -45,8 +45,7 @@ def _shares(found: Profiled | None) -> tuple[Cell, ...]:
 
 def operators(found: Profiled) -> Table:
     """The operators that take longest; where nothing tells how long they take, those that fall back."""
-    timed = found.fallback_time is not None
-    total = sum(one.seconds or 0.0 for one in found.placements)
+    timed, total = _timed(found), sum(one.seconds or 0.0 for one in found.placements)
     longest = sorted(found.placements, key=lambda one: -(one.seconds or 0.0)) if timed else _off(found)
     header = ("", "operator", "kernel", *(("time", "share") if timed else ()), "where")
     body = []
@@ -72,7 +71,7 @@ def details(report: Report) -> tuple[tuple[str, str, Table], ...]:
 
 def _title(row: Row, placement: Profiled, shown: int) -> str:
     name = f"{row.target} {row.precision}"
-    if placement.fallback_time is None:
+    if not _timed(placement):
         return f"{name}: what falls back"
     rest = len(placement.placements) - shown
     return f"{name}: where the time goes" + (f" ({rest} operators that take less are left out)" if rest else "")
@@ -80,11 +79,16 @@ def _title(row: Row, placement: Profiled, shown: int) -> str:
 
 def _remark(placement: Profiled) -> str:
     """How to take the seconds of a table."""
-    if placement.fallback_time is None:
+    if not _timed(placement):
         return f"There is no time for each operator: {placement.untimed}."
     return (
         "Seconds of a run that its runtime watches, which slows it: for shares and for comparing operators, no latency."
     )
+
+
+def _timed(found: Profiled) -> bool:
+    """Whether any operator took as long as its runtime can tell."""
+    return any(one.seconds for one in found.placements)
 
 
 def fallbacks(report: Report) -> tuple[str, ...]:
@@ -113,4 +117,4 @@ def _kinds(off: Sequence[Placement]) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    return units.show_seconds(seconds) if seconds >= 5e-8 else "under 0.1 µs"
+    return units.show_seconds(seconds) if seconds else "under 1 µs"

@@ -12,7 +12,8 @@ open. The model has `batch` (what one run really takes), `notes` (facts of this 
 an input, in the signature's order and types, unchanged until the run is over), `invoke()` (the inference alone: this is
 what is timed) and `outputs()` (one array an output, in the signature's order). A profiled one also has `placed()`, once
 its runs are over: {"operators": [placement.operator(...), ...], "partitions": how many parts the delegate took (None:
-there is no delegate), "untimed": "why there are no seconds" or ""}.
+there is no delegate), "untimed": "why there are no seconds" or "", "coarse": by how many seconds each of them may fall
+short}.
 """
 
 VERSION = 1

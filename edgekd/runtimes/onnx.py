@@ -147,7 +147,7 @@ class Profiled:
             node, run = graph.nodes[i], runs[i]
             given = (node.name or run.name, node.kind, verdict, node.outputs, node.inputs, fusion.names(node, files))
             operators.append(operator(*given, seconds=run.seconds, counts=node.kind not in fusion.SHAPES))
-        return {"operators": operators, "partitions": None, "untimed": ""}
+        return {"operators": operators, "partitions": None, "untimed": "", "coarse": 0.0}
 
 
 class Timed(NamedTuple):

@@ -5,8 +5,9 @@ They compute in float32 unless they are quantized, or ask for another precision 
 
 from __future__ import annotations
 
+import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ COPIES = frozenset(
 FLOAT = "computes in {} in a file that quantizes what it takes"
 REFERENCE = "runs on a reference kernel"
 PROPERTIES = ("execOrder", "execTimeMcs", "layerType", "originalLayersNames", "primitiveType")
+# Times are rounded down to this many seconds.
+COARSE = 1e-6
+# Compilations of a model among which watched runs are shared, and how many of these each takes in a row.
+COMPILATIONS, IN_A_ROW = 5, 10
 TYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 
@@ -54,8 +59,12 @@ def load(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) ->
 
 def profiled(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) -> Profiled:
     """The same, while each layer is timed. Raises Fault."""
-    model, compiled, size, wanted = _compiled(path, threads, batch, {"PERF_COUNT": True})
-    return Profiled(model, compiled, Model(compiled, signature, size, wanted))
+
+    def compiled() -> Compilation:
+        model, made, size, wanted = _compiled(path, threads, batch, {"PERF_COUNT": True})
+        return Compilation(model, made, Model(made, signature, size, wanted))
+
+    return Profiled(compiled)
 
 
 def _compiled(path: Path, threads: int, batch: int, more: dict[str, Any]) -> tuple[Any, Any, int, str]:
@@ -144,61 +153,100 @@ class Model:
         return [self._request.get_tensor(port).data.copy() for port in self._outputs]
 
 
-class Profiled:
-    """A model that tells on which kernels its layers run and how long each takes."""
+class Compilation:
+    """A compiled model that times its layers. What it tells is a mean of all runs, so its first is kept apart."""
 
     def __init__(self, model: Any, compiled: Any, plain: Model) -> None:
-        self.batch, self.notes = plain.batch, plain.notes
-        self.feed, self.outputs = plain.feed, plain.outputs
-        self._model, self._compiled, self._plain = model, compiled, plain
-        self._runs = 0
+        self.model, self.plain = model, plain
+        self._compiled, self._runs = compiled, 0
         self._first: dict[str, int] = {}
 
-    def invoke(self) -> None:
-        """Run once; the first run makes kernels, so its times are kept apart."""
-        self._plain.invoke()
+    def run(self, arrays: Sequence[Array]) -> None:
+        """Run once; the first run makes kernels."""
+        self.plain.feed(arrays)
+        self.plain.invoke()
         self._runs += 1
         if self._runs == 1:
-            self._first = {name: _microseconds(about) for name, _, about in self._layers()}
+            self._first = {name: _microseconds(about) for name, _, about in self.layers()}
 
-    def placed(self) -> dict[str, Any]:
-        """Every layer of the compiled model but its inputs and constants."""
-        own = {one.get_friendly_name(): one for one in self._model.get_ops()}
-        quantized = any(one.get_type_name() == "FakeQuantize" for one in own.values())
-        operators = []
-        for name, layer, about in self._layers():
-            made_of = [part for part in about["originalLayersNames"].split(",") if part]
-            kind, kernel = about["layerType"], about["primitiveType"]
-            if not layer.inputs():
-                continue
-            operators.append(
-                operator(
-                    name=name,
-                    kind=_kind(kind, [own[part] for part in made_of if part in own]),
-                    verdict=_verdict(kind, kernel, quantized),
-                    gives=[name],
-                    takes=[port.get_source_output().get_node().get_friendly_name() for port in layer.inputs()],
-                    also=_names(reversed(made_of), own),
-                    kernel=kernel,
-                    seconds=self._seconds(name, about),
-                    counts=kind not in SHAPES,
-                )
-            )
-        return {"operators": operators, "partitions": None, "untimed": ""}
-
-    def _layers(self) -> list[tuple[str, Any, dict[str, str]]]:
-        """Name, node and properties of every layer of the compiled model, in the order in which they run."""
+    def layers(self) -> list[tuple[str, Any, dict[str, str]]]:
+        """Name, node and properties of every layer, in the order in which they run."""
         found = []
         for layer in self._compiled.get_runtime_model().get_ops():
             about = {key: str(layer.get_rt_info()[key].astype(str)) for key in PROPERTIES}
             found.append((layer.get_friendly_name(), layer, about))
         return sorted(found, key=lambda one: int(one[2]["execOrder"]))
 
-    def _seconds(self, name: str, about: dict[str, str]) -> float:
-        """Mean of all runs but the first; OpenVINO gives the mean of all in whole microseconds, rounded down."""
-        later = max(1, self._runs - 1)
-        total = _microseconds(about) * self._runs - self._first.get(name, 0)
-        return max(0, total) / later * 1e-6
+    def seconds(self) -> dict[str, float]:
+        """Mean of all runs but the first, by layer; the mean of all is in whole microseconds, rounded down."""
+        later, found = max(1, self._runs - 1), {}
+        for name, _, about in self.layers():
+            total = _microseconds(about) * self._runs - self._first.get(name, 0)
+            found[name] = max(0, total) / later * 1e-6
+        return found
+
+
+class Profiled:
+    """A model that tells on which kernels its layers run and how long each takes.
+
+    An interrupted run spoils a mean for good. So runs are shared among several compilations of the same model, some in
+    a row each, and the median of their means is told.
+    """
+
+    def __init__(self, compiled: Callable[[], Compilation]) -> None:
+        self._compiled, self._runs = compiled, 0
+        self._all = [compiled()]
+        self._now = self._all[0]
+        self.batch, self.notes = self._now.plain.batch, self._now.plain.notes
+        self._fed: Sequence[Array] = ()
+
+    def feed(self, arrays: Sequence[Array]) -> None:
+        """Keep one array an input for the next run."""
+        self._fed = arrays
+
+    def invoke(self) -> None:
+        """Run once. Raises Fault."""
+        turn = self._runs // IN_A_ROW % COMPILATIONS
+        if turn == len(self._all):
+            self._all.append(self._compiled())
+        self._now = self._all[turn]
+        self._now.run(self._fed)
+        self._runs += 1
+
+    def outputs(self) -> list[Array]:
+        """Copies of the outputs of the last run."""
+        return self._now.plain.outputs()
+
+    def placed(self) -> dict[str, Any]:
+        """Every layer of the compiled model but its inputs and constants."""
+        told = [one.seconds() for one in self._all]
+        own = {one.get_friendly_name(): one for one in self._all[0].model.get_ops()}
+        quantized = any(one.get_type_name() == "FakeQuantize" for one in own.values())
+        operators = [
+            _told(name, layer, about, own, quantized, statistics.median(one.get(name, 0.0) for one in told))
+            for name, layer, about in self._all[0].layers()
+            if layer.inputs()
+        ]
+        return {"operators": operators, "partitions": None, "untimed": "", "coarse": COARSE}
+
+
+def _told(
+    name: str, layer: Any, about: dict[str, str], own: dict[str, Any], quantized: bool, seconds: float
+) -> dict[str, Any]:
+    """One layer as the verb `profile` tells it."""
+    made_of = [part for part in about["originalLayersNames"].split(",") if part]
+    kind, kernel = about["layerType"], about["primitiveType"]
+    return operator(
+        name=name,
+        kind=_kind(kind, [own[part] for part in made_of if part in own]),
+        verdict=_verdict(kind, kernel, quantized),
+        gives=[name],
+        takes=[port.get_source_output().get_node().get_friendly_name() for port in layer.inputs()],
+        also=_names(reversed(made_of), own),
+        kernel=kernel,
+        seconds=seconds,
+        counts=kind not in SHAPES,
+    )
 
 
 def _microseconds(about: dict[str, str]) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from . import litert
 from .fault import Fault
 from .placement import Verdict, operator
 from .tensors import Array, cast, match, names
@@ -23,7 +24,9 @@ DELEGATE = "DELEGATE"
 # Changes of shape alone, which do not count.
 SHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "CAST")
-UNTIMED = "TFLite's Python runtime does not tell how long each operator takes"
+# XNNPACK's times are rounded down to this many seconds.
+COARSE = 1e-6
+FUSED = "XNNPACK fused it into its neighbour"
 
 
 def version() -> str:
@@ -41,8 +44,8 @@ def load(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) ->
 
 
 def profiled(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) -> Profiled:
-    """The same; which operators the delegate took is known once tensors are allocated. Raises Fault."""
-    return Profiled(load(path, threads, signature, batch))
+    """The same; each run is followed by one in which LiteRT watches the file, where it can. Raises Fault."""
+    return Profiled(load(path, threads, signature, batch), path, threads)
 
 
 class Model:
@@ -52,8 +55,9 @@ class Model:
         self._interpreter = interpreter
         inputs, outputs = _named(interpreter)
         wanted = names(signature, "inputs")
-        self._inputs = [inputs[i][1] for i in match(wanted, [name for name, _ in inputs], "inputs")]
-        self._names = wanted
+        order = match(wanted, [name for name, _ in inputs], "inputs")
+        self._inputs = [inputs[i][1] for i in order]
+        self._names, self._own_names = wanted, [inputs[i][0] for i in order]
         fixed = {int(d["shape_signature"][0]) if len(d["shape_signature"]) else 1 for d in self._inputs}
         self.batch = batch if -1 in fixed else max(fixed)
         for details in self._inputs:
@@ -77,37 +81,88 @@ class Model:
 
 
 class Profiled:
-    """A model that tells which of its operators XNNPACK took."""
+    """A model that tells which of its operators XNNPACK took and, where LiteRT can watch it, how long each took."""
 
-    def __init__(self, model: Model) -> None:
-        self.batch, self.notes = model.batch, model.notes
-        self.feed, self.invoke, self.outputs = model.feed, model.invoke, model.outputs
-        self._interpreter = model._interpreter
+    def __init__(self, model: Model, path: Path, threads: int) -> None:
+        self.batch, self.notes, self.outputs = model.batch, model.notes, model.outputs
+        self._model, self._interpreter = model, model._interpreter
+        self._runs: list[list[litert.Event]] = []
+        self._fed: dict[str, Array] = {}
+        self._watch, self._untimed = _watch(model, path, threads)
+
+    def feed(self, arrays: Sequence[Array]) -> None:
+        """Copy one array an input into the interpreter, and keep it for the watch."""
+        self._model.feed(arrays)
+        own = [cast(arrays[i], details["dtype"], details["name"]) for i, details in enumerate(self._model._inputs)]
+        self._fed = {name: own[i] for i, name in enumerate(self._model._own_names)}
+
+    def invoke(self) -> None:
+        """Run once, and once more watched."""
+        self._model.invoke()
+        if self._watch is not None:
+            try:
+                self._runs.append(self._watch.run(self._fed))
+            except Fault as error:
+                self._watch, self._untimed = None, str(error)
 
     def placed(self) -> dict[str, Any]:
         """Every operator of the main graph that works at each run, and the number of partitions."""
         every = self._interpreter._get_ops_details()
-        tensors = {one["index"]: one for one in self._interpreter.get_tensor_details()}
-        given = [details["index"] for details in self._interpreter.get_input_details()]
         own = [one for one in every if one["op_name"] != DELEGATE]
         delegates = [one for one in every if one["op_name"] == DELEGATE]
-        taken = {index for one in delegates for index in _inside(one, own)}
-        operators = []
-        for one in _working(own, given):
-            inside = one["index"] in taken
-            results = [tensors[int(index)] for index in one["outputs"]]
-            operators.append(
-                operator(
-                    name=results[0]["name"],
-                    kind=one["op_name"],
-                    verdict=_verdict(one["op_name"], inside, results),
-                    gives=[result["name"] for result in results],
-                    takes=[tensors[int(index)]["name"] for index in one["inputs"] if int(index) in tensors],
-                    kernel="XNNPACK" if inside else "TFLite",
-                    counts=one["op_name"] not in SHAPES,
-                )
-            )
-        return {"operators": operators, "partitions": len(delegates), "untimed": UNTIMED}
+        parts = [_inside(one, own) for one in delegates]
+        working = _working(own, [details["index"] for details in self._interpreter.get_input_details()])
+        events, untimed = self._events(working, parts)
+        tensors = {one["index"]: one for one in self._interpreter.get_tensor_details()}
+        taken = {number for part in parts for number in part}
+        operators = [_told(one, one["index"] in taken, events, tensors) for one in working]
+        return {"operators": operators, "partitions": len(delegates), "untimed": untimed, "coarse": COARSE}
+
+    def _events(
+        self, working: Sequence[dict[str, Any]], parts: Sequence[set[int]]
+    ) -> tuple[dict[int, litert.Event | None], str]:
+        """What LiteRT told of each operator by number (None: fused), and why it told nothing."""
+        if self._watch is None:
+            return {}, self._untimed
+        kinds = {one["index"]: one["op_name"] for one in working}
+        inside = [[(number, kind) for number, kind in kinds.items() if number in part] for part in parts]
+        alone = {number: kind for number, kind in kinds.items() if not any(number in part for part in parts)}
+        try:
+            return litert.matched(litert.averaged(self._runs), alone, inside), ""
+        except Fault as error:
+            return {}, str(error)
+
+
+def _watch(model: Model, path: Path, threads: int) -> tuple[litert.Watch | None, str]:
+    """LiteRT with its profiler on, or why there is none."""
+    shapes = {
+        name: (model.batch, *details["shape"][1:]) if len(details["shape"]) else ()
+        for name, details in ((model._own_names[i], details) for i, details in enumerate(model._inputs))
+    }
+    try:
+        return litert.Watch(path, threads, shapes), ""
+    except Fault as error:
+        return None, str(error)
+
+
+def _told(
+    one: dict[str, Any], inside: bool, events: dict[int, litert.Event | None], tensors: dict[int, dict[str, Any]]
+) -> dict[str, Any]:
+    """One operator as the verb `profile` tells it."""
+    results = [tensors[int(index)] for index in one["outputs"]]
+    event = events.get(one["index"])
+    fused = one["index"] in events and event is None
+    name = f" {event.name}" if inside and event is not None else ""
+    return operator(
+        name=results[0]["name"],
+        kind=one["op_name"],
+        verdict=_verdict(one["op_name"], inside, results, fused),
+        gives=[result["name"] for result in results],
+        takes=[tensors[int(index)]["name"] for index in one["inputs"] if int(index) in tensors],
+        kernel=f"XNNPACK{name}" if inside else "TFLite",
+        seconds=event.seconds if event is not None else 0.0 if fused else None,
+        counts=one["op_name"] not in SHAPES,
+    )
 
 
 def _inside(delegate: dict[str, Any], own: Sequence[dict[str, Any]]) -> set[int]:
@@ -133,10 +188,10 @@ def _working(own: Sequence[dict[str, Any]], given: Sequence[int]) -> list[dict[s
     return found
 
 
-def _verdict(kind: str, taken: bool, results: Sequence[dict[str, Any]]) -> Verdict:
+def _verdict(kind: str, taken: bool, results: Sequence[dict[str, Any]], fused: bool) -> Verdict:
     """XNNPACK's kernels are the ones that a file is made for."""
     if taken:
-        return Verdict(conversion=kind in CONVERSIONS)
+        return Verdict(why=FUSED if fused else "", conversion=kind in CONVERSIONS)
     types = ", ".join(sorted({np.dtype(result["dtype"]).name for result in results}))
     return Verdict(False, f"XNNPACK did not take it (it gives {types})", kind in CONVERSIONS)
 

@@ -21,7 +21,9 @@ PACKAGES = ("torch", "numpy")
 # Samples of the validation part that are sent; the runs are of the first.
 SAMPLES = 1
 TIMEOUT = 300.0
-TOO_SHORT = "no operator took as long as a microsecond, the least that the runtime tells"
+# What all operators take must be so many times what rounding may have lost, for their shares to be believed.
+BELIEVED = 4
+TOO_SHORT = "its operators are too short for the whole microseconds that the runtime tells"
 DOCUMENTED = "what documentation says of the Neural Engine and each operator; nothing was seen to run there"
 
 
@@ -32,7 +34,7 @@ def run(step: Profile, out: Workspace) -> Profiled:
         operators = [_operator(one) for one in told["operators"]]
         placements = _placements(step, out, operators)
         known = {"partitions": told["partitions"], "untimed": told["untimed"]}
-        return _shares(Profiled(basis="measured", device=device, placements=placements, **known))
+        return _shares(Profiled(basis="measured", device=device, placements=placements, **known), told["coarse"])
     if not plugins.declared("formats", step.artifact.format).placed:
         return Profiled(basis="not measured", device=device, why=why)
     try:
@@ -40,9 +42,8 @@ def run(step: Profile, out: Workspace) -> Profiled:
     except NotVerified as error:
         return Profiled(basis="not measured", device=device, why=str(error))
     placements = _placements(step, out, operators)
-    return _shares(
-        Profiled(basis="reference", device=device, placements=placements, why=DOCUMENTED, untimed="nothing was run")
-    )
+    known = {"why": DOCUMENTED, "untimed": "nothing was run"}
+    return _shares(Profiled(basis="reference", device=device, placements=placements, **known), 0.0)
 
 
 def _asked(step: Profile, out: Workspace) -> tuple[DeviceFacts, dict[str, Any] | None, str]:
@@ -67,12 +68,12 @@ def _operator(told: Mapping[str, Any]) -> Operator:
     return Operator(**plain)
 
 
-def _shares(answer: Profiled) -> Profiled:
-    """With the shares of what is not where one wants it."""
+def _shares(answer: Profiled, coarse: float) -> Profiled:
+    """With the shares of what is not where one wants it; `coarse` is what each operator's seconds may fall short by."""
     every = answer.placements
     off = [one for one in every if not one.wanted]
     total = sum(one.seconds or 0.0 for one in every)
-    timed = total > 0 and all(one.seconds is not None for one in every)
+    timed = all(one.seconds is not None for one in every) and total > BELIEVED * coarse * len(every)
     return answer.model_copy(
         update={
             "fallback": len(off) / len(every) if every else 0.0,
