@@ -166,9 +166,9 @@ def test_general_products_become_plain_ones_with_the_same_value() -> None:
         scaled = "alpha" in options or "beta" in options
         assert kinds(given) == ["Reshape", *(["Gemm"] if scaled else ["MatMul", "Add"]), "MatMul"]
         np.testing.assert_allclose(run(given, feed), expected, rtol=1e-5, atol=1e-5)
-        assert {value.name for value in given.graph.initializer} == {n for node in given.graph.node for n in node.input} & {
-            value.name for value in given.graph.initializer
-        }
+        assert {value.name for value in given.graph.initializer} == {
+            n for node in given.graph.node for n in node.input
+        } & {value.name for value in given.graph.initializer}
 
 
 @pytest.mark.parametrize("ranges", ["min-max", "percentile", "entropy"])
