@@ -18,3 +18,10 @@ def test_too_few_inferences_are_said() -> None:
         {"runs": 8, "batch": 1, "settled": True, "seconds": 8.0, "before": NOWHERE, "after": NOWHERE} for _ in range(16)
     ]
     assert list(timing._remarks(timing.PROTOCOLS["full"], told)) == ["128 inferences only, because each takes long"]
+
+
+def test_a_runtime_that_computes_otherwise_than_asked_is_said() -> None:
+    told = [{"runs": 400, "batch": 1, "settled": True, "seconds": 8.0, "before": NOWHERE, "after": NOWHERE}] * 5
+    assert list(timing._remarks(timing.PROTOCOLS["full"], told)) == []
+    told = [session | {"notes": {"precision": "f32", "fallback": "it computes in f32"}} for session in told]
+    assert list(timing._remarks(timing.PROTOCOLS["full"], told)) == ["it computes in f32"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.e2e import toy
 
 MODEL = ("export", "my_net:build16", "--data", "toy.npz", "--weights", "teacher.safetensors", "--target", "onnx")
+FLOAT = ("--precision", "float32")
 SIXTEEN = """
 
 def build16():
@@ -22,8 +23,8 @@ if __name__ == "__main__":
     ones = torch.ones(2, 12, dtype=torch.int64)
     batch = {0: torch.export.Dim("batch")}
     torch.onnx.export(
-        network.eval(), (ones, ones), "model.onnx", dynamo=True, input_names=["ids", "mask"], output_names=["scores"],
-        external_data=False, dynamic_shapes=(batch, batch),
+        network.eval(), (ones, ones.clone()), "model.onnx", dynamo=True, input_names=["ids", "mask"],
+        output_names=["scores"], external_data=False, dynamic_shapes=(batch, batch),
     )
 """
 ODD = toy.NET.replace(
@@ -93,7 +94,7 @@ def test_a_size_that_no_file_keeps_is_a_missed_budget_and_float32_stands_beside_
 def test_an_onnx_file_ships_where_formats_start_from_it_and_is_refused_where_not(tmp_path: Path) -> None:
     folder = toy.write(tmp_path / "task", net=toy.NET + SIXTEEN + WRITE).parent
     subprocess.run([sys.executable, "-W", "ignore", "my_net.py"], cwd=folder, check=True, capture_output=True)
-    done = run(folder, "export", "model.onnx", "--data", "toy.npz", "--target", "onnx,openvino", "--out", "run")
+    done = run(folder, "export", "model.onnx", "--data", "toy.npz", "--target", "onnx,openvino", *FLOAT, "--out", "run")
     assert done.returncode == 0, done.stderr
     told = json.loads((folder / "run/report.json").read_text(encoding="utf-8"))
     whole = [row for row in told["rows"] if row["precision"] == "float32"]
