@@ -90,13 +90,37 @@ def test_unequal_channels_are_made_equal_and_the_function_stays(depthwise: bool)
     assert widths.max() / widths.min() < 10
 
 
-@pytest.mark.parametrize("depthwise", [False, True])
-def test_the_expected_error_is_the_one_that_comes_out(depthwise: bool) -> None:
-    """Within a third, for channels of some difference: beyond that an error is no longer spread evenly."""
-    made = pair(depthwise=depthwise, factors=torch.linspace(1, 6, 8))
+@pytest.mark.parametrize(
+    "depthwise, factors",
+    [(False, torch.linspace(1, 6, 8)), (True, torch.linspace(1, 6, 8)), (False, torch.tensor([0.05, *[1.0] * 7]))],
+)
+def test_the_expected_error_is_the_one_that_comes_out(depthwise: bool, factors: torch.Tensor) -> None:
+    """Within a third, for channels of some difference: beyond that an error is no longer spread evenly.
+
+    Large channels make errors of activations, small ones, whose weights are large, make errors of weights.
+    """
+    made = pair(depthwise=depthwise, factors=factors)
     x = images(3, 64)
     (reading,) = _readings(made, scalable(made, [x]), [[x[:32]], [x[32:]]])
     assert _error(reading, np.ones(100)) == pytest.approx(lost(made, torch.tensor(x)), rel=0.3)
+
+
+class Half(Pair):
+    """Half of what the last layer reads has to stay."""
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(torch.cat([x[:, :4].sigmoid(), x[:, 4:]], 1))
+
+
+def test_channels_that_cannot_be_scaled_stay_beside_others() -> None:
+    torch.manual_seed(0)
+    made, x = program(Half(factors=torch.logspace(-2, 2, 8)), torch.zeros(3, 3, 8, 8)), torch.tensor(images())
+    before, exact = dict(made.state_dict), made.module()(x).detach()
+    equal, _ = equalize(made, [[images()]])
+    torch.testing.assert_close(equal.module()(x).detach(), exact, rtol=1e-4, atol=1e-4)
+    written = factors(before, equal.state_dict, "first.weight")
+    assert (written[:4] == 1).all() and len(set(written[4:])) == 4
 
 
 def test_equal_channels_stay() -> None:

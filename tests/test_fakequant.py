@@ -138,19 +138,19 @@ def test_two_networks_share_ranges_and_one_of_them_watches() -> None:
 
 
 class Own(nn.Module):
-    """Embedding, torch's own attention, a named input, one matrix for the first and the last layer."""
+    """Embedding, torch's own attention, a named input, one matrix for the first and the last layers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.table, self.attention = nn.Embedding(20, 8), nn.MultiheadAttention(8, 2, batch_first=True)
         self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-        self.last, self.conv = nn.Linear(8, 20, bias=False), nn.Conv1d(20, 3, 3)
-        self.last.weight = self.table.weight
+        self.last, self.too, self.conv = nn.Linear(8, 20, bias=False), nn.Linear(8, 20), nn.Conv1d(20, 3, 3)
+        self.last.weight = self.too.weight = self.table.weight
 
     def forward(self, ids):
         x = self.table(ids)
         x = self.layer(x + self.attention(x, x, x)[0])
-        return self.conv(self.last(input=x).transpose(1, 2)).mean(2)
+        return self.conv((self.last(input=x) + self.too(x)).transpose(1, 2)).mean(2)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -166,6 +166,24 @@ def test_networks_of_the_users_own_run_and_their_gradients_flow(training: bool) 
     if plain is not None:
         difference, plain = (run(ids) - plain).detach(), plain.detach()
         assert 0 < float(difference.norm() / plain.norm()) < 0.1
+
+
+class Named(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.layer(input=x)
+
+
+def test_inputs_that_are_given_by_name_are_rounded_too() -> None:
+    network, x = Named(), torch.randn(5, 6)
+    run = wrapped(network)
+    run(x)
+    run.watch = False
+    cut = torch.clamp(9 * x, float(x.min()), float(x.max()))
+    torch.testing.assert_close(run(9 * x), network.layer(cut), rtol=0, atol=0.1)
 
 
 def test_a_layer_that_was_never_watched_is_not_rounded() -> None:

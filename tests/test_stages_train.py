@@ -294,6 +294,13 @@ def test_fake_quantization_goes_on_from_given_weights_and_leaves_plain_ones(tmp_
     assert second.validation_accuracy > 0.9 and second.steps == 10
 
 
+def test_fake_quantization_is_told_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(fakequant.FakeQuantized, "at", lambda self, share: told.append(share))
+    train.run(rounded(tmp_path), learnable.workspace(tmp_path))
+    assert told == [step / 25 for step in range(25)]
+
+
 def test_accuracy_under_fake_quantization_is_that_of_the_rounded_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

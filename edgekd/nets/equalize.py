@@ -169,13 +169,16 @@ def _choose(group: Sequence[_Reading], scales: Array) -> bool:
             np.maximum.at(need, names[reading.reader.taken], shares)
     need[~shared] = 1
     live = (width > DEAD) & (need > DEAD)
+    width[~live] = need[~live] = 1
+    beside = bool(live[FIXED])
     live[[ANY, FIXED]] = False
     before = sum(_error(reading, scales) for reading in group)
     best, chosen = before * (1 - WORTH), None
     for share in SHARES:
-        tried = scales.copy()
-        logs = share * np.log(width[live]) - (1 - share) * np.log(need[live])
-        tried[live] = np.exp(logs - logs.mean()) if len(logs) else 1
+        logs = share * np.log(width) - (1 - share) * np.log(need)
+        # the scales' geometric mean is one, but beside channels that stay these set the measure
+        level = logs[FIXED] if beside else logs[live].mean() if live.any() else 0.0
+        tried = np.where(live, np.exp(logs - level), scales)
         error = sum(_error(reading, tried) for reading in group)
         if error < best:
             best, chosen = error, tried

@@ -33,8 +33,8 @@ MOVED = (
 SUMS = "add sub maximum minimum"
 REDUCED = "mean sum amax amin"
 POOLED = ("max_pool", "avg_pool", "adaptive_avg_pool", "upsample_")
-# What depends on a tensor's shape alone.
-SHAPES = "sym_size sym_numel size zeros_like ones_like new_zeros new_ones new_full"
+# What depends on a tensor's shape and type alone.
+SHAPES = "sym_size sym_numel size zeros_like ones_like new_zeros new_ones new_full _assert_tensor_metadata"
 CONVOLUTIONS = "conv1d conv2d conv3d convolution"
 # Where a norm has its weight; its bias comes next.
 NORMS = {
