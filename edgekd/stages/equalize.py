@@ -17,7 +17,7 @@ from edgekd.spec import Part
 from edgekd.steps import Equalize
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "numpy")
 
 # torch writes a file's name into it, so this is the same for every program
