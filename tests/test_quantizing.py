@@ -231,11 +231,25 @@ def test_operators_stay_in_float_where_that_is_asked_for(converted: Made) -> Non
     objects = content.read(quantized(converted, "images", "int8", in_float=["t13"]))
     first, second = types(objects, Kind.DEPTHWISE_CONV_2D)
     assert first == ([FLOAT] * 3, [FLOAT]) and second[0][:2] == [INT8, INT8]
-    objects = content.read(quantized(converted, "images", "int8", in_float=["serving_default_logits_output"]))
-    assert types(objects, Kind.FULLY_CONNECTED)[0][0][:2] == [FLOAT, FLOAT]
-    assert all(kinds[:2] == [INT8, INT8] for kinds, _ in types(objects, Kind.DEPTHWISE_CONV_2D))
+    assert types(objects, Kind.PAD)[0][0][0] == FLOAT, "what it reads is in float too"
+    objects = content.read(quantized(converted, "words", "int8", in_float=["t22"]))
+    first, second = types(objects, Kind.FULLY_CONNECTED)
+    assert first == ([FLOAT] * 3, [FLOAT]) and second[0][:2] == [INT8, INT8]
     with pytest.raises(Unsuited, match="Use int8"):
         quantized(converted, "images", "int8-full", in_float=["t13"])
+
+
+def test_pads_between_convolutions_are_in_8_bits_and_others_are_not(converted: Made) -> None:
+    plain = at(converted, "images", "float32")[1].read_bytes()
+    assert types(content.read(quantized(converted, "images", "int8")), Kind.PAD)[0][0][0] == INT8
+    objects = content.read(plain)
+    graph = objects.subgraphs[0]
+    pad = next(o for o, kind in zip(graph.operators, content.kinds(objects), strict=True) if kind == Kind.PAD)
+    content.give(objects, {"padded": int(pad.outputs[0])})
+    # one that is an output too has a reader of its own
+    content.give(objects, {"squared": content.add_reshape(objects, int(pad.outputs[0]), (-1, 18 * 18))})
+    made = content.read(quantized(converted, "images", "int8", content.write(objects)))
+    assert types(made, Kind.PAD)[0][0][0] == FLOAT
 
 
 def one_convolution(outputs: int, kernel: int, inputs: int, stride: int) -> Any:

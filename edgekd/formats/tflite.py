@@ -14,7 +14,7 @@ from edgekd.plugins import Conversion, Converted, Opened
 from edgekd.results import Signature
 from edgekd.spec import CALIBRATED, Precision, Value
 
-VERSION = 3
+VERSION = 4
 PACKAGES = ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert")
 EXTRA = "tflite"
 PRECISIONS = ("float32", "float16", "int8", "int8-full", "int8-dynamic", "int8-weights", "int4-weights")
@@ -29,7 +29,10 @@ NEW_RUNTIME = "Needs LiteRT: tflite-runtime 2.14 {}."
 NOTES: dict[Precision, tuple[str, ...]] = {
     "float32": (),
     "float16": ("Weights are stored as float16 and computed with in float32.",),
-    "int8": ("Convolutions and linear layers compute in 8 bits; the rest, inputs and outputs are float32.",),
+    "int8": (
+        "Convolutions and linear layers compute in 8 bits, but for a small last one; the rest, inputs and outputs are "
+        "float32.",
+    ),
     "int8-full": (
         "All operators compute in 8 bits, for chips without float; on processors int8 may be faster.",
         "Inputs and outputs are 8-bit integers with the scale and zero point of the signature.",

@@ -1,3 +1,3 @@
 """TFLite files: programs lowered to them, quantized, and looked into. What they hold and how, in one place."""
 
-VERSION = 1
+VERSION = 2

@@ -1,6 +1,7 @@
 """A .tflite file as objects: read, written, its tensors renamed, and inner tensors made outputs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,17 @@ def shapes(model: bytes) -> dict[str, tuple[int, ...]]:
     interpreter.allocate_tensors()
     details = interpreter.get_signature_runner(ENTRY).get_output_details()
     return {name: tuple(int(size) for size in one["shape"]) for name, one in details.items()}
+
+
+def products(content: Any, one: Any) -> int:
+    """How many products of a weight and a value a convolution or linear layer computes; else none."""
+    graph, kind = content.subgraphs[0], content.operatorCodes[one.opcodeIndex].builtinCode
+    if kind not in (Kind.CONV_2D, Kind.DEPTHWISE_CONV_2D, Kind.FULLY_CONNECTED):
+        return 0
+    weights, output = ([int(size) for size in graph.tensors[i].shape] for i in (one.inputs[1], one.outputs[0]))
+    # a kernel's shape is (outputs, height, width, inputs), of a depthwise one (1, height, width, outputs)
+    each = weights[1:-1] if kind == Kind.DEPTHWISE_CONV_2D else weights[1:]
+    return prod(output) * prod(each)
 
 
 def readers(content: Any, index: int, kind: int | None = None) -> Iterable[Any]:

@@ -1,12 +1,17 @@
 """Float32 files quantized by ai-edge-quantizer: which operators compute how, for each precision.
 
-The choices are measured, on x86 with VNNI, in pairs with float32. Static 8 bits everywhere split the graphs of CNNs and
-transformers into 14 to 44 XNNPACK partitions and took 2 to 4 times as long as float32, so `int8` is of convolutions and
-linear layers alone, and `int8-full` is for chips without float. Ranges that are found at run time cost a pass over a
-layer's inputs: a linear layer took half the time of float32, a 3x3 convolution of 32 channels a third, but a 1x1
-convolution of 32 channels twice as much (48: 1.1, 64: 0.9, 128: 0.5 times), so `int8-dynamic` is of those convolutions
-that compute enough with each value. 4-bit weights are delegated for linear layers with ranges found at run time (half
-the time of float32); those of convolutions, and of linear layers in float, are not (2 to 3 times as long).
+The choices are measured, on x86 with VNNI, in pairs with float32.
+
+* Static 8 bits everywhere split the graphs of CNNs and transformers into 14 to 44 XNNPACK partitions and took 2 to 4
+  times as long as float32: `int8` is of convolutions and linear layers, and `int8-full` is for chips without float.
+* What pads or pools the inputs of such a layer comes along: a pad in float between 8-bit convolutions costs what they
+  gain (students of the family convnet took 0.7 to 1.1 times as long as float32, with 8-bit pads 0.4 to 0.5 times).
+* A last layer too small to count gives its outputs in float: 8 bits of them make ties, and 3 to 8 dB of noise.
+* Ranges that are found at run time cost a pass over a layer's inputs: a linear layer took half the time of float32, a
+  3x3 convolution of 32 channels a third, but a 1x1 convolution of 32 channels twice as much (of 48: 1.1, of 64: 0.9, of
+  128: 0.5 times). `int8-dynamic` is of those convolutions that compute enough with each value.
+* 4-bit weights are delegated for linear layers with ranges found at run time (half the time of float32), not for
+  convolutions or for linear layers in float (2 to 3 times).
 """
 
 import contextlib
@@ -30,11 +35,19 @@ from edgekd.spec import Precision, Ranges
 
 Op = qtyping.TFLOperationName
 Kind = files.Kind
-LINEAR = (Op.CONV_2D, Op.DEPTHWISE_CONV_2D, Op.FULLY_CONNECTED)
+LINEAR = {
+    Kind.CONV_2D: Op.CONV_2D,
+    Kind.DEPTHWISE_CONV_2D: Op.DEPTHWISE_CONV_2D,
+    Kind.FULLY_CONNECTED: Op.FULLY_CONNECTED,
+}
 WEIGHTED = {Kind.CONV_2D, Kind.DEPTHWISE_CONV_2D, Kind.TRANSPOSE_CONV, Kind.FULLY_CONNECTED, Kind.EMBEDDING_LOOKUP}
+# Operators that hand values on as they are, with zeros around them or the largest of some: 8 bits cost nothing there.
+MOVES = {Kind.PAD: Op.PAD, Kind.MAX_POOL_2D: Op.MAX_POOL_2D}
 EVERYWHERE = ".*"
 # Products for each input and for each output value from which a convolution gains by finding its ranges at run time.
 WORTH_IT = 64
+# A last layer that is no larger a share of all products is left in float.
+SMALL = 0.05
 INSTEAD = {
     "int8": "Use float32: there is nothing to compute in 8 bits",
     "int8-full": "Use int8: those operators, inputs and outputs stay float32 in it",
@@ -62,7 +75,7 @@ def quantized(
         model = integers.with_gathers(model)
     content = files.read(model)
     _check(content, precision)
-    recipe = _recipe(content, precision)
+    recipe = _recipe(content, precision, in_float)
     for name in in_float:
         recipe.add_quantization_config(_only(name), Op.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE)
     work = quantizer.Quantizer(model, recipe.get_quantization_recipe())
@@ -93,16 +106,20 @@ def _unsuited(precision: Precision, reason: str) -> Unsuited:
     return Unsuited(Problem(f"tflite {precision}", f"this network cannot use it: {reason}", INSTEAD[precision]))
 
 
-def _recipe(content: Any, precision: Precision) -> recipe_manager.RecipeManager:
+def _recipe(content: Any, precision: Precision, in_float: Sequence[str]) -> recipe_manager.RecipeManager:
     """Which operators compute how; of several rules for one, the last counts."""
     recipe = recipe_manager.RecipeManager()
     match precision:
         case "float16":
             recipe.add_weight_only_config(EVERYWHERE, Op.ALL_SUPPORTED, 16, algorithm_key=AlgorithmName.FLOAT_CASTING)
         case "int8":
-            for name in LINEAR:
+            for name in LINEAR.values():
                 recipe.add_static_config(EVERYWHERE, name, activation_num_bits=8, weight_num_bits=8)
             recipe.add_weight_only_config(EVERYWHERE, Op.EMBEDDING_LOOKUP, num_bits=8)
+            for name, moves in _before_linear(content, in_float):
+                recipe.add_static_config(_only(name), moves, activation_num_bits=8, weight_num_bits=8)
+            for name in _small_heads(content):
+                recipe.add_weight_only_config(_only(name), Op.FULLY_CONNECTED, num_bits=8)
         case "int8-full":
             recipe.add_static_config(EVERYWHERE, Op.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
         case "int8-dynamic":
@@ -124,6 +141,29 @@ def _recipe(content: Any, precision: Precision) -> recipe_manager.RecipeManager:
 def _only(name: str) -> str:
     """A pattern for the one operator that gives a tensor."""
     return f"^{re.escape(name)};"
+
+
+def _before_linear(content: Any, in_float: Sequence[str]) -> Iterator[tuple[str, qtyping.TFLOperationName]]:
+    """Operators that hand values on to layers in 8 bits, and to nothing else: names of their outputs, and kinds."""
+    names, chosen = files.names(content), set[int]()
+    pairs = list(zip(content.subgraphs[0].operators, files.kinds(content), strict=True))
+    in_8_bits = {int(one.outputs[0]) for one, kind in pairs if kind in LINEAR and names[one.outputs[0]] not in in_float}
+    for one, kind in reversed(pairs):
+        output = int(one.outputs[0])
+        readers = {int(reader.outputs[0]) for reader in files.readers(content, output)}
+        if kind in MOVES and readers and readers <= in_8_bits | chosen and names[output] not in in_float:
+            chosen.add(output)
+            yield names[output], MOVES[kind]
+
+
+def _small_heads(content: Any) -> Iterator[str]:
+    """Outputs of the file that are given by a linear layer which is too small to count."""
+    graph, names = content.subgraphs[0], files.names(content)
+    small = SMALL * sum(files.products(content, one) for one in graph.operators)
+    for one, kind in zip(graph.operators, files.kinds(content), strict=True):
+        last = kind == Kind.FULLY_CONNECTED and one.outputs[0] in graph.outputs
+        if last and files.products(content, one) <= small:
+            yield names[one.outputs[0]]
 
 
 def dynamic_convolutions(content: Any) -> Iterator[str]:
