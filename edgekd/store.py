@@ -160,18 +160,6 @@ class Store:
         """Before the next step that has to be run, raise StoreError unless the store's disk has room for a build."""
         self._room = ROOM
 
-    def recall(self, key: str, kind: type[R]) -> R | None:
-        """The answer that is kept under a key, whatever step asked for it; None where it is gone or damaged."""
-        entry = self.entries / key[:2] / key
-        try:
-            told = json.loads((entry / "manifest.json").read_text(encoding="utf-8"))
-            whole = told["sha256"] == _seal(told) and all(
-                files.digest(entry / name) == want for name, want in told["record"]["files"].items()
-            )
-            return kind.model_validate(told["result"]) if whole else None
-        except (OSError, ValueError, KeyError, TypeError):  # whatever somebody made of the JSON
-            return None
-
     def note(self, text: str) -> None:
         """Tell the observer something that is not about one step."""
         self.observer(Event(kind="note", stage="", what=text))

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from edgekd import files
+from edgekd import lock as locks
 from edgekd.commands import diff
 from edgekd.errors import UsageError
-from edgekd.results import Artifact, Diffed, File, Program, Report, Signature, Size
+from edgekd.results import Artifact, Diffed, File, Program, Report, Signature, Size, StepRecord
+from edgekd.spec import Device
 from edgekd.steps import Diff, Probe
 from edgekd.store import Store
 from tests import synthetic
@@ -143,39 +145,68 @@ def store(tmp_path: Path) -> Iterator[Kept]:
         yield opened
 
 
-def program(report: Report) -> Program:
-    golden = report.rows[2].artifact.golden  # type: ignore[union-attr]
-    return Program(
-        file=golden, signature=Signature(inputs=(), outputs=()), golden=golden, reference=golden,
+@pytest.fixture
+def made(report: Report, home: Path, store: Kept) -> Diff:
+    """What the lock of a run says that its int8 file was converted from, and all of it in the store."""
+    artifact = diff.subject("tflite-int8", home, report).artifact
+
+    def kept(file: File, content: bytes) -> File:
+        path = store.path(file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return file.model_copy(update={"sha256": files.digest(path)})
+
+    layers = artifact.file.model_copy(update={"name": "layers.json"})
+    whole = artifact.model_copy(update={"file": kept(artifact.file, b"model"), "layers": kept(layers, b"{}")})
+    (folder := home / "run").mkdir(exist_ok=True)
+    equalized = File(entry="c" * 64, name="student.pt2", sha256="", size=1)
+    golden = kept(artifact.golden, b"golden")
+    program = Program(
+        file=kept(equalized, b"program"), signature=Signature(inputs=(), outputs=()), golden=golden, reference=golden,
         size=Size(params=1, macs=1), digest="d", trained=True,
+    )  # fmt: skip
+    asked = {"program": program.model_dump(mode="json"), "format": "tflite"}
+    steps = (
+        StepRecord(stage="export", key="b" * 64, seconds=1, cached=False, versions={}, files={}),
+        StepRecord(stage="convert", key="a" * 64, asked=asked, seconds=1, cached=False, versions={}, files={}),
+    )
+    lock = locks.Lock(edgekd="0", source="", plan="p", seeds=(0,), devices={}, steps=steps)
+    (folder / locks.NAME).write_text(lock.model_dump_json(), encoding="utf-8")
+    device = synthetic.DEVICE
+    return Diff(
+        program=program, artifact=whole, device=Device(), fingerprint=device.fingerprint,
+        runtime=device.runtimes["tflite"],
     )  # fmt: skip
 
 
-def test_the_program_is_the_one_that_the_artifacts_golden_vectors_are_of(
-    report: Report, home: Path, store: Kept, monkeypatch: pytest.MonkeyPatch
+def test_the_program_is_the_one_that_the_file_was_converted_from(made: Diff, report: Report, store: Kept) -> None:
+    """Not another one of the same golden vectors: an equalized network has other values inside."""
+    row = next(row for row in report.rows if row.ships)
+    assert diff.diff(diff.Subject("tflite-int8", row, made.artifact), Path("run"), report, store) == NOTHING
+    assert [step for step in store.asked if isinstance(step, Diff)] == [made]
+
+
+@pytest.mark.parametrize("lost", ["program", "golden", "layers", "model"])
+def test_a_store_that_has_lost_something_is_told_with_the_command_that_makes_it_again(
+    made: Diff, report: Report, store: Kept, lost: str
 ) -> None:
-    wanted = diff.subject("tflite-int8", home, report)
-    known = {"b" * 64: program(report)}
-    monkeypatch.setattr(store, "recall", lambda key, kind: known.get(key) if kind is Program else None)
-    for name in ("student.tflite", "layers.json"):
-        path = store.path(File(entry="a" * 64, name=name, sha256="", size=0))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    golden = store.path(wanted.artifact.golden)
-    golden.parent.mkdir(parents=True)
-    golden.write_bytes(b"x")
-    assert diff.diff(wanted, report, store) == NOTHING
-    (step,) = [step for step in store.asked if isinstance(step, Diff)]
-    assert (step.program, step.artifact, step.file) == (program(report), wanted.artifact, None)
-    assert (step.fingerprint, step.runtime) == (synthetic.DEVICE.fingerprint, synthetic.DEVICE.runtimes["tflite"])
-    golden.unlink()
+    artifact, program = made.artifact, made.program
+    files_of = {"program": program.file, "golden": program.golden, "layers": artifact.layers, "model": artifact.file}
+    wanted = diff.Subject("tflite-int8", next(row for row in report.rows if row.ships), artifact)
+    path = store.path(files_of[lost])  # type: ignore[arg-type]
+    path.write_bytes(b"damaged")
     with pytest.raises(UsageError, match="does not have what tflite-int8 was made from"):
-        diff.diff(wanted, report, store)
-
-
-def test_a_store_that_has_lost_it_is_told_with_the_command_that_makes_it_again(
-    report: Report, home: Path, store: Kept
-) -> None:
-    wanted = diff.subject("tflite-int8", home, report)
+        diff.diff(wanted, Path("run"), report, store)
+    path.unlink()
     with pytest.raises(UsageError, match=r"--store: .*store does not have .*edgekd build .*--target tflite"):
-        diff.diff(wanted, report, store)
+        diff.diff(wanted, Path("run"), report, store)
+
+
+def test_a_run_without_a_lock_that_says_it_is_refused(made: Diff, report: Report, store: Kept) -> None:
+    row = next(row for row in report.rows if row.ships)
+    other = made.artifact.model_copy(update={"file": made.artifact.file.model_copy(update={"entry": "9" * 64})})
+    with pytest.raises(UsageError, match=r"run/edgekd.lock.json: does not say what tflite-int8 was converted from"):
+        diff.diff(diff.Subject("tflite-int8", row, other), Path("run"), report, store)
+    (Path("run") / locks.NAME).unlink()
+    with pytest.raises(UsageError, match="Build the run again"):
+        diff.diff(diff.Subject("tflite-int8", row, made.artifact), Path("run"), report, store)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import pytest
 from edgekd import files
 from edgekd.errors import StoreError, UsageError
 from edgekd.keys import key
-from edgekd.results import Program, Splits
 from edgekd.spec import KEY, Choice, Data, Device, Student, UserFile
 from edgekd.steps import Count, Each, Probe, Split
 from edgekd.store import Event, Store
@@ -245,20 +243,3 @@ def test_a_store_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     blocked.write_text("")
     with pytest.raises(StoreError, match="--store"):
         Store(blocked / "store")
-
-
-def test_an_answer_is_recalled_by_its_key_while_it_is_whole(store: Store, tmp_path: Path) -> None:
-    step = split(arrays(tmp_path))
-    (answer,) = store.do(step)
-    assert store.recall(key(step), Splits) == answer
-    assert store.recall("0" * 64, Splits) is None
-    assert store.recall(key(step), Program) is None, "another kind of answer"
-    entry = store.entries / key(step)[:2] / key(step)
-    manifest = (entry / "manifest.json").read_text()
-    changed = re.sub(r'"read": ?120', '"read": 121', manifest)
-    assert changed != manifest
-    (entry / "manifest.json").write_text(changed)
-    assert store.recall(key(step), Splits) is None, "altered in place"
-    (entry / "manifest.json").write_text(manifest)
-    next(entry.glob("*.npy")).write_bytes(b"damaged")
-    assert store.recall(key(step), Splits) is None

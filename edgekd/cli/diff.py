@@ -61,7 +61,7 @@ def diff_artifact(
         output.say(f"note: {subject.file.path} is not the file that was converted; it is compared as it is")
     page = folder / f"diff-{subject.name}.html"
     with display() as observer, Store(o.store_root(store), observer) as answers:
-        found = comparing.diff(subject, report, answers)
+        found = comparing.diff(subject, against, report, answers)
         values = answers.path(found.values) if found.values else None
         difference.write(found, f"{subject.name} of {report.plan.name}", facts(subject, against), values, page)
     if json:

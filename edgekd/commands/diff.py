@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekd import files
+from edgekd import lock as locks
 from edgekd.catalog import shown
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import nearest
 from edgekd.report.command import command
-from edgekd.results import Artifact, Diffed, Program, Report, Row
+from edgekd.results import Artifact, Diffed, File, Program, Report, Row
 from edgekd.spec import UserFile
 from edgekd.steps import Diff, Probe
 from edgekd.store import Store
@@ -85,12 +86,11 @@ def _refuse_others(path: Path, bundle: Path, model: Path) -> None:
         raise UsageError(Problem(shown(path), "is not the bundle's model", f"Name {shown(model)}"))
 
 
-def diff(wanted: Subject, report: Report, store: Store) -> Diffed:
+def diff(wanted: Subject, run: Path, report: Report, store: Store) -> Diffed:
     """Compare a file with its program. Raises UsageError where the store does not have the program any more."""
-    artifact = wanted.artifact
-    program = store.recall(artifact.golden.entry, Program)
-    needed = (artifact.file, artifact.golden, artifact.layers)
-    if program is None or not all(store.path(file).exists() for file in needed if file is not None):
+    artifact, program = wanted.artifact, _program(wanted, run)
+    needed = (program.file, program.golden, artifact.file, artifact.layers)
+    if not all(_there(store, file) for file in needed if file is not None):
         message = f"{shown(store.root)} does not have what {wanted.name} was made from"
         hint = f"Name the store of that build, or make it again with: {command(report.plan)}"
         raise UsageError(Problem("--store", message, hint))
@@ -107,3 +107,21 @@ def diff(wanted: Subject, report: Report, store: Store) -> Diffed:
         )
     )
     return answer
+
+
+def _program(wanted: Subject, run: Path) -> Program:
+    """The program that a file was converted from, as the run's lock says. Raises UsageError."""
+    folder = run if run.is_dir() else run.parent
+    lock = locks.read(folder)
+    asked = {step.key: step.asked for step in lock.steps} if lock else {}
+    try:
+        return Program.model_validate(asked[wanted.artifact.file.entry]["program"])
+    except (KeyError, ValueError):
+        message = f"does not say what {wanted.name} was converted from"
+        raise UsageError(Problem(shown(folder / locks.NAME), message, "Build the run again")) from None
+
+
+def _there(store: Store, file: File) -> bool:
+    """Whether the store has a file as it was written: a program is code that will be run."""
+    path = store.path(file)
+    return path.exists() and files.digest(path) == file.sha256

@@ -73,9 +73,9 @@ def _unknown(evidence: Evidence) -> tuple[str, str]:
 
 
 def _others(evidence: Evidence, wanted: Iterable[str] = ("float32", "float16")) -> str:
-    """Precisions that the format has too, as flags, the best first."""
+    """Up to two precisions that the format has too, as flags, the best first."""
     found = [name for name in wanted if name in evidence.precisions and name != evidence.precision]
-    return " or ".join(f"--precision {name}" for name in found) or "another target"
+    return " or ".join(f"--precision {name}" for name in found[:2]) or "another target"
 
 
 def _overflow(evidence: Evidence) -> str:
