@@ -92,6 +92,58 @@ class Padded(nn.Module):
         padding = mask == 0 if self.boolean else (1 - mask.to(torch.float32)) * -1e4
         return self.head(self.layers(self.table(ids), src_key_padding_mask=padding)[:, 0])
 
+class Vision(nn.Module):
+    '''A small vision transformer: patches, a class token, and attention whose tensors have the batch second.'''
+
+    def __init__(self):
+        super().__init__()
+        self.patch, self.token = nn.Conv2d(1, 32, 4, 4), nn.Parameter(torch.randn(1, 1, 32))
+        self.place = nn.Parameter(torch.randn(1, 17, 32) * 0.3)
+        self.norms = nn.ModuleList([nn.LayerNorm(32) for _ in range(4)])
+        self.mixers = nn.ModuleList([nn.MultiheadAttention(32, 4, batch_first=True) for _ in range(2)])
+        self.inner = nn.ModuleList([nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32)) for _ in range(2)])
+        self.head = nn.Linear(32, 3)
+
+    def forward(self, image):
+        x = self.patch(image).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.place
+        for i in range(2):
+            y = self.norms[2 * i](x)
+            x = x + self.mixers[i](y, y, y, need_weights=False)[0]
+            x = x + self.inner[i](self.norms[2 * i + 1](x))
+        return self.head(x[:, 0])
+
+class Gate(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(width, width // 4, 1), nn.Conv2d(width // 4, width, 1)
+
+    def forward(self, x):
+        return x * F.hardsigmoid(self.up(F.relu(self.down(x.mean((2, 3), keepdim=True)))))
+
+class Mobile(nn.Module):
+    '''Inverted residuals with depthwise convolutions, hard swish, and gates by squeeze and excitation.'''
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.top = self.some(1, 16, 3, 2), self.some(32, 64, 1)
+        self.body = nn.ModuleList([
+            nn.Sequential(self.some(16, 48, 1), self.some(48, 48, 3, 2, 48), Gate(48), self.some(48, 32, 1)),
+            nn.Sequential(self.some(32, 96, 1), self.some(96, 96, 3, 1, 96), Gate(96), self.some(96, 32, 1)),
+        ])
+        self.head = nn.Linear(64, 3)
+
+    def some(self, given, width, kernel, stride=1, groups=1):
+        norm = nn.BatchNorm2d(width)
+        norm.running_mean.uniform_(-0.3, 0.3)
+        norm.running_var.uniform_(0.5, 1.5)
+        layer = nn.Conv2d(given, width, kernel, stride, kernel // 2, groups=groups, bias=False)
+        return nn.Sequential(layer, norm, nn.Hardswish())
+
+    def forward(self, image):
+        x = self.body[0](self.stem(image))
+        return self.head(self.top(x + self.body[1](x)).mean((2, 3)))
+
 def YesNo():
     return Padded(True)
 
@@ -123,7 +175,8 @@ def splits(folder: Path) -> dict[str, Splits]:
     """Images and words in one store entry (their labels have one name, and nothing here reads them)."""
     entries = folder / "entries"
     images, words = _calibrated(learnable.images(entries)), _calibrated(learnable.tokens(entries))
-    return {"images": images} | dict.fromkeys(("words", "spread", "attention", "yesno", "numbers"), words)
+    pictures = dict.fromkeys(("images", "vision", "mobile"), images)
+    return pictures | dict.fromkeys(("words", "spread", "attention", "yesno", "numbers"), words)
 
 
 def _calibrated(data: Splits) -> Splits:
@@ -134,6 +187,8 @@ def _calibrated(data: Splits) -> Splits:
 def sources(folder: Path) -> dict[str, Architecture]:
     return {
         "images": architecture(folder, "ConvNet", IMAGE),
+        "vision": architecture(folder, "Vision", IMAGE),
+        "mobile": architecture(folder, "Mobile", IMAGE),
         "words": architecture(folder, "Words"),
         "spread": architecture(folder, "Spread"),
         "attention": architecture(folder, "Attention"),

@@ -3,4 +3,4 @@
 A package of its own, so that a change here converts nothing but ONNX files, and what is made from them, again.
 """
 
-VERSION = 1
+VERSION = 2

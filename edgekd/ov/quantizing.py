@@ -101,9 +101,12 @@ def _infinite(model: openvino.Model, conversion: Conversion, places: Sequence[st
 
 
 def _percentile() -> RangeEstimatorParameters:
-    """Quantiles of each sample's values, averaged over the samples."""
-    one = StatisticsCollectorParameters(StatisticsType.QUANTILE, AggregatorType.MEAN, None, OUTLIERS / 2)
-    return RangeEstimatorParameters(min=one, max=one)
+    """A range that holds nearly all values of each sample: the widest that any sample needs for that."""
+    low, high = (
+        StatisticsCollectorParameters(StatisticsType.QUANTILE, widest, None, OUTLIERS / 2)
+        for widest in (AggregatorType.MIN, AggregatorType.MAX)
+    )
+    return RangeEstimatorParameters(min=low, max=high)
 
 
 def _samples(conversion: Conversion) -> Iterator[dict[str, NDArray[np.float32]]]:
