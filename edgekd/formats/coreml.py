@@ -16,7 +16,6 @@ from typing import Any
 
 import coremltools as ct
 import numpy as np
-from coremltools.optimize import coreml as optimize
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
@@ -46,10 +45,7 @@ NOTES = {
     "float16": ("Weights and activations are float16, inputs and outputs float32.",),
     "int8": ("int8 weights and int8 activations; between them float16, inputs and outputs float32.",),
     "int8-weights": ("int8 weights, float16 activations; activations are not quantized.",),
-    "int4-weights": (
-        "Needs iOS 18 or macOS 15: int4 weights in blocks of 32 input channels, float16 activations.",
-        "Weights whose input channels are no multiple of 32 stay float16.",
-    ),
+    "int4-weights": ("Needs iOS 18 or macOS 15: int4 weights in blocks of 32 input channels, float16 activations.",),
     "palette4": ("Weights are numbers of 4 bits into one palette of 16 float16 values each; float16 activations.",),
 }
 NOTHING_COMPUTED = "no convolution, linear layer or pool of this network can compute in 8 bits"
@@ -115,7 +111,8 @@ def _kept(package: Path, precision: Precision) -> tuple[str, ...]:
         raise Unsuited(Problem(f"coreml {precision}", NOTHING_STORED[precision], INSTEAD[precision]))
     if found.weights == found.of:
         return ()
-    return (f"{found.weights} of {found.of} weights, {100 * found.share:.0f} % of their numbers, have fewer bits.",)
+    why = ": the input channels of the others are no multiple of 32" if precision == "int4-weights" else ""
+    return (f"{found.weights} of {found.of} weights, {100 * found.share:.0f} % of all numbers, have fewer bits{why}.",)
 
 
 def opened(file: Path, signature: Signature, claims: Mapping[str, str], folder: Path) -> Opened:
@@ -162,7 +159,8 @@ def _lowered(conversion: Conversion, program: ExportedProgram, signature: Signat
         compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
         skip_model_load=True,
     )
-    return model, provenance.named(model, names)
+    made_of = provenance.named(model, names)
+    return compression.with_relu6(model) if conversion.precision == "int8" else model, made_of
 
 
 def _outputs(program: ExportedProgram, signature: Signature) -> dict[str, str]:

@@ -37,7 +37,7 @@ CUT, STEPS = 5e-5, 4096
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Ranges by value, the kinds of operators to quantize, those that must stay float by name, and how many need not."""
+    """Ranges by value, kinds of operators to quantize, names of those that must stay float, and how many need not."""
 
     ranges: Mapping[str, Range]
     kinds: tuple[str, ...]
