@@ -69,15 +69,26 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     return make
 
 
+def made(folder: Path, *names: str) -> Path:
+    """`folder` with Core ML packages and what they must compute (tests/packages.py), made by the first who asks."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            folder.mkdir()
+            command = [sys.executable, "-m", "tests.packages", str(folder), *names]
+            ended = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+            assert ended.returncode == 0, ended.stderr[-2000:]
+    return folder
+
+
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of real Core ML packages and what they must compute (tests/packages.py), made once."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "packages"
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            folder.mkdir()
-            command = [sys.executable, "-m", "tests.packages", str(folder)]
-            made = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
-            assert made.returncode == 0, made.stderr[-2000:]
-    return folder
+    return made((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "packages")
+
+
+@pytest.fixture(scope="session")
+def more_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packages of every other kind of network in every precision: for slow tests."""
+    base = tmp_path_factory.getbasetemp()
+    return made((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "more-packages", "MORE")

@@ -17,36 +17,47 @@ CLASSES, WORDS, LENGTH = 5, 20, 8
 class Vit(nn.Module):
     """Patches, a class token, positions, and layers of torch's own multi-head attention with LayerNorm and GELU."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 16) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(1, 16, 4, 4)
+        self.patches = nn.Conv2d(1, width, 4, 4)
         self.patches.weight.data *= 8  # so that the picture, not the token, decides
-        self.token, self.places = nn.Parameter(torch.randn(1, 1, 16)), nn.Parameter(torch.randn(1, 17, 16))
-        self.norms = nn.ModuleList(nn.LayerNorm(16) for _ in range(3))
-        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
-        self.inner = nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 16))
-        self.head = nn.Linear(16, CLASSES)
+        self.token, self.places = nn.Parameter(torch.randn(1, 1, width)), nn.Parameter(torch.randn(1, 17, width))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.inner = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.head = nn.Linear(width, CLASSES)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.patches(image).flatten(2).transpose(1, 2)
         x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.places
-        y = self.norms[0](x)
-        x = x + self.attention(y, y, y, need_weights=False)[0]
+        x = x + self.attended(self.norms[0](x))
         x = x + self.inner(self.norms[1](x))
         return self.head(self.norms[2](x)[:, 0])
+
+    def attended(self, x: Tensor) -> Tensor:
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
+class Scaled(Vit):
+    """The same with torch's scaled_dot_product_attention."""
+
+    def attended(self, x: Tensor) -> Tensor:
+        parts = F.linear(x, self.attention.in_proj_weight, self.attention.in_proj_bias).chunk(3, -1)
+        q, k, v = (part.unflatten(-1, (2, -1)).transpose(1, 2) for part in parts)
+        return self.attention.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class Text(nn.Module):
     """Ids and a mask through one layer of attention that leaves padding out, then the mean of what is not padding."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 16) -> None:
         super().__init__()
-        self.table, self.norm, self.qkv = nn.Embedding(WORDS, 16), nn.LayerNorm(16), nn.Linear(16, 48)
-        self.mix, self.head = nn.Linear(16, 16), nn.Linear(16, CLASSES)
+        self.table, self.norm = nn.Embedding(WORDS, width), nn.LayerNorm(width)
+        self.qkv, self.mix, self.head = nn.Linear(width, 3 * width), nn.Linear(width, width), nn.Linear(width, CLASSES)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         x, kept = self.table(ids), mask.to(torch.float32)
-        q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.qkv(self.norm(x)).chunk(3, -1))
+        q, k, v = (part.unflatten(-1, (2, -1)).transpose(1, 2) for part in self.qkv(self.norm(x)).chunk(3, -1))
         hidden = mask.bool()[:, None, None, :]
         x = x + self.mix(F.scaled_dot_product_attention(q, k, v, attn_mask=hidden).transpose(1, 2).flatten(2))
         x = (F.gelu(x) * kept.unsqueeze(-1)).sum(1) / kept.sum(1, keepdim=True).clamp(min=1)
@@ -56,13 +67,13 @@ class Text(nn.Module):
 class Encoder(nn.Module):
     """torch's own TransformerEncoder. With `boolean` its padding mask is of yes and no, else of large numbers."""
 
-    def __init__(self, boolean: bool) -> None:
+    def __init__(self, boolean: bool, width: int = 16) -> None:
         super().__init__()
         self.boolean = boolean
-        self.table = nn.Embedding(WORDS, 16)
-        layer = nn.TransformerEncoderLayer(16, 2, 32, activation="gelu", batch_first=True, norm_first=True)
+        self.table = nn.Embedding(WORDS, width)
+        layer = nn.TransformerEncoderLayer(width, 2, 32, activation="gelu", batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
-        self.head = nn.Linear(16, CLASSES)
+        self.head = nn.Linear(width, CLASSES)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         padding = mask == 0 if self.boolean else (1 - mask.to(torch.float32)) * -1e4
@@ -72,10 +83,10 @@ class Encoder(nn.Module):
 class Series(nn.Module):
     """Causal convolutions in one dimension, as for audio and sensors."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 12) -> None:
         super().__init__()
-        self.first, self.norm = nn.Conv1d(2, 12, 5, 2, 2), nn.BatchNorm1d(12)
-        self.second, self.third = nn.Conv1d(12, 12, 3, dilation=2, groups=12), nn.Conv1d(12, 16, 1)
+        self.first, self.norm = nn.Conv1d(2, width, 5, 2, 2), nn.BatchNorm1d(width)
+        self.second, self.third = nn.Conv1d(width, width, 3, dilation=2, groups=width), nn.Conv1d(width, 16, 1)
         self.head = nn.Linear(16, CLASSES)
 
     def forward(self, signal: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Real Core ML packages of small networks, with what they must compute: python -m tests.packages FOLDER
+"""Real Core ML packages of small networks, with what they must compute: python -m tests.packages FOLDER [NAMES]
 
 FOLDER/NAME.mlpackage stands beside NAME.npz, whose arrays are the inputs by name and "expected", torch's own outputs.
 Most are made by edgekd's converter, with their program in NAME.pt2 and what it says of layers in NAME.json; those in
@@ -29,6 +29,7 @@ from edgekd.students import convnet, resnet
 from tests import foreign
 
 COUNT = 48
+FLOAT_TO_8 = ("float32", "float16", "int8")
 IMAGE = (TensorSpec(name="image", shape=(-1, 1, 28, 28)),)
 OUTPUTS = (TensorSpec(name="logits", shape=(-1, foreign.CLASSES)),)
 Arrays = dict[str, np.ndarray]
@@ -37,26 +38,56 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[TensorSpec, ...]]] = {
     "convnet": (lambda: convnet.build(convnet.Settings(width=6, squeeze=True), IMAGE, OUTPUTS), IMAGE),
     "resnet": (lambda: resnet.build(resnet.Settings(width=4), IMAGE, OUTPUTS), IMAGE),
     "vit": (foreign.Vit, foreign.INPUTS["vit"]),
+    "scaled": (foreign.Scaled, foreign.INPUTS["vit"]),
     "text": (foreign.Text, foreign.INPUTS["text"]),
     "series": (foreign.Series, foreign.INPUTS["series"]),
     "encoder": (lambda: foreign.Encoder(boolean=False), foreign.INPUTS["text"]),
     "mixed": (foreign.Mixed, foreign.INPUTS["mixed"]),
     # coremltools inverts its mask without a word
     "inverted": (lambda: foreign.Encoder(boolean=True), foreign.INPUTS["text"]),
+    # with 32 channels and more, which blocks of weights want
+    "wide_convnet": (
+        lambda: convnet.build(convnet.Settings(width=32, depth=1, squeeze=True), IMAGE, OUTPUTS),
+        IMAGE,
+    ),
+    "wide_resnet": (lambda: resnet.build(resnet.Settings(width=32), IMAGE, OUTPUTS), IMAGE),
+    "wide_vit": (lambda: foreign.Vit(32), foreign.INPUTS["vit"]),
+    "wide_scaled": (lambda: foreign.Scaled(32), foreign.INPUTS["vit"]),
+    "wide_text": (lambda: foreign.Text(32), foreign.INPUTS["text"]),
+    "wide_encoder": (lambda: foreign.Encoder(boolean=False, width=32), foreign.INPUTS["text"]),
+    "wide_series": (lambda: foreign.Series(32), foreign.INPUTS["series"]),
 }
 CONVERTED = (
-    *(
-        f"{net}-{precision}"
-        for net in ("convnet", "resnet", "vit", "text", "series")
-        for precision in coreml.PRECISIONS
-    ),
+    *(f"{net}-{precision}" for net in ("convnet", "resnet", "vit", "text", "series") for precision in FLOAT_TO_8),
+    "convnet-palette4",
+    "text-int8-weights",
+    "wide_text-int4-weights",
     "encoder-float32",
     "mixed-float32",
 )
-COMPRESSED = ("palette", "palette-groups", "sparse", "sparse-18", "blocks", "affine")
+# the rest of every kind of network in every precision
+MORE = (
+    *(f"{net}-palette4" for net in ("resnet", "vit", "text", "series", "scaled", "encoder")),
+    *(f"{net}-int8-weights" for net in ("convnet", "resnet", "vit", "series", "scaled", "encoder")),
+    *(f"wide_{net}-int4-weights" for net in ("convnet", "resnet", "vit", "series", "scaled", "encoder")),
+    *(f"scaled-{precision}" for precision in FLOAT_TO_8),
+    "encoder-float16",
+    "encoder-int8",
+)
+COMPRESSED = (
+    "palette",
+    "palette-groups",
+    "palette-vectors",
+    "palette-sparse",
+    "sparse",
+    "sparse-18",
+    "blocks",
+    "blocks-sparse",
+    "affine",
+)
 BUILT = ("rare", "attention")
 NAMES = (*CONVERTED, *COMPRESSED, *BUILT)
-WRONG = ("inverted-float32", "inverted-float16")
+WRONG = tuple(f"inverted-{precision}" for precision in ("float32", "float16", "int8", "int8-weights"))
 
 
 def network(name: str) -> nn.Module:
@@ -82,7 +113,7 @@ def samples(specs: tuple[TensorSpec, ...]) -> Arrays:
 
 def converted(name: str, work: Path) -> tuple[Path, Arrays]:
     """A network by edgekd's own converter."""
-    net, _, precision = name.rpartition("-")
+    net, _, precision = name.partition("-")
     module, inputs = network(net), samples(NETS[net][1])
     signature = Signature(inputs=NETS[net][1], outputs=OUTPUTS)
     program, signature = programs.trace(module, signature, {k: v[:3] for k, v in inputs.items()}, net)
@@ -127,35 +158,61 @@ def finished(program: Any, version: Any) -> Any:
 
 
 def compressed(name: str, work: Path) -> tuple[Path, Arrays]:
-    """One linear layer whose weights coremltools has compressed."""
-    new = name in ("palette-groups", "sparse-18", "blocks")
+    """One linear layer whose weights coremltools has compressed, once or twice."""
+    new = name not in ("palette", "sparse", "affine")
     model, arrays = dense(ct.target.iOS18 if new else ct.target.iOS17, weights(127 if name == "affine" else 7))
-    palette, prune = optimize.palettize_weights, optimize.prune_weights
-    how = {
-        "palette": (palette, optimize.OpPalettizerConfig(mode="unique", weight_threshold=1)),
-        "palette-groups": (
-            palette,
+    for number, (tool, config) in enumerate(TOOLS[name]):
+        whole = optimize.OptimizationConfig(global_config=config)
+        # only what was compressed already may be compressed jointly
+        model = tool(model, whole, True) if number else tool(model, whole)
+    model.save(str(work / "made.mlpackage"))
+    return work / "made.mlpackage", arrays
+
+
+Tool = tuple[Callable[..., Any], Any]
+PRUNED: Tool = (
+    optimize.prune_weights,
+    optimize.OpThresholdPrunerConfig(threshold=1e-6, minimum_sparsity_percentile=0.1, weight_threshold=1),
+)
+TOOLS: dict[str, tuple[Tool, ...]] = {
+    "palette": ((optimize.palettize_weights, optimize.OpPalettizerConfig(mode="unique", weight_threshold=1)),),
+    "palette-groups": (
+        (
+            optimize.palettize_weights,
             optimize.OpPalettizerConfig(
                 mode="kmeans", nbits=4, granularity="per_grouped_channel", group_size=8, weight_threshold=1
             ),
         ),
-        "sparse": (
-            prune,
-            optimize.OpThresholdPrunerConfig(threshold=1e-6, minimum_sparsity_percentile=0.1, weight_threshold=1),
+    ),
+    "palette-vectors": (
+        (
+            optimize.palettize_weights,
+            optimize.OpPalettizerConfig(
+                mode="unique", granularity="per_grouped_channel", group_size=8, cluster_dim=2, weight_threshold=1
+            ),
         ),
-        "sparse-18": (
-            prune,
-            optimize.OpThresholdPrunerConfig(threshold=1e-6, minimum_sparsity_percentile=0.1, weight_threshold=1),
-        ),
-        "blocks": (
+    ),
+    "palette-sparse": (
+        PRUNED,
+        (optimize.palettize_weights, optimize.OpPalettizerConfig(mode="unique", weight_threshold=1)),
+    ),
+    "sparse": (PRUNED,),
+    "sparse-18": (PRUNED,),
+    "blocks": (
+        (
             optimize.linear_quantize_weights,
             optimize.OpLinearQuantizerConfig(dtype="int4", granularity="per_block", block_size=32, weight_threshold=1),
         ),
-        "affine": (optimize.linear_quantize_weights, optimize.OpLinearQuantizerConfig(weight_threshold=1)),
-    }
-    tool, config = how[name]
-    tool(model, optimize.OptimizationConfig(global_config=config)).save(str(work / "made.mlpackage"))
-    return work / "made.mlpackage", arrays
+    ),
+    "blocks-sparse": (
+        PRUNED,
+        (
+            optimize.linear_quantize_weights,
+            optimize.OpLinearQuantizerConfig(dtype="int4", granularity="per_block", block_size=32, weight_threshold=1),
+        ),
+    ),
+    "affine": ((optimize.linear_quantize_weights, optimize.OpLinearQuantizerConfig(weight_threshold=1)),),
+}
 
 
 def rare(x: Any) -> Any:
@@ -209,7 +266,7 @@ def built(name: str, work: Path) -> tuple[Path, Arrays]:
 def main(folder: Path, names: tuple[str, ...]) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    for name in names or (*NAMES, *WRONG):
+    for name in MORE if names == ("MORE",) else names or (*NAMES, *WRONG):
         make = compressed if name in COMPRESSED else built if name in BUILT else converted
         with tempfile.TemporaryDirectory(dir=folder) as work:
             package, arrays = make(name, Path(work))

@@ -1,6 +1,7 @@
 """Core ML packages (ML Program, iOS 17 and macOS 14 or newer) by coremltools.
 
-int8 stores weights in 8 bits (symmetric, per channel) and computes in float16. The batch is fixed to one sample, since
+int8 has weights and activations in 8 bits (symmetric; weights per channel), with ranges found by evaluating the program
+over the calibration part; the precisions of weights alone compute in float16. The batch is fixed to one sample, since
 the Neural Engine wants fixed shapes.
 """
 
@@ -15,36 +16,50 @@ from typing import Any
 
 import coremltools as ct
 import numpy as np
-from coremltools.optimize import coreml as optimize
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
 from edgekd import files
-from edgekd.errors import NotVerified
-from edgekd.mil import eligible, opening, provenance
+from edgekd.errors import NotVerified, Problem, Unsuited
+from edgekd.mil import calibration, compression, eligible, opening, provenance
 from edgekd.mil.evaluator import Evaluator
 from edgekd.nets import layers, programs
 from edgekd.plugins import Conversion, Converted, Opened, Operator
 from edgekd.results import Signature
-from edgekd.spec import Value
+from edgekd.spec import FLOATS, Precision, Value
 
 VERSION = 2
 PACKAGES = ("torch", "coremltools")
 EXTRA = "coreml"
-PRECISIONS = ("float32", "float16", "int8")
+PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int4-weights", "palette4")
+RANGES = ("min-max", "percentile")
 REFERENCE = True
 PLACED = True
 
 NAME = "student.mlpackage"
 OPENED = "opened.mlpackage"
 SPEC = Path("Data/com.apple.CoreML/model.mlmodel")
-# Smaller weights are left in float16: their scales would cost about as much as 8 bits save.
-SMALLEST_WEIGHT = 128
 FIXED_BATCH = "Runs one sample at a time: the Neural Engine wants fixed shapes."
 NOTES = {
     "float32": ("The Neural Engine computes in float16 only, so this file runs on the processor or the GPU.",),
     "float16": ("Weights and activations are float16, inputs and outputs float32.",),
-    "int8": ("int8 weights, float16 activations; activations are not quantized.",),
+    "int8": ("int8 weights and int8 activations; between them float16, inputs and outputs float32.",),
+    "int8-weights": ("int8 weights, float16 activations; activations are not quantized.",),
+    "int4-weights": ("Needs iOS 18 or macOS 15: int4 weights in blocks of 32 input channels, float16 activations.",),
+    "palette4": ("Weights are numbers of 4 bits into one palette of 16 float16 values each; float16 activations.",),
+}
+NOTHING_COMPUTED = "no convolution, linear layer or pool of this network can compute in 8 bits"
+NOTHING_STORED: dict[str, str] = {
+    "int8": "every weight of this network is too small to be worth a scale",
+    "int8-weights": "every weight of this network is too small to be worth a scale",
+    "int4-weights": "no weight of this network has input channels that are a multiple of 32",
+    "palette4": "every weight of this network is too small to be worth a palette",
+}
+INSTEAD: dict[str, str] = {
+    "int8": "Use float16",
+    "int8-weights": "Use float16",
+    "int4-weights": "Use palette4, which has no blocks, or int8-weights",
+    "palette4": "Use float16",
 }
 
 
@@ -62,14 +77,42 @@ def convert(conversion: Conversion) -> Converted:
         sample = _sample(conversion)
         values = layers.values(program, [sample[spec.name] for spec in signature.inputs])
         claims = provenance.settled(plain, made_of, sample, values, _outputs(program, signature))
-    if conversion.precision == "int8":
-        each = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=SMALLEST_WEIGHT)
-        model = optimize.linear_quantize_weights(model, optimize.OptimizationConfig(global_config=each))
+        model = _compressed(model, plain, conversion)
     package = _saved(model, conversion.folder / NAME)
     fixed = (FIXED_BATCH,) if programs.dynamic(conversion.signature) else ()
     made_by = f"coremltools {version('coremltools')}"
-    notes = (*fixed, *NOTES[conversion.precision])
+    notes = (*fixed, *NOTES[conversion.precision], *_kept(package, conversion.precision))
     return Converted(NAME, signature, made_by, notes, provenance.carried(package, claims))
+
+
+def _compressed(model: Any, plain: Path, conversion: Conversion) -> Any:
+    """The model in the precision that is wanted. Raises Unsuited where no operator can compute in 8 bits."""
+    match conversion.precision:
+        case "int8":
+            found = calibration.calibrated(plain, conversion.calibration, conversion.ranges)
+            if not found.count:
+                raise Unsuited(Problem("coreml int8", NOTHING_COMPUTED, INSTEAD["int8"]))
+            return compression.eight_bits(compression.activations(model, found))
+        case "int8-weights":
+            return compression.eight_bits(model)
+        case "int4-weights":
+            return compression.four_bits(model)
+        case "palette4":
+            return compression.palettes_of_16(model)
+    return model
+
+
+def _kept(package: Path, precision: Precision) -> tuple[str, ...]:
+    """A word on how much of the weights has fewer bits. Raises Unsuited where none has."""
+    if precision in FLOATS:
+        return ()
+    found = compression.kept(package)
+    if not found.weights:
+        raise Unsuited(Problem(f"coreml {precision}", NOTHING_STORED[precision], INSTEAD[precision]))
+    if found.weights == found.of:
+        return ()
+    why = ": the input channels of the others are no multiple of 32" if precision == "int4-weights" else ""
+    return (f"{found.weights} of {found.of} weights, {100 * found.share:.0f} % of all numbers, have fewer bits{why}.",)
 
 
 def opened(file: Path, signature: Signature, claims: Mapping[str, str], folder: Path) -> Opened:
@@ -112,11 +155,12 @@ def _lowered(conversion: Conversion, program: ExportedProgram, signature: Signat
         lowered,
         inputs=[ct.TensorType(name=s.name, shape=s.shape, dtype=np.dtype(s.dtype).type) for s in signature.inputs],
         outputs=[ct.TensorType(name=s.name, dtype=np.float32) for s in signature.outputs],
-        minimum_deployment_target=ct.target.iOS17,
+        minimum_deployment_target=ct.target.iOS18 if conversion.precision == "int4-weights" else ct.target.iOS17,
         compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
         skip_model_load=True,
     )
-    return model, provenance.named(model, names)
+    made_of = provenance.named(model, names)
+    return compression.with_relu6(model) if conversion.precision == "int8" else model, made_of
 
 
 def _outputs(program: ExportedProgram, signature: Signature) -> dict[str, str]:

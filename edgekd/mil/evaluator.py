@@ -19,7 +19,7 @@ Array = NDArray[Any]
 RULES: dict[str, Rule] = {**elementwise.RULES, **layers.RULES, **shapes.RULES, **weights.RULES}
 
 # How torch holds a declared type here; float16 values are float32 ones that float16 has.
-HELD = {"fp16": torch.float32, "fp32": torch.float32, "bool": torch.bool}
+HELD = {"fp16": torch.float32, "fp32": torch.float32, "bool": torch.bool, "int8": torch.int8, "uint8": torch.uint8}
 # what torch raises where a rule meets what it does not know
 MISFITS = (RuntimeError, IndexError, TypeError, ValueError, KeyError)
 # Samples that are also evaluated one by one before many at once are believed, and how far the two may differ as a share
@@ -169,10 +169,17 @@ def _value(reference: Reference, known: Mapping[int, Given]) -> Given:
 
 def _settled(operation: Operation, slot: Slot, value: Tensor) -> Tensor:
     """A value as the file declares it. Raises NotVerified where the rule gives another shape or type."""
-    if tuple(value.shape) != slot.shape or value.dtype != HELD.get(slot.kind, torch.long):
+    held = HELD.get(slot.kind, torch.long)
+    if _whole(value.dtype) and _whole(held):
+        value = value.to(held)
+    if tuple(value.shape) != slot.shape or value.dtype != held:
         declared, found = f"{slot.kind} {list(slot.shape)}", f"{value.dtype} {list(value.shape)}"
         raise NotVerified(f"the rule for {operation.kind} gives {found}, the file says {declared} (output {slot.name})")
     return _rounded(value, slot)
+
+
+def _whole(kind: torch.dtype) -> bool:
+    return not kind.is_floating_point and kind != torch.bool
 
 
 def _rounded(value: Tensor, slot: Slot) -> Tensor:

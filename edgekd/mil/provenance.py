@@ -17,10 +17,12 @@ from torch.export import ExportedProgram
 
 from edgekd.errors import NotVerified
 from edgekd.mil.evaluator import Evaluator
-from edgekd.mil.reading import specification
+from edgekd.mil.reading import Operation, Program, Slot, read
 
 # A value may be so far from its node's, as a share of the node's largest, and still be that: float32, float16 inside.
 NEAR, NEAR_HALF = 1e-3, 3e-2
+# Scales are float16, and may be folded into others.
+SAME_SCALE = 0.01
 Values = Mapping[str, NDArray[Any]]
 # The nodes that each value of a Core ML program was made of, by value.
 MadeOf = Mapping[str, list[str]]
@@ -100,24 +102,50 @@ def _pairs(made_of: MadeOf, found: Mapping[str, Tensor], values: Mapping[str, Te
     return [(value, node) for value, node in pairs if found[value].shape == values[node].shape]
 
 
-def carried(package: Path, layers: Mapping[str, str]) -> dict[str, str]:
+def carried(package: Path, claims: Mapping[str, str]) -> dict[str, str]:
     """The same claims for a package that was made of the first by compression.
 
-    Of a value that is quantized, what is dequantized from it again is claimed: that is what the next layer reads.
+    Of a value that is quantized, what is dequantized from it is claimed: that is what the next layer reads. A value
+    that coremltools keeps on another scale, as it does around sums of 8 bits, is none of the node's numbers.
     """
-    spec = specification(package)
-    function = spec.mlProgram.functions["main"]
-    block = function.block_specializations[function.opset]
-    made = {value.name for operation in block.operations for value in operation.outputs}
-    after: dict[str, str] = {}
-    for operation in block.operations:
-        if operation.type in ("quantize", "dequantize"):
-            after.setdefault(operation.inputs["input"].arguments[0].name, operation.outputs[0].name)
-    kept = {}
-    for value, node in layers.items():
-        if value in made:
-            kept[after.get(after.get(value, ""), value)] = node
+    program = read(package)
+    factors = _factors(program)
+    slots = {slot.name: slot.number for one in program.operations for slot in one.outputs}
+    after: dict[int, list[Slot]] = {}
+    for one in program.operations:
+        if one.kind in ("quantize", "dequantize") and isinstance(one.inputs["input"], int):
+            after.setdefault(one.inputs["input"], []).extend(one.outputs)
+    kept: dict[str, str] = {}
+    for value, node in claims.items():
+        if value in slots:
+            read_next = [slot for coded in after.get(slots[value], ()) for slot in after.get(coded.number, ())]
+            names = {slot.name: factors[slot.number] for slot in read_next} | {value: factors[slots[value]]}
+            name = next((name for name, factor in names.items() if abs(factor - 1) <= SAME_SCALE), None)
+            kept |= {name: node} if name else {}
     return kept
+
+
+def _factors(program: Program) -> dict[int, float]:
+    """How many times what it stands for each value is: of 8-bit values, the scale that they stand for."""
+    factors: dict[int, float] = {slot.number: 1.0 for slot in program.inputs}
+    for one in program.operations:
+        taken = [number for part in one.inputs.values() for number in (part if isinstance(part, tuple) else (part,))]
+        factor = next((factors[number] for number in taken if factors.get(number, 1.0) != 1.0), 1.0)
+        if one.kind in ("quantize", "dequantize"):
+            coded = _coded(program, one, factors)
+            factor = factor if coded is None else coded
+        factors |= {slot.number: factor for slot in one.outputs}
+    return factors
+
+
+def _coded(program: Program, one: Operation, factors: Mapping[int, float]) -> float | None:
+    """The factor of what is quantized, which is its true scale, or dequantized; None for one scale a channel."""
+    source, scale = one.inputs["input"], one.inputs["scale"]
+    table = program.constants.get(scale) if isinstance(scale, int) else None
+    if not isinstance(source, int) or not isinstance(table, Tensor) or table.numel() != 1:
+        return None
+    known = factors.get(source, 1.0)
+    return float(table) / known if known else None
 
 
 def _near(one: Tensor, two: Tensor, near: float) -> bool:

@@ -32,9 +32,10 @@ class Slot:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operator: its kind, the numbers of what it takes by parameter, and what it gives."""
+    """One operator: its kind and name, the numbers of what it takes by parameter, and what it gives."""
 
     kind: str
+    name: str
     inputs: Mapping[str, Reference]
     outputs: tuple[Slot, ...]
 
@@ -102,6 +103,7 @@ class _Reader:
         given = {name: value for name, value in one.inputs.items() if value is not None}
         return Operation(
             kind=one.op_type,
+            name=one.name,
             inputs={name: self._reference(value) for name, value in given.items()},
             outputs=tuple(self._slot(value) for value in one.outputs),
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 from edgekd.mil.given import Arguments, Rule, along
 
 RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
+KINDS = {"int8": torch.int8, "uint8": torch.uint8}
 
 
 def affine_dequantize(given: Arguments) -> Tensor:
@@ -40,11 +41,35 @@ def lut_to_dense(given: Arguments) -> Tensor:
         shape = given.integers("shape")
         bits = (lut.numel() - 1).bit_length()
         return lut[_unpacked(indices, bits, torch.Size(shape).numel())].reshape(shape)
-    if lut.shape[-1] != 1:
-        raise given.refused("with a palette of vectors")
-    groups, palette = lut.shape[:-2], lut.shape[-2]
+    return _looked_up(given, indices, lut)
+
+
+def _looked_up(given: Arguments, indices: Tensor, lut: Tensor) -> Tensor:
+    """What a palette for each block has for each index; vectors of several values lie along an axis."""
+    groups, (palette, size) = lut.shape[:-2], lut.shape[-2:]
     numbers = _spread(torch.arange(groups.numel()).reshape(groups), indices)
-    return lut.reshape(-1, palette)[numbers, indices]
+    found = lut.reshape(-1, palette, size)[numbers, indices]
+    if size == 1:
+        return found.squeeze(-1)
+    axis = given.integer("vector_axis") % indices.dim()
+    return found.movedim(-1, axis + 1).flatten(axis, axis + 1)
+
+
+def lut_to_sparse(given: Arguments) -> tuple[Tensor, Tensor]:
+    """Where the values of a palette are, and those values; both longer along the axis of vectors."""
+    mask, indices, lut = given.tensor("indices_mask"), given.tensor("indices_nonzero_data"), given.tensor("lut")
+    dense = _looked_up(given, _dense(indices, mask), lut)
+    if lut.shape[-1] > 1:
+        mask = mask.repeat_interleave(lut.shape[-1], given.integer("vector_axis"))
+    return mask, dense[mask.bool()]
+
+
+def sparse_blockwise_shift_scale(given: Arguments) -> tuple[Tensor, Tensor]:
+    """scale * (data - offset) of the stored values, each with its block's; where they are stays the same."""
+    mask, offset = given.tensor("data_mask"), given.optional("offset")
+    data = _dense(given.tensor("nonzero_data"), mask)
+    data = data if offset is None else data - _spread(offset, data)
+    return mask, (_spread(given.tensor("scale"), data) * data)[mask.bool()]
 
 
 def sparse_to_dense(given: Arguments) -> Tensor:
@@ -53,6 +78,10 @@ def sparse_to_dense(given: Arguments) -> Tensor:
     if "shape" in given:
         shape = given.integers("shape")
         mask = _unpacked(mask, 1, torch.Size(shape).numel()).reshape(shape)
+    return _dense(values, mask)
+
+
+def _dense(values: Tensor, mask: Tensor) -> Tensor:
     dense = torch.zeros(mask.shape, dtype=values.dtype)
     dense[mask.bool()] = values
     return dense
@@ -75,13 +104,14 @@ def quantize(given: Arguments) -> Tensor:
     if kind not in RANGES:
         raise given.refused(f"to {kind}")
     zero = given.optional("zero_point")
-    rounded = torch.round(x / along(given.tensor("scale"), axis, x)).clamp(-1e6, 1e6).long()
-    return (rounded if zero is None else rounded + along(zero, axis, x)).clamp(*RANGES[kind])
+    rounded = torch.round(x / along(given.tensor("scale"), axis, x))
+    moved = rounded if zero is None else rounded + along(zero, axis, x)
+    return moved.clamp(*RANGES[kind]).to(KINDS[kind])
 
 
 def dequantize(given: Arguments) -> Tensor:
     """scale * (input - zero point)."""
-    x, axis = given.tensor("input"), given.integer("axis", 0)
+    x, axis = given.tensor("input").float(), given.integer("axis", 0)
     zero = given.optional("zero_point")
     return along(given.tensor("scale"), axis, x) * (x if zero is None else x - along(zero, axis, x))
 
@@ -91,6 +121,8 @@ RULES: dict[str, Rule] = {
     "constexpr_blockwise_shift_scale": blockwise_shift_scale,
     "constexpr_cast": constant_cast,
     "constexpr_lut_to_dense": lut_to_dense,
+    "constexpr_lut_to_sparse": lut_to_sparse,
+    "constexpr_sparse_blockwise_shift_scale": sparse_blockwise_shift_scale,
     "constexpr_sparse_to_dense": sparse_to_dense,
     "dequantize": dequantize,
     "quantize": quantize,
