@@ -27,7 +27,9 @@ FURTHER = {
         f"{net}-{precision}@base"
         for net in ("images", "words")
         for precision in ("float16", "int8", "int8-full", "int8-dynamic", "int8-weights", "int4-weights")
-    )
+    ),
+    # 4-bit blocks want more channels than the toys have
+    "coreml": ("images-int8-weights", "words-palette4"),
 }
 NETS = """
 import torch

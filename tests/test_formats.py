@@ -133,9 +133,9 @@ def test_openvino_is_a_folder_of_xml_and_bin_in_the_precision_that_was_asked_for
     assert sizes[1] < 0.7 * sizes[0]
 
 
-@pytest.mark.parametrize("conversion", toy.CONVERSIONS)
+@pytest.mark.parametrize("conversion", (*toy.CONVERSIONS, *toy.FURTHER["coreml"]))
 def test_coreml_packages_hang_together_and_change_with_their_content_only(converted: Made, conversion: str) -> None:
-    made, path = at(converted, "coreml", *conversion.split("-"))
+    made, path = at(converted, "coreml", *conversion.split("-", 1))
     manifest = json.loads((path / "Manifest.json").read_text())
     entries = manifest["itemInfoEntries"]
     assert manifest["rootModelIdentifier"] in entries
@@ -147,14 +147,21 @@ def test_coreml_packages_hang_together_and_change_with_their_content_only(conver
     assert all(s.shape[0] == 1 for s in (*made.signature.inputs, *made.signature.outputs))
 
 
-def test_coreml_int8_says_that_activations_are_not_quantized(converted: Made) -> None:
+def test_coreml_says_what_has_8_bits(converted: Made) -> None:
     made, _ = at(converted, "coreml", "images", "int8")
+    assert any("int8 weights and int8 activations" in note for note in made.notes)
+    made, _ = at(converted, "coreml", "images", "int8-weights")
     assert "int8 weights, float16 activations; activations are not quantized." in made.notes
 
 
-@pytest.mark.parametrize("conversion", toy.CONVERSIONS)
+def test_coreml_packages_hold_nothing_for_debuggers(converted: Made) -> None:
+    _, path = at(converted, "coreml", "images", "float16")
+    assert sorted(one.name for one in path.iterdir()) == ["Data", "Manifest.json"]
+
+
+@pytest.mark.parametrize("conversion", (*toy.CONVERSIONS, *toy.FURTHER["coreml"]))
 def test_coreml_packages_are_of_ios_17_and_as_their_signature_says(converted: Made, conversion: str) -> None:
-    made, path = at(converted, "coreml", *conversion.split("-"))
+    made, path = at(converted, "coreml", *conversion.split("-", 1))
     spec = ct.utils.load_spec(str(path / "Data/com.apple.CoreML/model.mlmodel"))
     assert spec.specificationVersion == 8, "iOS 17"
     kinds = {65568: "float32", 131104: "int32"}  # ArrayFeatureType
@@ -166,11 +173,13 @@ def test_coreml_packages_are_of_ios_17_and_as_their_signature_says(converted: Ma
     assert found == [(s.name, s.shape, s.dtype) for s in (*made.signature.inputs, *made.signature.outputs)]
 
 
-@pytest.mark.parametrize("conversion", toy.CONVERSIONS)
+@pytest.mark.parametrize("conversion", (*toy.CONVERSIONS, *toy.FURTHER["coreml"]))
 def test_coreml_packages_store_weights_and_compute_as_the_precision_says(converted: Made, conversion: str) -> None:
-    precision = conversion.split("-")[1]
-    program = read(at(converted, "coreml", *conversion.split("-"))[1])
+    net, _, precision = conversion.partition("-")
+    program = read(at(converted, "coreml", net, precision)[1])
     operators = {one.kind for one in program.operations}
-    assert ("constexpr_affine_dequantize" in operators) == (precision == "int8")
+    assert ("constexpr_affine_dequantize" in operators) == precision.startswith("int8")
+    assert ("constexpr_lut_to_dense" in operators) == (precision == "palette4")
+    assert {"quantize", "dequantize"}.isdisjoint(operators) == (precision != "int8")
     declared = {slot.kind for one in program.operations for slot in one.outputs if len(slot.shape) > 1}
     assert ("fp16" in declared) == (precision != "float32")

@@ -28,7 +28,7 @@ from edgekd.plugins import Conversion, Converted, Opened, Operator
 from edgekd.results import Signature
 from edgekd.spec import FLOATS, Precision, Value
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("torch", "coremltools")
 EXTRA = "coreml"
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int4-weights", "palette4")
@@ -39,6 +39,7 @@ PLACED = True
 NAME = "student.mlpackage"
 OPENED = "opened.mlpackage"
 SPEC = Path("Data/com.apple.CoreML/model.mlmodel")
+IN_FLOAT = "Operators that stay float16, for the sake of accuracy: {}."
 FIXED_BATCH = "Runs one sample at a time: the Neural Engine wants fixed shapes."
 NOTES = {
     "float32": ("The Neural Engine computes in float16 only, so this file runs on the processor or the GPU.",),
@@ -77,38 +78,38 @@ def convert(conversion: Conversion) -> Converted:
         sample = _sample(conversion)
         values = layers.values(program, [sample[spec.name] for spec in signature.inputs])
         claims = provenance.settled(plain, made_of, sample, values, _outputs(program, signature))
-        model = _compressed(model, plain, conversion)
+        in_float = compression.operators(
+            plain, {value for value, node in claims.items() if node in conversion.in_float}
+        )
+        model = _compressed(model, plain, conversion, in_float)
     package = _saved(model, conversion.folder / NAME)
     fixed = (FIXED_BATCH,) if programs.dynamic(conversion.signature) else ()
     made_by = f"coremltools {version('coremltools')}"
-    notes = (*fixed, *NOTES[conversion.precision], *_kept(package, conversion.precision))
+    notes = (*fixed, *NOTES[conversion.precision], *_kept(package, conversion.precision, in_float))
     return Converted(NAME, signature, made_by, notes, provenance.carried(package, claims))
 
 
-def _compressed(model: Any, plain: Path, conversion: Conversion) -> Any:
+def _compressed(model: Any, plain: Path, conversion: Conversion, in_float: tuple[str, ...]) -> Any:
     """The model in the precision that is wanted. Raises Unsuited where no operator can compute in 8 bits."""
-    match conversion.precision:
-        case "int8":
-            found = calibration.calibrated(plain, conversion.calibration, conversion.ranges)
-            if not found.count:
-                raise Unsuited(Problem("coreml int8", NOTHING_COMPUTED, INSTEAD["int8"]))
-            return compression.eight_bits(compression.activations(model, found))
-        case "int8-weights":
-            return compression.eight_bits(model)
-        case "int4-weights":
-            return compression.four_bits(model)
-        case "palette4":
-            return compression.palettes_of_16(model)
-    return model
+    if conversion.precision in FLOATS:
+        return model
+    if conversion.precision == "int8":
+        found = calibration.calibrated(plain, conversion.calibration, conversion.ranges, in_float)
+        if not found.count:
+            raise Unsuited(Problem("coreml int8", NOTHING_COMPUTED, INSTEAD["int8"]))
+        model = compression.activations(model, found)
+    return compression.weights(model, conversion.precision, in_float)
 
 
-def _kept(package: Path, precision: Precision) -> tuple[str, ...]:
+def _kept(package: Path, precision: Precision, in_float: tuple[str, ...]) -> tuple[str, ...]:
     """A word on how much of the weights has fewer bits. Raises Unsuited where none has."""
     if precision in FLOATS:
         return ()
-    found = compression.kept(package)
+    found = compression.kept(package, precision)
     if not found.weights:
         raise Unsuited(Problem(f"coreml {precision}", NOTHING_STORED[precision], INSTEAD[precision]))
+    if in_float:
+        return (IN_FLOAT.format(len(in_float)),)
     if found.weights == found.of:
         return ()
     why = ": the input channels of the others are no multiple of 32" if precision == "int4-weights" else ""

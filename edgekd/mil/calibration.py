@@ -4,7 +4,7 @@ Core ML's own calibration runs the program in Core ML, on macOS. Here it is eval
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,12 @@ class Calibrated:
     count: int
 
 
-def calibrated(package: Path, samples: Samples, how: Ranges) -> Calibrated:
+def calibrated(package: Path, samples: Samples, how: Ranges, in_float: Collection[str] = ()) -> Calibrated:
     """Find the ranges of what can be quantized in a float16 package, over all samples.
 
-    Left out are operators on whole numbers, on constants alone, and those whose ranges float16 cannot scale: among them
-    sums with masks of infinities. Raises NotVerified where the package cannot be evaluated.
+    Left out are operators that are named `in_float`, those on whole numbers, on constants alone, and those whose ranges
+    float16 cannot scale: among them sums with masks of infinities. Raises NotVerified where the package cannot be
+    evaluated.
     """
     program = read(package)
     kinds = LINEAR if any(one.kind in ATTENTION for one in program.operations) else QUANTIZED
@@ -58,7 +59,8 @@ def calibrated(package: Path, samples: Samples, how: Ranges) -> Calibrated:
     found = _ranges(made, samples, how)
     good = {name: _usable(*limits) for name, limits in _joined(program, found).items() if _good(*limits)}
     chosen = [one.name for one in program.operations if one.kind in kinds]
-    kept = [name for name in chosen if name in wanted and all(slot.name in good for slot in wanted[name])]
+    able = [name for name in chosen if name in wanted and all(slot.name in good for slot in wanted[name])]
+    kept = [name for name in able if name not in in_float]
     return Calibrated(good, kinds, tuple(name for name in chosen if name not in kept), len(kept))
 
 

@@ -1,6 +1,7 @@
 """Fewer bits for the weights and activations of a Core ML program, by coremltools' own passes."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from coremltools.optimize import coreml as optimize
 from torch import Tensor
 
 from edgekd.mil import palettes
-from edgekd.mil.calibration import Calibrated
+from edgekd.mil.calibration import ACTIVATIONS, Calibrated
 from edgekd.mil.reading import Program, read
+from edgekd.spec import Precision
 
-# Smaller weights are left in float16: their scales would cost about as much as fewer bits save.
+# Smaller weights are left in float16: their scales would cost about as much as fewer bits save. Not so where it is the
+# arithmetic that shall have 8 bits.
 SMALLEST_WEIGHT = 128
 BLOCK = 32
 
@@ -71,43 +74,57 @@ def activations(model: Any, calibrated: Calibrated) -> Any:
     return _apply_graph_pass(model, passes, spec_version=ct.target.iOS17)
 
 
-def eight_bits(model: Any) -> Any:
-    """A model whose weights are stored in 8 bits, symmetric, one scale for each channel that they give."""
-    return _quantized(model, optimize.OpLinearQuantizerConfig(weight_threshold=SMALLEST_WEIGHT))
+def weights(model: Any, precision: Precision, in_float: Collection[str] = ()) -> Any:
+    """A model whose weights are stored in fewer bits, but for those of the operators named `in_float`.
+
+    8 bits: symmetric, one scale for each channel that they give; 4 bits: one for 32 input channels of an output
+    channel; palette4: 4-bit numbers of colours in one palette for each weight.
+    """
+    if precision == "palette4":
+        colours = optimize.OpPalettizerConfig(
+            mode="custom", lut_function=palettes.palette, weight_threshold=SMALLEST_WEIGHT
+        )
+        return optimize.palettize_weights(model, _but_for(colours, in_float))
+    blocks = {"dtype": "int4", "granularity": "per_block", "block_size": BLOCK} if precision == "int4-weights" else {}
+    each = optimize.OpLinearQuantizerConfig(weight_threshold=_smallest(precision), **blocks)
+    return optimize.linear_quantize_weights(model, _but_for(each, in_float))
 
 
-def four_bits(model: Any) -> Any:
-    """A model whose weights are stored in 4 bits, symmetric, one scale for 32 input channels of an output channel."""
-    each = optimize.OpLinearQuantizerConfig(
-        dtype="int4", granularity="per_block", block_size=BLOCK, weight_threshold=SMALLEST_WEIGHT
-    )
-    return _quantized(model, each)
+def _smallest(precision: Precision) -> int:
+    # coremltools itself leaves out what has no more than ten numbers
+    return 10 if precision == "int8" else SMALLEST_WEIGHT
 
 
-def _quantized(model: Any, each: Any) -> Any:
-    return optimize.linear_quantize_weights(model, optimize.OptimizationConfig(global_config=each))
+def _but_for(each: Any, names: Collection[str]) -> Any:
+    return optimize.OptimizationConfig(global_config=each, op_name_configs=dict.fromkeys(names))
 
 
-def palettes_of_16(model: Any) -> Any:
-    """A model whose weights are stored as 4-bit numbers of colours in one palette for each weight."""
-    each = optimize.OpPalettizerConfig(mode="custom", lut_function=palettes.palette, weight_threshold=SMALLEST_WEIGHT)
-    return optimize.palettize_weights(model, optimize.OptimizationConfig(global_config=each))
+def operators(package: Path, values: Collection[str]) -> tuple[str, ...]:
+    """Names of the operators that give these values; of an activation the one before it too: to 8 bits they are one."""
+    program = read(package)
+    gives = {slot.number: one for one in program.operations for slot in one.outputs}
+    found = [one for one in program.operations if any(slot.name in values for slot in one.outputs)]
+    for one in found:  # grows while it is walked
+        source = one.inputs.get("x") if one.kind in ACTIVATIONS else None
+        found += [gives[source]] if isinstance(source, int) and source in gives else []
+    return tuple(dict.fromkeys(one.name for one in found))
 
 
-def kept(package: Path) -> Kept:
+def kept(package: Path, precision: Precision) -> Kept:
     """Count what is stored in fewer bits in a package."""
+    smallest = _smallest(precision)
     program = read(package)
     small = [one for one in program.operations if one.kind.startswith("constexpr_")]
     numbers = sum(math.prod(one.outputs[-1].shape) for one in small)
-    plain = _plain(program)
+    plain = [size for size in _plain(program) if size > smallest]
     return Kept(len(small), len(small) + len(plain), numbers / max(1, numbers + sum(plain)))
 
 
 def _plain(program: Program) -> list[int]:
-    """Numbers of each weight that is stored as it is, of those that could be smaller."""
+    """Numbers of each weight that is stored as it is."""
     parts = {
         number for one in program.operations if one.kind.startswith("constexpr_") for number in one.inputs.values()
     }
     weights = [value for number, value in program.constants.items() if number not in parts]
     tables = [value for value in weights if isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 1]
-    return [table.numel() for table in tables if table.numel() > SMALLEST_WEIGHT]
+    return [table.numel() for table in tables]
