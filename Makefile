@@ -1,7 +1,8 @@
 # make demo    build a student from the embedded data: teacher, distillation, TFLite file, report, bundle
 # make test    the tests (under 10 minutes on 2 cores)
 # make check   everything that a change must pass: lint, format, types, import rules, tests
-# make slow    real but slow checks;  make bench  the committed benchmarks;  make teacher  train the shipped teacher again
+# make slow    real but slow checks;  make long  every network in every precision, and whole recoveries
+# make bench   the committed benchmarks;  make teacher  train the shipped teacher again
 # PIP_ARGS     passed to pip, e.g. make demo PIP_ARGS="-i https://..." for an index of your choice
 
 SHELL := /bin/sh
@@ -12,7 +13,7 @@ BIN := .venv/bin
 PIP_ARGS ?=
 TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
 
-.PHONY: demo test check lint types imports slow bench teacher clean
+.PHONY: demo test check lint types imports slow long bench teacher clean
 
 demo: .venv/installed
 	$(BIN)/edgekd build --target tflite --max-latency 20ms
@@ -34,6 +35,9 @@ imports: .venv/installed
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
+
+long: .venv/installed
+	$(BIN)/python -m pytest -m long
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

@@ -60,7 +60,7 @@ def test_a_package_computes_what_torch_does(packages: Path, name: str) -> None:
     judged(packages, name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", toy.MORE)
 def test_every_kind_of_network_computes_in_every_precision_what_torch_does(more_packages: Path, name: str) -> None:
     judged(more_packages, name)

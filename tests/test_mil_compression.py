@@ -250,7 +250,7 @@ def test_a_palette_of_few_values_loses_nothing() -> None:
     np.testing.assert_array_equal(colours[numbers].reshape(values.shape), values)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["int8", "int8-weights", "int4-weights", "palette4"])
 def test_a_fresh_process_makes_the_same_package(tmp_path: Path, precision: str) -> None:
     names = {"int4-weights": ("wide_text-int4-weights",)}.get(precision, (f"convnet-{precision}",))

@@ -53,7 +53,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("format", plugins.names("formats"))
 def test_every_precision_is_near_torch_and_replays(format: str, net: str, programs: Path) -> None:

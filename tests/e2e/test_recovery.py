@@ -76,7 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("target", ["onnx", "tflite", "openvino"])
 @pytest.mark.parametrize(("name", "rung"), [("straight", "equalized layers"), ("bent", "in float")])
 def test_a_network_that_8_bits_ruin_is_won_back(
