@@ -28,10 +28,10 @@ def test_float16_may_run_there_and_the_casts_at_the_ends_are_the_files_interface
 ) -> None:
     found = placed(
         monkeypatch,
-        Operation("cast", {"x": 1}, (CAST,)),
-        Operation("relu", {"x": 2}, (GIVEN,)),
-        Operation("reshape", {"x": 3}, (SHAPED,)),
-        Operation("cast", {"x": 5}, (Y,)),
+        Operation("cast", "cast", {"x": 1}, (CAST,)),
+        Operation("relu", "relu", {"x": 2}, (GIVEN,)),
+        Operation("reshape", "reshape", {"x": 3}, (SHAPED,)),
+        Operation("cast", "cast", {"x": 5}, (Y,)),
     )
     assert found == {"x_16": (True, ""), "rows": (True, ""), "y": (True, "")}
 
@@ -39,9 +39,9 @@ def test_float16_may_run_there_and_the_casts_at_the_ends_are_the_files_interface
 def test_what_is_barred_is_told_with_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
     found = placed(
         monkeypatch,
-        Operation("gather", {"x": 90, "indices": 0}, (GIVEN,)),
-        Operation("lstm", {"x": 3}, (CELL,)),
-        Operation("exp", {"x": 1}, (Y,)),
+        Operation("gather", "gather", {"x": 90, "indices": 0}, (GIVEN,)),
+        Operation("lstm", "lstm", {"x": 3}, (CELL,)),
+        Operation("exp", "exp", {"x": 1}, (Y,)),
     )
     assert found["rows"] == (
         False,
@@ -58,9 +58,9 @@ def test_a_cast_inside_and_whole_numbers_are_no_float16(monkeypatch: pytest.Monk
     inner = Slot(7, "inner", "fp32", (1, 4))
     found = placed(
         monkeypatch,
-        Operation("cast", {"x": 1}, (CAST,)),
-        Operation("cast", {"x": 2}, (inner,)),
-        Operation("add", {"x": 0, "y": 90}, (Slot(8, "next", "int32", (1, 4)),)),
+        Operation("cast", "cast", {"x": 1}, (CAST,)),
+        Operation("cast", "cast", {"x": 2}, (inner,)),
+        Operation("add", "add", {"x": 0, "y": 90}, (Slot(8, "next", "int32", (1, 4)),)),
     )
     assert found["x_16"][0] and not found["inner"][0] and "float32" in found["inner"][1]
     assert not found["next"][0] and "int32" in found["next"][1]
@@ -69,6 +69,8 @@ def test_a_cast_inside_and_whole_numbers_are_no_float16(monkeypatch: pytest.Monk
 def test_what_depends_on_no_input_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = Slot(9, "weight", "fp16", (4,))
     found = placed(
-        monkeypatch, Operation("constexpr_lut_to_dense", {"lut": 90}, (weight,)), Operation("exp", {"x": 2}, (GIVEN,))
+        monkeypatch,
+        Operation("constexpr_lut_to_dense", "constexpr_lut_to_dense", {"lut": 90}, (weight,)),
+        Operation("exp", {"x": 2}, (GIVEN,)),
     )
     assert found == {}

@@ -14,6 +14,8 @@ from tests.e2e import toy
 
 # Stages that the toy's build never asks for, and who does.
 ELSEWHERE = {
+    "diff": "only where a file fails its gate or loses too much in 8 bits, or edgekd diff asks",
+    "equalize": "only where a file loses too much in 8 bits",
     "reference": "only where a target's runtime cannot run, as Core ML on Linux; the toy is built for ONNX",
     "tryout": "edgekd init tries a teacher on the data before there is a recipe",
 }
