@@ -71,6 +71,6 @@ def test_what_depends_on_no_input_is_worked_out_once(monkeypatch: pytest.MonkeyP
     found = placed(
         monkeypatch,
         Operation("constexpr_lut_to_dense", "constexpr_lut_to_dense", {"lut": 90}, (weight,)),
-        Operation("exp", {"x": 2}, (GIVEN,)),
+        Operation("exp", "exp", {"x": 2}, (GIVEN,)),
     )
     assert found == {}
