@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import toy
 
 MODEL = ("export", "my_net:build16", "--data", "toy.npz", "--weights", "teacher.safetensors", "--target", "onnx")
@@ -82,6 +84,7 @@ def test_an_operator_that_no_converter_knows_is_named_before_anything_is_trained
         assert "label started" not in done.stderr and "train started" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_size_that_no_file_keeps_is_a_missed_budget_and_float32_stands_beside_it(tmp_path: Path) -> None:
     folder = toy.write(tmp_path / "task", net=toy.NET + SIXTEEN).parent
     done = run(folder, *MODEL, "--precision", "int8", "--max-size", "1B", "--out", "run")
@@ -91,6 +94,7 @@ def test_a_size_that_no_file_keeps_is_a_missed_budget_and_float32_stands_beside_
     assert [row["ships"] for row in told["rows"]] == [False, True]
 
 
+@pytest.mark.slow
 def test_an_onnx_file_ships_where_formats_start_from_it_and_is_refused_where_not(tmp_path: Path) -> None:
     folder = toy.write(tmp_path / "task", net=toy.NET + SIXTEEN + WRITE).parent
     subprocess.run([sys.executable, "-W", "ignore", "my_net.py"], cwd=folder, check=True, capture_output=True)
