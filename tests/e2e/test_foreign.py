@@ -159,7 +159,7 @@ def train(folder: Path, images: torch.Tensor, labels: torch.Tensor) -> None:
     torch.save({"epoch": 20, "state_dict": state}, folder / "best.pt")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_digits_like_data_to_tflite_and_onnx_and_the_mirror_is_noticed(tmp_path: Path) -> None:
     draw(tmp_path, letter, ("b", "d", "x"), {"letters": 90, "letters_test": 40})
     train(tmp_path, *read(tmp_path / "letters", 24, "L", [0.5], [0.25]))
@@ -184,7 +184,7 @@ def test_digits_like_data_to_tflite_and_onnx_and_the_mirror_is_noticed(tmp_path:
     assert ahead.returncode == 0 and "shifted a little, never mirrored" in ahead.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_colour_folder_of_all_kinds_of_files_and_a_limit_that_binds(tmp_path: Path) -> None:
     draw(tmp_path, shape, ("checks", "disc", "stripes"), {"photos": 120, "photos_test": 40})
     imagenet = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
