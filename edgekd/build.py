@@ -105,9 +105,10 @@ def look(plan: Plan, store: Store) -> tuple[Outlook, tuple[str, ...]]:
         references=tuple(name for name, format in formats.items() if format.reference),
         offers={name: format.precisions for name, format in formats.items()},
         ranges={name: format.ranges for name, format in formats.items()},
+        routes={name: format.routes for name, format in formats.items()},
     )
     cleared = store.follow(preflight(outlook))
-    return outlook.model_copy(update={"refused": cleared.refused}), cleared.notes
+    return outlook.model_copy(update={"refused": cleared.refused, "settled": cleared.routes}), cleared.notes
 
 
 def learn(outlook: Outlook, store: Store) -> Known:

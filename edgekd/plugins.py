@@ -13,6 +13,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
                                   own files arrive as "members.0.weights" (optional)
     PRECISIONS = ("float32",)     formats only
     RANGES = ("min-max",)         formats only: how it can find ranges of activations (optional)
+    ROUTES = ("dynamo", "trace")  formats only: its ways to lower a program, the one to try first first (optional)
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
     PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
     RESUMES = True                stages only: its workspace survives a kill
@@ -204,7 +205,8 @@ class Conversion:
     """What a format is given: the .pt2, its signature, the precision, prepared calibration inputs, where to write.
 
     `base` is its own float32 file of the same program if there is one already: it may quantize that. `in_float` are
-    nodes of the program: the operators that give the tensors which hold their values stay float.
+    nodes of the program: the operators that give the tensors which hold their values stay float. `route` is which of
+    the format's ROUTES to take, empty for the first; what made `base` has taken it already.
     """
 
     program: Path
@@ -215,6 +217,7 @@ class Conversion:
     base: Lowered | None = None
     ranges: Ranges = "min-max"
     in_float: frozenset[str] = frozenset()
+    route: str = ""
 
 
 @dataclass(frozen=True)
@@ -316,6 +319,7 @@ class Declared:
     nests: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     ranges: tuple[str, ...] = ("min-max",)
+    routes: tuple[str, ...] = ()
     reference: bool = False
     placed: bool = False
     resumes: bool = False

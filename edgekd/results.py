@@ -228,7 +228,7 @@ class Artifact(Value):
     """A file that a device's own runtime runs; `made_by` names the converter, `notes` is what a user must know.
 
     `layers` is a JSON object: for each tensor of the file that holds the value of a node of the program, its name there
-    and the node's.
+    and the node's. `route` is which of its format's ways to lower programs it came by, empty for the first.
     """
 
     file: File
@@ -241,6 +241,11 @@ class Artifact(Value):
     made_by: str
     notes: tuple[str, ...] = ()
     layers: File | None = None
+    route: str = ""
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """By the first route a file is what it was before there were others."""
+        return {name: value for name, value in fields.items() if name != "route" or value}
 
 
 class DeviceFacts(Value):

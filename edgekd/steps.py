@@ -270,7 +270,7 @@ class Convert(Step[Artifact]):
 
     `base` is the float32 file of the same program, which a format may quantize instead of lowering the program again.
     `more` samples of the training part, of each class as many, calibrate too; the operators that give the tensors of
-    the nodes `in_float` stay float.
+    the nodes `in_float` stay float. `route` is which of the format's ways to lower programs, empty for the first.
     """
 
     stage: ClassVar[str] = "convert"
@@ -285,6 +285,11 @@ class Convert(Step[Artifact]):
     ranges: Ranges = "min-max"
     more: int = 0
     in_float: tuple[str, ...] = ()
+    route: str = ""
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """By the first route the question is the one that was asked before there were others."""
+        return {name: value for name, value in fields.items() if name != "route" or value}
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (("formats", self.format),)

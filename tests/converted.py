@@ -4,12 +4,13 @@ FOLDER/NAME.json describes each; their files are in FOLDER/entries. "program" in
 """
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from edgekd import files
+from edgekd import files, plugins
 from edgekd.results import Artifact, Program, Signature, Splits
 from edgekd.samples.views import Feed
 from edgekd.spec import Architecture, Choice, Image, Part, UserFile
@@ -31,6 +32,8 @@ FURTHER = {
     # 4-bit blocks want more channels than the toys have
     "coreml": ("images-int8-weights", "words-palette4"),
 }
+# by the second of its ways to lower programs
+ROUTED = ("images-float32~1", "words-float32~1", "images-int8~1@base")
 NETS = """
 import torch
 from torch import nn
@@ -207,6 +210,12 @@ def artifact(folder: Path, format: str, net: str, precision: str) -> Artifact:
     return Artifact.model_validate_json((folder / f"{format}-{net}-{precision}.json").read_text())
 
 
+def routed(format: str) -> tuple[str, ...]:
+    """What the format makes by its second way; nothing where that takes a tool which is not installed."""
+    routes = plugins.declared("formats", format).routes
+    return ROUTED if len(routes) > 1 and (routes[1] != "onnx2tf" or shutil.which("onnx2tf")) else ()
+
+
 def samples(
     folder: Path, net: str, signature: Signature, count: int, part: Part = "validation"
 ) -> dict[str, np.ndarray]:
@@ -221,15 +230,17 @@ def main(folder: Path, part: str, wanted: tuple[str, ...]) -> None:
     for net in wanted or ("images", "words") if part == "program" else ():
         step = Export(source=sources(folder)[net], splits=splits(folder)[net], seed=3)
         (folder / f"{net}.json").write_text(export.run(step, entry(folder, net)).model_dump_json())
-    for name in wanted or (*CONVERSIONS, *FURTHER.get(part, ())) if part != "program" else ():
+    for name in wanted or (*CONVERSIONS, *FURTHER.get(part, ()), *routed(part)) if part != "program" else ():
         net, _, rest = name.partition("-")
-        precision, _, based = rest.partition("@")
+        way, _, based = rest.partition("@")
+        precision, _, number = way.partition("~")
         step = Convert(
             program=program(folder, net),
             format=part,
             precision=precision,
             splits=splits(folder)[net],
-            base=artifact(folder, part, net, "float32") if based else None,
+            base=artifact(folder, part, net, f"float32~{number}" if number else "float32") if based else None,
+            route=plugins.declared("formats", part).routes[int(number)] if number else "",
         )
         described = convert.run(step, entry(folder, f"{part}-{name}")).model_dump_json()
         (folder / f"{part}-{name}.json").write_text(described)

@@ -1,9 +1,11 @@
 """What is found out before anything is trained, in a made-up world."""
 
+from typing import Any
+
 import pytest
 
 from edgekd.errors import EdgekdError, UsageError
-from edgekd.policies.preflight import preflight
+from edgekd.policies.preflight import Cleared, preflight
 from edgekd.results import Size
 from edgekd.spec import Teacher
 from edgekd.steps import Convert, Export, Rehearse, Train
@@ -78,3 +80,41 @@ def test_nothing_is_rehearsed_where_no_student_keeps_the_limits() -> None:
     world = World()
     cleared = world.follow(preflight(known(target(), teacher=Size(params=1, macs=1), offers=ALL)))
     assert cleared.refused == {} and world.asked == []
+
+
+ROUTES = {"tflite": ("direct", "onnx", "hand")}
+
+
+def routed(world: World, **changes: Any) -> Cleared:
+    return world.follow(preflight(known(target(), offers=ALL, routes=ROUTES, **changes)))
+
+
+def test_where_a_converter_fails_the_next_makes_every_file_and_is_told() -> None:
+    world = World(failing=("",))
+    cleared = routed(world)
+    assert cleared.routes == {"tflite": ("onnx", "hand")} and cleared.refused == {}
+    assert cleared.notes == ("tflite files come by onnx, since direct fails: no such operator in the first",)
+    quantized = [s for s in world.asked if isinstance(s, Convert) and s.precision == "int8"]
+    assert quantized and {s.route for s in quantized} == {"onnx"} == {s.base.route for s in quantized}
+
+
+def test_a_converter_that_makes_a_wrong_file_is_followed_by_the_next_too() -> None:
+    world = World(wrong=("", "onnx"))
+    cleared = routed(world)
+    assert cleared.routes == {"tflite": ("hand",)}
+    assert "upside down; its output is upside down" in cleared.notes[-1]
+    later = known(target(), offers=ALL, routes=ROUTES).model_copy(update={"settled": cleared.routes})
+    assert later.ways(later.plan.targets[0]) == ("hand",)
+
+
+def test_where_every_converter_fails_all_of_them_are_told() -> None:
+    with pytest.raises(UsageError) as found:
+        routed(World(failing=("", "onnx", "hand")))
+    (problem,) = found.value.problems
+    assert problem.message.startswith("no such operator in the first")
+    assert "By onnx: no such operator in onnx" in problem.message and "By hand: no such" in problem.message
+
+
+def test_where_the_last_converter_is_wrong_the_first_ones_fault_is_told() -> None:
+    with pytest.raises(UsageError, match="its output is upside down"):
+        routed(World(wrong=("",), failing=("onnx", "hand")))

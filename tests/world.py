@@ -7,7 +7,7 @@ measured.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from edgekd.errors import EdgekdError, Problem, StoreError, Unsuited, UsageError, WorkerKilled
+from edgekd.errors import EdgekdError, NotConverted, Problem, StoreError, Unsuited, UsageError, WorkerKilled
 from edgekd.policies.known import Known
 from edgekd.results import (
     Artifact,
@@ -157,6 +157,7 @@ def known(
     references: tuple[str, ...] = (),
     offers: dict[str, tuple[Any, ...]] | None = None,
     refused: dict[str, dict[Any, str]] | None = None,
+    routes: dict[str, tuple[str, ...]] | None = None,
     **changes: Any,
 ) -> Known:
     return Known(
@@ -170,6 +171,7 @@ def known(
         ranges={"tflite": ("min-max", "percentile"), "onnx": ("min-max", "percentile", "entropy")},
         offers=offers or {},
         refused=refused or {},
+        routes=routes or {},
     )
 
 
@@ -204,7 +206,10 @@ class World:
         unfaithful: tuple[str, ...] = (),
         lossy: Callable[[Setting], float] | None = None,
         placed: Callable[[Artifact], Profiled] | None = None,
+        failing: tuple[str, ...] = (),
+        wrong: tuple[str, ...] = (),
     ) -> None:
+        self.failing, self.wrong = failing, wrong  # routes that give no file, or one that computes something else
         self.placed = placed or (lambda artifact: profiled(0))
         self.lossy = lossy or (lambda setting: self.int8_loss)
         self.unsuited, self.fault, self.unfaithful = unsuited, fault, unfaithful
@@ -259,7 +264,8 @@ class World:
             case Diff():
                 return DIFFED
             case Rehearse():
-                return Rehearsed(basis="measured", relative_error=0.0, fault=self.fault)
+                upside_down = "its output is upside down" if step.artifact.route in self.wrong else ""
+                return Rehearsed(basis="measured", relative_error=0.0, fault=self.fault or upside_down)
             case Evaluate():
                 return self._evaluate(step)
             case Compare():
@@ -308,6 +314,8 @@ class World:
     def _convert(self, step: Convert) -> Artifact:
         if step.precision in self.unsuited:
             raise Unsuited(Problem(f"{step.format} {step.precision}", "cannot do this network any good"))
+        if step.base is None and step.route in self.failing:
+            raise NotConverted(Problem(step.format, f"no such operator in {step.route or 'the first'}", "Use another"))
         shrink = {"float32": 4, "float16": 2, "int8": 1}.get(step.precision, 1)
         return Artifact(
             file=file("student"),
@@ -330,6 +338,7 @@ class World:
                 )
             ),
             made_by="nobody",
+            route=step.route,
         )
 
     def _measure(self, artifact: Artifact) -> Measurement:

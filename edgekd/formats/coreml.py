@@ -16,6 +16,7 @@ from typing import Any
 
 import coremltools as ct
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
@@ -33,6 +34,7 @@ PACKAGES = ("torch", "coremltools")
 EXTRA = "coreml"
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int4-weights", "palette4")
 RANGES = ("min-max", "percentile")
+ROUTES = ("exported program", "trace")
 REFERENCE = True
 PLACED = True
 
@@ -40,6 +42,7 @@ NAME = "student.mlpackage"
 OPENED = "opened.mlpackage"
 SPEC = Path("Data/com.apple.CoreML/model.mlmodel")
 IN_FLOAT = "Operators that stay float16, for the sake of accuracy: {}."
+TRACED = "Made from a trace, since the exported program fails to convert: inner values have no layer's name."
 FIXED_BATCH = "Runs one sample at a time: the Neural Engine wants fixed shapes."
 NOTES = {
     "float32": ("The Neural Engine computes in float16 only, so this file runs on the processor or the GPU.",),
@@ -85,7 +88,8 @@ def convert(conversion: Conversion) -> Converted:
     package = _saved(model, conversion.folder / NAME)
     fixed = (FIXED_BATCH,) if programs.dynamic(conversion.signature) else ()
     made_by = f"coremltools {version('coremltools')}"
-    notes = (*fixed, *NOTES[conversion.precision], *_kept(package, conversion.precision, in_float))
+    traced = (TRACED,) if conversion.route else ()
+    notes = (*fixed, *traced, *NOTES[conversion.precision], *_kept(package, conversion.precision, in_float))
     return Converted(NAME, signature, made_by, notes, provenance.carried(package, claims))
 
 
@@ -148,12 +152,18 @@ def placed(file: Path) -> list[Operator]:
 
 def _lowered(conversion: Conversion, program: ExportedProgram, signature: Signature) -> tuple[Any, provenance.MadeOf]:
     """An ML Program in memory, and the nodes of the program that each of its values was made of."""
-    # coremltools takes the core ATen dialect only
-    lowered = programs.at_batch_one(program, conversion.signature).run_decompositions({})
-    names = provenance.number(lowered, program)
+    if conversion.route:
+        source: Any = torch.jit.trace(  # type: ignore[no-untyped-call]
+            programs.network(program, conversion.signature), programs.samples(conversion.signature, 1)
+        )
+        names = {}
+    else:
+        # coremltools takes the core ATen dialect only
+        source = programs.at_batch_one(program, conversion.signature).run_decompositions({})
+        names = provenance.number(source, program)
     half = conversion.precision != "float32"
     model = ct.convert(
-        lowered,
+        source,
         inputs=[ct.TensorType(name=s.name, shape=s.shape, dtype=np.dtype(s.dtype).type) for s in signature.inputs],
         outputs=[ct.TensorType(name=s.name, dtype=np.float32) for s in signature.outputs],
         minimum_deployment_target=ct.target.iOS18 if conversion.precision == "int4-weights" else ct.target.iOS17,

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 # must be set before onnxruntime is imported
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -17,7 +18,7 @@ import torch
 
 from edgekd.nets import programs
 from edgekd.ort import adopting, layers, opening, quantizing
-from edgekd.plugins import Conversion, Converted, OnnxFile, Opened
+from edgekd.plugins import Conversion, Converted, Lowered, OnnxFile, Opened
 from edgekd.results import Signature
 from edgekd.spec import Precision, Value
 
@@ -26,8 +27,15 @@ PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime")
 EXTRA = "onnx"
 PRECISIONS = ("float32", "float16", "int8", "int8-dynamic", "int4-weights")
 RANGES = ("min-max", "percentile", "entropy")
+ROUTES = ("dynamo", "torchscript")
 
 NAME = "student.onnx"
+# The newest that torch's tracing exporter writes.
+TRACED_OPSET = 20
+TRACED = (
+    "Made by torch's older exporter, since the newer one fails at this network: it runs one sample at a time, and its "
+    "inner tensors have no layer's name."
+)
 OVERFLOW = "On x86 processors without VNNI, sums of 8-bit products may saturate: measure the accuracy where it runs."
 NOTES: dict[Precision, tuple[str, ...]] = {
     "float32": (),
@@ -50,15 +58,20 @@ class Settings(Value):
 
 
 def convert(conversion: Conversion) -> Converted:
-    """Write student.onnx with the signature's own names; the batch dimension stays as the program has it."""
-    model, names, made_by = _float32(conversion)
+    """Write student.onnx with the signature's own names; the batch dimension stays as the program has it.
+
+    What the tracing exporter makes is for one sample at a time, and keeps no names of nodes.
+    """
+    model, base = _float32(conversion)
+    names, made_by = base.layers, base.made_by
     if conversion.precision != "float32":
         model = _quantized(model, names, conversion)
         names = (layers.dequantized if conversion.precision == "int8" else layers.kept)(model, names)
         made_by += f", onnxruntime {version('onnxruntime')}"
     onnx.checker.check_model(model, full_check=True)
     (conversion.folder / NAME).write_bytes(_bare(model).SerializeToString(deterministic=True))
-    return Converted(NAME, conversion.signature, made_by, NOTES[conversion.precision], names)
+    notes = (*((TRACED,) if conversion.route else ()), *NOTES[conversion.precision])
+    return Converted(NAME, base.signature, made_by, notes, names)
 
 
 def opened(file: Path, signature: Signature, layers: Mapping[str, str], folder: Path) -> Opened:
@@ -76,13 +89,18 @@ def digest(path: Path) -> str:
     return adopting.digest(path)
 
 
-def _float32(conversion: Conversion) -> tuple[onnx.ModelProto, dict[str, str], str]:
-    """The float32 model, which node's value each of its tensors holds, and what made it: as it was given, or new."""
+def _float32(conversion: Conversion) -> tuple[onnx.ModelProto, Lowered]:
+    """The float32 model, and what is known of it: as it was given, or new."""
     base = conversion.base
     if base is not None:
-        return onnx.load(base.path), dict(base.layers), base.made_by
-    model, names = _exported(conversion.program, conversion.signature)
-    return model, names, _maker(conversion.program, model)
+        return onnx.load(base.path), base
+    program, signature = conversion.program, conversion.signature
+    if conversion.route:
+        model = _traced(program, signature)
+        made_by = f"{_maker(program, model)}, {conversion.route}"
+        return model, Lowered(program, programs.with_batch(signature, 1), made_by, {})
+    model, names = _exported(program, signature)
+    return model, Lowered(program, signature, _maker(program, model), names)
 
 
 def _maker(program: Path, model: onnx.ModelProto) -> str:
@@ -126,6 +144,21 @@ def _exported(path: Path, signature: Signature) -> tuple[onnx.ModelProto, dict[s
             if dimension.dim_param:
                 dimension.dim_param = "batch"
     return _bare(model), layers.named(model, program, exported.exported_program, signature)
+
+
+def _traced(path: Path, signature: Signature) -> onnx.ModelProto:
+    """Export a program by running it once, for one sample at a time."""
+    with TemporaryDirectory() as folder:
+        torch.onnx.export(
+            programs.network(programs.load(path), signature),
+            programs.samples(signature, 1),
+            Path(folder, NAME),
+            dynamo=False,
+            input_names=[spec.name for spec in signature.inputs],
+            output_names=[spec.name for spec in signature.outputs],
+            opset_version=TRACED_OPSET,
+        )
+        return _bare(onnx.load(Path(folder, NAME)))
 
 
 def _bare(model: onnx.ModelProto) -> onnx.ModelProto:

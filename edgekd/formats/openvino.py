@@ -18,6 +18,7 @@ if "openvino_telemetry" not in sys.modules:
 import openvino
 
 from edgekd import plugins
+from edgekd.nets import programs
 from edgekd.ov import layers, opening, quantizing
 from edgekd.plugins import Conversion, Converted, Lowered, Opened
 from edgekd.results import Signature
@@ -29,9 +30,11 @@ USES = ("formats.onnx",)
 EXTRA = "openvino"
 PRECISIONS = ("float32", "float16", "bfloat16", "int8", "int8-weights", "int4-weights")
 RANGES = ("min-max", "percentile")
+ROUTES = ("by ONNX", "from torch")
 
 NAME = "student.openvino"
 FILE = "model.xml"
+DIRECT = "Made from torch's program, since the way by ONNX fails at this network: inner values have no layer's name."
 IN_FLOAT = (
     "All computes in float32; OpenVINO's rounding of activations to 8 bits at run time is turned off in the file."
 )
@@ -69,7 +72,8 @@ def convert(conversion: Conversion) -> Converted:
         model = _changed(openvino.Core().read_model(base.path / FILE), conversion, base.layers)
         names = _write(model, layers.by_name(model, base.layers), conversion)
     made_by = f"{base.made_by}, nncf {version('nncf')}" if conversion.precision in BY_NNCF else base.made_by
-    return Converted(NAME, base.signature, made_by, NOTES[conversion.precision], names)
+    notes = (*((DIRECT,) if conversion.route else ()), *NOTES[conversion.precision])
+    return Converted(NAME, base.signature, made_by, notes, names)
 
 
 def _changed(model: openvino.Model, conversion: Conversion, names: Mapping[str, str]) -> openvino.Model:
@@ -92,12 +96,26 @@ def opened(file: Path, signature: Signature, layers: Mapping[str, str], folder: 
 
 
 def _float32(conversion: Conversion) -> Converted:
-    """Convert without changing a weight, by way of an ONNX file."""
+    """Convert without changing a weight, by way of an ONNX file, or of torch's own program."""
+    made_by = f"openvino {version('openvino')}"
+    if conversion.route:
+        model = _direct(conversion.program, conversion.signature)
+        _write(model, [], conversion)
+        return Converted(NAME, conversion.signature, f"torch {version('torch')}, {made_by}", (DIRECT,))
     with tempfile.TemporaryDirectory(dir=conversion.folder) as name:
         made = plugins.find("formats", "onnx").convert(replace(conversion, folder=Path(name), base=None))
         model = openvino.convert_model(Path(name) / made.name)
         names = _write(model, layers.by_tensor(model, made.layers), conversion)
-    return Converted(NAME, made.signature, f"{made.made_by}, openvino {version('openvino')}", (), names)
+    return Converted(NAME, made.signature, f"{made.made_by}, {made_by}", (), names)
+
+
+def _direct(path: Path, signature: Signature) -> openvino.Model:
+    """A torch program as a model, with the signature's names and shapes."""
+    model = openvino.convert_model(programs.load(path))
+    for spec, port in zip((*signature.inputs, *signature.outputs), (*model.inputs, *model.outputs), strict=True):
+        port.get_tensor().set_names({spec.name})
+    model.reshape({spec.name: list(spec.shape) for spec in signature.inputs})
+    return model
 
 
 def _lowered(conversion: Conversion, folder: Path) -> Lowered:

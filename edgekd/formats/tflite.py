@@ -5,10 +5,14 @@ at either end; the quantizer's own way, a moving average, clips rare large value
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from edgekd.litert import lowering, opening, quantizing
+from edgekd import plugins
+from edgekd.litert import by_onnx, lowering, opening, provenance, quantizing
+from edgekd.litert import content as files
 from edgekd.nets import programs
 from edgekd.plugins import Conversion, Converted, Opened
 from edgekd.results import Signature
@@ -16,9 +20,11 @@ from edgekd.spec import CALIBRATED, Precision, Value
 
 VERSION = 4
 PACKAGES = ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert")
+USES = ("formats.onnx",)
 EXTRA = "tflite"
 PRECISIONS = ("float32", "float16", "int8", "int8-full", "int8-dynamic", "int8-weights", "int4-weights")
 RANGES = ("min-max", "percentile")
+ROUTES = ("litert-torch", "onnx2tf")
 
 NAME, OPENED = "student.tflite", "opened.tflite"
 FIXED_BATCH = "Runs one sample at a time: the converter does not keep this network's batch dimension."
@@ -83,9 +89,25 @@ def _base(conversion: Conversion) -> tuple[bytes, Signature, Mapping[str, str], 
     base = conversion.base
     if base is not None:
         return base.path.read_bytes(), base.signature, base.layers, base.made_by
+    if conversion.route:
+        return _by_onnx(conversion)
     program = programs.load(conversion.program)
     model, signature, layers = lowering.float32(program, conversion.signature, conversion.calibration)
     return model, signature, layers, f"litert-torch {version('litert-torch')}"
+
+
+def _by_onnx(conversion: Conversion) -> tuple[bytes, Signature, Mapping[str, str], str]:
+    """A new float32 file by way of ONNX, which may be the user's own file."""
+    with TemporaryDirectory(dir=conversion.folder) as name:
+        made = plugins.find("formats", "onnx").convert(
+            replace(conversion, folder=Path(name), precision="float32", route="")
+        )
+        model, signature, tool = by_onnx.float32(Path(name) / made.name, made.signature, Path(name) / "made")
+    layers: Mapping[str, str] = {}
+    if conversion.program.suffix != ".onnx":
+        program = programs.load(conversion.program)
+        layers = provenance.named(model, program, signature, lowering.few(made.signature, conversion.calibration))
+    return files.with_short_names(model), signature, layers, f"{made.made_by}, {tool}"
 
 
 def _changes(wanted: Signature, given: Signature) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 from numpy.typing import NDArray
 
-FLOAT = schema.TensorType.FLOAT32
+FLOAT, INT = schema.TensorType.FLOAT32, schema.TensorType.INT32
 ENTRY = "serving_default"
 Kind = schema.BuiltinOperator
 # types of tensors that a runtime gives as numbers of layers

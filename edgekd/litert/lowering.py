@@ -24,8 +24,9 @@ def float32(program: ExportedProgram, signature: Signature, rows: Values) -> tup
     It has a batch dimension of any size where that works and costs no operator, else it is for one sample.
     """
     model, own = _lowered(program, signature, rows)
-    layers = provenance.named(model, program, signature, _few(signature, rows, provenance.SAMPLES))
-    return files.with_short_names(model), programs.without_int64(own), layers
+    narrow = programs.without_int64(own)
+    layers = provenance.named(model, program, narrow, few(own, rows))
+    return files.with_short_names(model), narrow, layers
 
 
 def _lowered(program: ExportedProgram, signature: Signature, rows: Values) -> tuple[bytes, Signature]:
@@ -71,16 +72,16 @@ def _shapes_are_known(model: bytes) -> bool:
 
 def _runs(model: bytes, signature: Signature, rows: Values) -> bool:
     """Does the model treat a few samples together as it does each for itself?"""
-    few = _few(signature, rows, programs.TRACED_BATCH)
-    together = files.run(model, few)
-    for row in range(len(next(iter(few.values())))):
-        alone = files.run(model, {name: values[row : row + 1] for name, values in few.items()})
+    several = few(signature, rows, programs.TRACED_BATCH)
+    together = files.run(model, several)
+    for row in range(len(next(iter(several.values())))):
+        alone = files.run(model, {name: values[row : row + 1] for name, values in several.items()})
         if not all(np.allclose(alone[name][0], together[name][row], 1e-4, 1e-4) for name in alone):
             return False
     return True
 
 
-def _few(signature: Signature, rows: Values, count: int) -> dict[str, NDArray[Any]]:
+def few(signature: Signature, rows: Values, count: int = provenance.SAMPLES) -> dict[str, NDArray[Any]]:
     """A few calibration samples; without any, noise, and ones for integers, which are valid as ids and as masks."""
     noise = np.random.default_rng(0)
     return {

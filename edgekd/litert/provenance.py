@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from edgekd.litert import content as files
-from edgekd.nets import layers, programs
+from edgekd.nets import layers
 from edgekd.results import Signature
 
 Array = NDArray[Any]
@@ -69,7 +69,8 @@ def _tensors(node: fx.Node) -> bool:
 def named(model: bytes, program: ExportedProgram, signature: Signature, samples: Values) -> dict[str, str]:
     """The node whose value each tensor holds, by the tensor's short name, for a float32 file of `traced(program)`.
 
-    One tensor for each node: the first one that has its value. Outputs are named as in the file.
+    The signature is the file's own; `samples` are as the program takes them. One tensor for each node: the first one
+    that has its value. Outputs are named as in the file.
     """
     content, graph = files.read(model), program.graph
     names = {index: _NODES.findall(name) for index, name in enumerate(files.names(content))}
@@ -114,8 +115,8 @@ def _file_values(model: bytes, inner: Sequence[int], signature: Signature, sampl
     """What a file computes in some tensors, sample first; each sample runs alone."""
     content = files.read(model)
     files.give(content, {files.short(index): index for index in inner})
-    opened, narrow = files.write(content), programs.without_int64(signature)
-    inputs = {spec.name: samples[spec.name].astype(spec.dtype) for spec in narrow.inputs}
+    opened = files.write(content)
+    inputs = {spec.name: samples[spec.name].astype(spec.dtype) for spec in signature.inputs}
     count = len(next(iter(inputs.values())))
     each = [files.run(opened, {name: values[row : row + 1] for name, values in inputs.items()}) for row in range(count)]
     return {index: np.stack([one[files.short(index)] for one in each]) for index in inner}

@@ -130,6 +130,26 @@ def at_batch_one(program: ExportedProgram, signature: Signature) -> ExportedProg
     return torch.export.export(program.module(), samples(signature, 1)) if dynamic(signature) else program
 
 
+class _Frozen(nn.Module):
+    """A program for one sample at a time as a network that a tracer may put into eval mode, in which it is for good."""
+
+    def __init__(self, program: ExportedProgram) -> None:
+        super().__init__()
+        self.program = program.module(check_guards=False)
+
+    def train(self, mode: bool = True) -> "_Frozen":
+        return self
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = self.program(*inputs)
+        return outputs
+
+
+def network(program: ExportedProgram, signature: Signature) -> nn.Module:
+    """A program as a network again, for one sample at a time, for converters that trace networks."""
+    return _Frozen(at_batch_one(program, signature))
+
+
 def digest(program: ExportedProgram) -> str:
     """sha256 of the graph without its weights: operators, arguments, shapes and types in order.
 

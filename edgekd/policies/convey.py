@@ -22,12 +22,12 @@ def convey(known: Outlook) -> Policy[Judged]:
 
 def _items(known: Outlook, target: Target, program: Program) -> Policy[list[Item]]:
     """Its files. Raises the error of one that cannot be made where that was asked for by name."""
-    (files,) = yield from convert(target, known.splits, [Wanted(program=program, precisions=known.tried(target))])
-    for precision, file in files.items():
+    (made,) = yield from convert(known, target, [Wanted(program=program, precisions=known.tried(target))])
+    for precision, file in made.files.items():
         if isinstance(file, EdgekdError) and precision in ("float32", target.precision):
             raise file
     return [
         Item(role="model", precision=precision, program=program, artifact=file)
-        for precision, file in files.items()
+        for precision, file in made.files.items()
         if not isinstance(file, EdgekdError)
     ]

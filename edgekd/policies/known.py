@@ -12,7 +12,8 @@ class Outlook(Value):
 
     `cores` is how many trainings run side by side on the computer that builds; `references` are the formats whose files
     can be evaluated there without their runtime; `offers` are the precisions of each format and `ranges` its ways to
-    find ranges; `refused` says of each target which precision came to nothing in the rehearsal, and why.
+    find ranges, and `routes` its ways to lower programs; `settled` are those that are left of a target's after the
+    rehearsal, and `refused` says of each target which precision came to nothing there, and why.
     """
 
     plan: Plan
@@ -25,6 +26,8 @@ class Outlook(Value):
     references: tuple[str, ...] = ()
     offers: dict[str, tuple[Precision, ...]] = {}
     ranges: dict[str, tuple[Ranges, ...]] = {}
+    routes: dict[str, tuple[str, ...]] = {}
+    settled: dict[str, tuple[str, ...]] = {}
     refused: dict[str, dict[Precision, str]] = {}
 
     def runtime(self, target: Target) -> str:
@@ -45,6 +48,10 @@ class Outlook(Value):
             return (target.precision,)
         refused = self.refused.get(target.name, {})
         return tuple(p for p in self.offers.get(target.format, PRICED) if p not in refused)
+
+    def ways(self, target: Target) -> tuple[str, ...]:
+        """The routes to take for files of a target, in that order; the format's first one has no name."""
+        return self.settled.get(target.name) or ("", *self.routes.get(target.format, ())[1:])
 
     def refusals(self) -> tuple[str, ...]:
         """In words: what came to nothing in the rehearsal, and why."""

@@ -3,21 +3,24 @@
 Each is converted, loaded in its runtime, run on a few samples and compared with torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from edgekd.errors import EdgekdError, Problem, UsageError
 from edgekd.policies import limits
 from edgekd.policies.files import Made, Wanted, convert, reason
 from edgekd.policies.known import PRICED, Outlook
-from edgekd.results import Artifact, Program, Rehearsed
+from edgekd.results import Program, Rehearsed
 from edgekd.spec import FLOATS, Precision, Target, Value
 from edgekd.steps import Each, Export, Policy, Rehearse
 
 
 class Cleared(Value):
-    """What came of it: by target, the precisions that may not be asked for and why; what to know of the teacher."""
+    """What came of it: by target, the precisions that may not be asked for and why, and the routes that are left where
+    the first is no good; what to know of these, and of the teacher."""
 
     refused: dict[str, dict[Precision, str]] = {}
+    routes: dict[str, tuple[str, ...]] = {}
     notes: tuple[str, ...] = ()
 
 
@@ -46,29 +49,61 @@ def preflight(known: Outlook) -> Policy[Cleared]:
 def _clear(known: Outlook, planned: Program, taught: Sequence[Program]) -> Policy[Cleared]:
     """Rehearse what is planned in every precision that may ship, and the teacher, if that is another network."""
     problems: list[Problem] = []
-    refused, notes = {}, []
+    refused, routes, notes = {}, {}, []
     for target in known.plan.targets:
         wanted = [Wanted(program=planned, precisions=known.tried(target))]
         wanted += [Wanted(program=one, precisions=PRICED) for one in taught]
-        found = yield from _rehearse(known, target, wanted)
-        notes += [f"the teacher has no {target.name} file in {p}: {why}" for one in found[1:] for p, why in one.items()]
-        problems += _problems(target, found[0])
-        refused[target.name] = {p: why for p, why in found[0].items() if p != "float32"}
+        settled = yield from _settled(known, target, wanted)
+        own, *others = settled.faults
+        notes += [f"the teacher has no {target.name} file in {p}: {why}" for one in others for p, why in one.items()]
+        if settled.failed:
+            first = known.routes[target.format][0]
+            routes[target.name] = settled.routes
+            notes.append(f"{target.name} files come by {settled.routes[0]}, since {first} fails: {settled.failed}")
+        problems += _problems(target, own)
+        refused[target.name] = {p: why for p, why in own.items() if p != "float32"}
     if problems:
         raise UsageError(*dict.fromkeys(problems))
-    return Cleared(refused={name: faults for name, faults in refused.items() if faults}, notes=tuple(notes))
+    refused = {name: faults for name, faults in refused.items() if faults}
+    return Cleared(refused=refused, routes=routes, notes=tuple(notes))
 
 
-def _rehearse(known: Outlook, target: Target, wanted: Sequence[Wanted]) -> Policy[list[Faults]]:
+class Settled(NamedTuple):
+    """What is wrong with each program's files, the planned one's first; the routes that are left for them where not the
+    first was taken, and why that was."""
+
+    faults: list[Faults]
+    routes: tuple[str, ...] = ()
+    failed: str = ""
+
+
+def _settled(known: Outlook, target: Target, wanted: Sequence[Wanted]) -> Policy[Settled]:
+    """Rehearse by one route after the other, until the planned program's float32 file computes what torch does."""
+    ways, failed = known.ways(target), ""
+    first: list[Faults] | None = None
+    while ways:
+        trial = known.model_copy(update={"settled": {target.name: ways}})
+        made = yield from convert(trial, target, wanted)
+        faults = yield from _rehearse(known, target, made)
+        first = faults if first is None else first
+        lowered = made[0].files["float32"]
+        if isinstance(lowered, EdgekdError):
+            break
+        failed = "; ".join(filter(None, (failed, *made[0].failed)))
+        ways = ways[ways.index(lowered.route) :]
+        if "float32" not in faults[0]:
+            return Settled(faults, ways, failed)
+        failed, ways = "; ".join(filter(None, (failed, faults[0]["float32"]))), ways[1:]
+    assert first is not None
+    return Settled(first)
+
+
+def _rehearse(known: Outlook, target: Target, made: Sequence[Made]) -> Policy[list[Faults]]:
     """What is wrong with each program's files, by precision."""
-    made = yield from convert(target, known.splits, wanted)
-    faults: list[Faults] = [
-        {precision: reason(file) for precision, file in files.items() if isinstance(file, EdgekdError)}
-        for files in made
-    ]
+    faults: list[Faults] = [one.faults() for one in made]
     if not known.checkable(target):
         return faults
-    pairs = [(i, p, file) for i, files in enumerate(made) for p, file in _files(files).items()]
+    pairs = [(i, p, file) for i, one in enumerate(made) for p, file in one.artifacts().items()]
     runs: Sequence[Rehearsed | EdgekdError] = yield Each(
         Rehearse(
             artifact=file,
@@ -83,10 +118,6 @@ def _rehearse(known: Outlook, target: Target, wanted: Sequence[Wanted]) -> Polic
         if fault:
             faults[i][precision] = fault
     return faults
-
-
-def _files(made: Made) -> Mapping[Precision, Artifact]:
-    return {precision: file for precision, file in made.items() if isinstance(file, Artifact)}
 
 
 def _problems(target: Target, faults: Faults) -> list[Problem]:

@@ -10,12 +10,12 @@ from typing import Any
 from edgekd import units
 from edgekd.errors import EdgekdError
 from edgekd.policies import limits, outputs
-from edgekd.policies.files import reason
+from edgekd.policies.files import ask, reason
 from edgekd.policies.items import LOSS, Item, float_latency, p90, pointless
 from edgekd.policies.known import Outlook
 from edgekd.results import Artifact, File, Program, Rung
 from edgekd.spec import Precision, Ranges, Target, Value
-from edgekd.steps import Convert, Diff, Each, Equalize, Evaluate, Export, Measure, Policy, Train
+from edgekd.steps import Diff, Each, Equalize, Evaluate, Export, Measure, Policy, Train
 
 # Samples that calibrate beyond the calibration part, and the most layers that are left in float.
 MORE, MOST = 1024, 8
@@ -168,14 +168,14 @@ def _convert(
     how: dict[str, Any] = setting.model_dump(include={"ranges", "more", "in_float"}) if setting else {}
     (file,) = yield Each(
         [
-            Convert(
-                program=program,
-                format=case.target.format,
-                precision=precision,
-                splits=case.known.splits,
-                base=base if isinstance(base, Artifact) else None,
-                **how,
-            )
+            ask(
+                case.known,
+                case.target,
+                program,
+                precision,
+                case.item.artifact.route,
+                base if isinstance(base, Artifact) else None,
+            ).model_copy(update=how)
         ]
     )
     made: Artifact | EdgekdError = file

@@ -93,7 +93,7 @@ def price(known: Known, options: Sequence[Option]) -> Policy[list[Candidate]]:
     candidates = [Candidate(architecture=o.architecture, size=o.size) for o in options]
     for target in known.plan.targets:
         wanted = known.priced(target)
-        made = yield from convert(target, known.splits, [Wanted(program=p, precisions=wanted) for p in programs])
+        made = yield from convert(known, target, [Wanted(program=p, precisions=wanted) for p in programs])
         artifacts = all_of(made, wanted)
         measured: Measured | None = None
         if known.runtime(target):

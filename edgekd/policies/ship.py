@@ -50,10 +50,10 @@ def _convert(
     }
     if networks.teacher is not None:
         wanted["teacher"] = Wanted(program=networks.teacher, precisions=PRICED)
-    made = yield from convert(target, known.splits, list(wanted.values()))
+    made = yield from convert(known, target, list(wanted.values()))
     items, notes = [], []
-    for role, files in zip(wanted, made, strict=True):
-        for precision, file in files.items():
+    for role, one in zip(wanted, made, strict=True):
+        for precision, file in one.files.items():
             if isinstance(file, EdgekdError):
                 if role != "teacher" and precision in ("float32", target.precision):
                     raise file

@@ -5,13 +5,14 @@ from statistics import mean
 
 from edgekd.errors import EdgekdError, StoreError, WorkerKilled
 from edgekd.policies import limits
+from edgekd.policies.files import Wanted, all_of, convert
 from edgekd.policies.known import Known
 from edgekd.policies.race import Raced, race, under_fake_quantization
 from edgekd.policies.search import Sized, search
 from edgekd.policies.ship import Networks, ship
 from edgekd.results import Checkpoint, Compared, Gain, Program, Role, Row, Rung
 from edgekd.spec import Target, Value
-from edgekd.steps import Compare, Convert, Export, Policy, Predict
+from edgekd.steps import Compare, Export, Policy, Predict
 
 ROUNDS = 3
 
@@ -144,9 +145,8 @@ def _gain(known: Known, raced: Raced) -> Policy[Gain | None]:
         return None
     both = (*raced.distilled, *raced.control)
     programs = yield [Export(source=checkpoint, splits=known.splits) for checkpoint in both]
-    artifacts = yield [
-        Convert(program=program, format=target.format, precision="float32", splits=known.splits) for program in programs
-    ]
+    made = yield from convert(known, target, [Wanted(program=program, precisions=()) for program in programs])
+    artifacts = all_of(made, ("float32",))
     predictions = yield [
         Predict(
             artifact=artifact,

@@ -49,6 +49,7 @@ def run(step: Convert, out: Workspace) -> Artifact:
         base=_base(step, out),
         ranges=step.ranges,
         in_float=frozenset(step.in_float),
+        route=step.route,
     )
     try:
         converted = format.convert(conversion)
@@ -70,12 +71,16 @@ def run(step: Convert, out: Workspace) -> Artifact:
         made_by=converted.made_by,
         notes=converted.notes,
         layers=out.file(LAYERS),
+        route=step.route,
     )
 
 
 def _failure(step: Convert, conversion: Conversion, format: plugins.Format, error: Exception) -> NotConverted:
     """What a converter's error means in the user's own network: which operator, in which module, what instead."""
     where, said = f"{step.format} {step.precision}", f"{type(error).__name__}: {_first_line(error)}"
+    unknown = NotConverted(Problem(where, f"the converter failed: {said}", "Its log has all that it said"))
+    if conversion.program.suffix == ".onnx":
+        return unknown  # whose parts are no torch programs
     program = programs.load(conversion.program)
     with tempfile.TemporaryDirectory() as name:
         tries = count()
@@ -101,7 +106,7 @@ def _failure(step: Convert, conversion: Conversion, format: plugins.Format, erro
 
         node = culprit(program, conversion.signature, str(error), fails)
     if node is None:
-        return NotConverted(Problem(where, f"the converter failed: {said}", "Its log has all that it said"))
+        return unknown
     message = f"the converter fails at {told(node)}: {said}"
     return NotConverted(Problem(where, message, f"Instead, {instead(node)}; or leave this target out"))
 

@@ -77,6 +77,18 @@ def test_its_reference_evaluator_says_what_torch_does(format: str, net: str, pre
     assert np.abs(found - expected).max() <= TOLERANCE[made.precision] * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("format, conversion", [(f, one) for f in THAT_RUN for one in toy.routed(f)])
+def test_a_second_way_to_lower_programs_computes_what_torch_does(format: str, conversion: str, converted: Made) -> None:
+    folder, (net, _, way) = converted(format), conversion.partition("-")
+    made, program = toy.artifact(folder, format, net, way), toy.program(folder, net)
+    assert made.route == plugins.declared("formats", format).routes[1]
+    first = toy.artifact(folder, format, net, way.partition("~")[0])
+    assert (made.made_by, made.notes) != (first.made_by, first.notes)
+    expected = np.load(locate(folder / "entries", program.reference), allow_pickle=False)
+    found = outputs(folder, made, program, net, 1)
+    assert np.abs(found - expected).max() <= TOLERANCE[made.precision] * np.abs(expected).max()
+
+
 @each_format
 def test_it_declares_itself(format: str) -> None:
     declared = plugins.declared("formats", format)

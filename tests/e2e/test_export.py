@@ -1,6 +1,7 @@
 """A model that needs no training, and networks that a target cannot have, through the real commands."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,49 @@ def test_an_onnx_file_ships_where_formats_start_from_it_and_is_refused_where_not
     refused = run(folder, "export", "model.onnx", "--data", "toy.npz", "--target", "tflite")
     assert refused.returncode == 2
     assert "target tflite, float32: this format is made from torch networks, and an ONNX file is none" in refused.stderr
+
+
+FAR = toy.NET.replace("return self.head(x.sum(1) / mask.sum(1))", "return self.head(x.sum(1) / mask.sum(1)) - far(x)")
+FAR = FAR.replace(
+    "class Reader", "def far(x):\n    return 0 * torch.cdist(x, x).mean((1, 2))[:, None]\n\n\nclass Reader"
+)
+
+
+@pytest.mark.slow
+def test_what_one_exporter_cannot_the_older_one_does_and_the_lock_says_so(tmp_path: Path) -> None:
+    folder = toy.write(tmp_path / "task", net=FAR + SIXTEEN).parent
+    done = run(folder, *MODEL, *FLOAT, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert "onnx files come by torchscript, since dynamo fails: the converter fails at aten." in done.stdout
+    assert '"route": "torchscript"' in (folder / "run/report.json").read_text(encoding="utf-8")
+    assert "Made by torch's older exporter" in (folder / "run/onnx/MODEL_CARD.md").read_text(encoding="utf-8")
+    assert run(folder, "verify", "run/onnx").returncode == 0
+
+
+def own_environment(folder: Path) -> Path:
+    """onnx2tf as a command, with its packages in a folder of their own: they are not the versions that edgekd has."""
+    site, command = folder / "site", folder / "bin/onnx2tf"
+    wanted = ["pip", "install", "--quiet", "--target", str(site), "--ignore-requires-python", "onnx2tf==2.6.9"]
+    subprocess.run([sys.executable, "-m", *wanted], check=True, capture_output=True)
+    command.parent.mkdir()
+    lines = ("import sys", f"sys.path.insert(0, {str(site)!r})", "import onnx2tf", "onnx2tf.main()")
+    command.write_text("\n".join((f"#!{sys.executable} -W ignore", *lines)), encoding="utf-8")
+    command.chmod(0o755)
+    return command.parent
+
+
+@pytest.mark.slow
+def test_what_the_first_converter_to_tflite_cannot_goes_by_onnx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{own_environment(tmp_path)}:{os.environ['PATH']}")
+    folder = toy.write(tmp_path / "task", net=toy.NET + SIXTEEN + WRITE).parent
+    subprocess.run([sys.executable, "-W", "ignore", "my_net.py"], cwd=folder, check=True, capture_output=True)
+    done = run(folder, "export", "model.onnx", "--data", "toy.npz", "--target", "tflite", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert "tflite files come by onnx2tf, since litert-torch fails: this format is made from torch" in done.stdout
+    told = json.loads((folder / "run/report.json").read_text(encoding="utf-8"))
+    assert {row["artifact"]["route"] for row in told["rows"]} == {"onnx2tf"}
+    assert all(row["score"]["accuracy"]["value"] == 1.0 for row in told["rows"] if row["precision"] == "float32")
+    assert "onnx2tf 2.6.9" in (folder / "run/tflite/MODEL_CARD.md").read_text(encoding="utf-8")
+    assert run(folder, "verify", "run/tflite").returncode == 0
