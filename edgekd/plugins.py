@@ -12,6 +12,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     NESTS = ("members",)          settings that list plug-ins of the same kind as tables {name, its settings ...}; their
                                   own files arrive as "members.0.weights" (optional)
     PRECISIONS = ("float32",)     formats only
+    LACKS = {"bfloat16": "why"}   formats only: why it has none of the other precisions, and what to ask for (optional)
     RANGES = ("min-max",)         formats only: how it can find ranges of activations (optional)
     ROUTES = ("dynamo", "trace")  formats only: its ways to lower a program, the one to try first first (optional)
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
@@ -318,6 +319,7 @@ class Declared:
     code: tuple[str, ...] = ()
     nests: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
+    lacks: Mapping[str, str] = field(default_factory=dict)
     ranges: tuple[str, ...] = ("min-max",)
     routes: tuple[str, ...] = ()
     reference: bool = False

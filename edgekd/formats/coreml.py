@@ -33,6 +33,11 @@ VERSION = 3
 PACKAGES = ("torch", "coremltools")
 EXTRA = "coreml"
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int4-weights", "palette4")
+LACKS = {
+    "bfloat16": "Core ML computes in float16 and float32",
+    "int8-full": "Core ML packages take and give floats; ask for int8, which computes in 8 bits inside",
+    "int8-dynamic": "Core ML has no operators that find ranges at run time; ask for int8",
+}
 RANGES = ("min-max", "percentile")
 ROUTES = ("exported program", "trace")
 REFERENCE = True

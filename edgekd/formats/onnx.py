@@ -26,6 +26,12 @@ VERSION = 2
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime")
 EXTRA = "onnx"
 PRECISIONS = ("float32", "float16", "int8", "int8-dynamic", "int4-weights")
+LACKS = {
+    "bfloat16": "ONNX Runtime has no kernels for it on processors; float16 is as small",
+    "int8-full": "ONNX Runtime's int8 keeps float inputs and outputs, which cost next to nothing there; ask for int8",
+    "int8-weights": "ONNX Runtime finds ranges at each run where only weights have 8 bits; ask for int8-dynamic",
+    "palette4": "ONNX has no palettes; int4-weights is as small",
+}
 RANGES = ("min-max", "percentile", "entropy")
 ROUTES = ("dynamo", "torchscript")
 

@@ -29,6 +29,11 @@ PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "openvino",
 USES = ("formats.onnx",)
 EXTRA = "openvino"
 PRECISIONS = ("float32", "float16", "bfloat16", "int8", "int8-weights", "int4-weights")
+LACKS = {
+    "int8-full": "OpenVINO's int8 keeps float inputs and outputs, which cost next to nothing there; ask for int8",
+    "int8-dynamic": "OpenVINO would find ranges at run time for 8-bit weights, which edgekd turns off; ask for int8",
+    "palette4": "OpenVINO has no palettes; int4-weights is as small",
+}
 RANGES = ("min-max", "percentile")
 ROUTES = ("by ONNX", "from torch")
 

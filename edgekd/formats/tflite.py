@@ -23,6 +23,10 @@ PACKAGES = ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "a
 USES = ("formats.onnx",)
 EXTRA = "tflite"
 PRECISIONS = ("float32", "float16", "int8", "int8-full", "int8-dynamic", "int8-weights", "int4-weights")
+LACKS = {
+    "bfloat16": "LiteRT's kernels for processors do not compute in it; float16 is as small",
+    "palette4": "TFLite has no palettes; int4-weights is as small",
+}
 RANGES = ("min-max", "percentile")
 ROUTES = ("litert-torch", "onnx2tf")
 

@@ -167,14 +167,16 @@ def read_target(table: Table, where: str, at: Mapping[str, str]) -> Target:
     more = {"name": name, "format": format_name, "device": device, "budget": budget or Budget()}
     target = gather.attempt(parse, Target, table, OWN_KEYS, more)
     if target and format_name in plugins.names("formats"):
-        known = plugins.declared("formats", format_name).precisions
-        if known and target.precision not in (*known, "auto"):
-            message = f"{format_name} has no {target.precision}"
-            gather.problems.append(Problem(table["precision"].where, message, f"It has: {', '.join(known)}"))
-        ways = plugins.declared("formats", format_name).ranges
-        if target.ranges not in ways:
+        declared = plugins.declared("formats", format_name)
+        if target.precision not in (*declared.precisions, "auto"):
+            why = declared.lacks.get(target.precision)
+            message = f"{format_name} has no {target.precision}{f': {why}' if why else ''}"
+            hint = f"It has: {', '.join(declared.precisions)}"
+            gather.problems.append(Problem(table["precision"].where, message, hint))
+        if target.ranges not in declared.ranges:
             message = f"{format_name} does not find ranges by {target.ranges}"
-            gather.problems.append(Problem(table["ranges"].where, message, f"It does by: {', '.join(ways)}"))
+            hint = f"It does by: {', '.join(declared.ranges)}"
+            gather.problems.append(Problem(table["ranges"].where, message, hint))
     gather.check()
     assert target is not None
     return target

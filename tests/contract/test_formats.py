@@ -233,3 +233,10 @@ def test_attention_with_a_mask_keeps_its_outputs(format: str, tmp_path: Path) ->
         made = toy.artifact(tmp_path, format, *name.split("-", 1))
         found = outputs(tmp_path, made, program, "attention", batch=1)
         assert np.abs(found - reference).max() <= TOLERANCE[made.precision] * np.abs(reference).max()
+
+
+@each_format
+def test_every_precision_is_there_or_there_is_a_reason_why_not(format: str) -> None:
+    declared = plugins.declared("formats", format)
+    assert {*declared.precisions, *declared.lacks} == set(get_args(Precision))
+    assert not {*declared.precisions} & {*declared.lacks} and all(declared.lacks.values())

@@ -1,0 +1,62 @@
+"""Run a file on samples in its own runtime, without edgekd; Core ML's is evaluated by its definitions (edgekd.mil).
+
+    python bare_outputs.py FILE SAMPLES.npz OUTPUTS.npy
+
+SAMPLES.npz has the inputs in order; OUTPUTS.npy gets the first output, sample first. All samples run one at a time.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+Run = Callable[[list[np.ndarray]], np.ndarray]
+
+
+def onnx(path: Path) -> Run:
+    """ONNX Runtime."""
+    import onnxruntime  # noqa: PLC0415
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [spec.name for spec in session.get_inputs()]
+    return lambda one: session.run(None, dict(zip(names, one, strict=True)))[0]
+
+
+def tflite(path: Path) -> Run:
+    """LiteRT."""
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+
+    runner = Interpreter(str(path)).get_signature_runner()
+    names = sorted(runner.get_input_details())
+    return lambda one: next(iter(runner(**dict(zip(names, one, strict=True))).values()))
+
+
+def xml(path: Path) -> Run:
+    """OpenVINO."""
+    import openvino  # noqa: PLC0415
+
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda one: compiled(one)[0].copy()
+
+
+def mlpackage(path: Path) -> Run:
+    """Core ML's definitions."""
+    from edgekd.mil.evaluator import Evaluator  # noqa: PLC0415
+
+    evaluator = Evaluator(path)
+    names = [slot.name for slot in evaluator.inputs]
+    return lambda one: next(iter(evaluator(dict(zip(names, one, strict=True))).values()))
+
+
+def main() -> None:
+    """Run all samples."""
+    path = Path(sys.argv[1])
+    run = {"onnx": onnx, "tflite": tflite, "xml": xml, "mlpackage": mlpackage}[path.suffix[1:]](path)
+    with np.load(sys.argv[2], allow_pickle=False) as stored:
+        inputs = [stored[name] for name in stored.files]
+    np.save(sys.argv[3], np.concatenate([run([v[i : i + 1] for v in inputs]) for i in range(len(inputs[0]))]))
+
+
+if __name__ == "__main__":
+    main()
