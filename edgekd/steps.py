@@ -244,9 +244,8 @@ class Export(Step[Program]):
                 return (("students", architecture.family.name),)
             case Architecture(family=family):
                 return (("students", family.name),)
-            case Teacher(source=source):
-                # which adopts the file
-                return (*_teacher(self.source), *((("formats", "onnx"),) if source.name == "onnx" else ()))
+            case Teacher():
+                return _teacher(self.source)
 
     def warm(self) -> tuple[str, ...]:
         return ("edgekd.stages.export",)

@@ -24,6 +24,8 @@ from edgekd.spec import Value
 
 VERSION = 1
 PACKAGES = ("onnxruntime",)
+# Whose format takes the file as a program.
+USES = ("formats.onnx",)
 EXTRA = "onnx-run"
 FILES = ("file",)
 
