@@ -8,6 +8,7 @@ SAMPLES.npz has the inputs in order; OUTPUTS.npy gets the first output, sample f
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,22 @@ def tflite(path: Path) -> Run:
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
 
     runner = Interpreter(str(path)).get_signature_runner()
-    names = sorted(runner.get_input_details())
-    return lambda one: next(iter(runner(**dict(zip(names, one, strict=True))).values()))
+    wanted = dict(sorted(runner.get_input_details().items()))
+
+    def run(one: list[np.ndarray]) -> np.ndarray:
+        given = {name: as_wanted(values, spec) for (name, spec), values in zip(wanted.items(), one, strict=True)}
+        return next(iter(runner(**given).values()))
+
+    return run
+
+
+def as_wanted(values: np.ndarray, spec: dict[str, Any]) -> np.ndarray:
+    """An input in the integers that a quantized file takes; outputs may stay so, since only their order counts."""
+    if spec["dtype"] == values.dtype:
+        return values
+    scale, zero = spec["quantization"]
+    limits = np.iinfo(spec["dtype"])
+    return np.clip(np.rint(values / scale + zero), limits.min, limits.max).astype(spec["dtype"])
 
 
 def xml(path: Path) -> Run:

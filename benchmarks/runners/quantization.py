@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -197,7 +198,8 @@ def compared(store: Store, folder: Path) -> dict[str, Any]:
             for target in case.plan.targets:
                 row, drop = ours(store, known, target, program, train)
                 work = folder / f"{case.name}-{family}-{target.format}"
-                work.mkdir(exist_ok=True)
+                shutil.rmtree(work, ignore_errors=True)
+                work.mkdir()
                 other = bare(store, case, program, target.format, work)
                 what = f"{family} on {case.name}, {target.name}"
                 print(f"{what}: {drop}; bare tools {other}", file=sys.stderr, flush=True)
