@@ -34,6 +34,14 @@ FURTHER = {
 }
 # by the second of its ways to lower programs
 ROUTED = ("images-float32~1", "words-float32~1", "images-int8~1@base")
+
+
+def conversions(format: str) -> tuple[str, ...]:
+    """What is made in a format: of the usual ones those in a precision that it has, and its further ones."""
+    offered = plugins.declared("formats", format).precisions
+    return (*(name for name in CONVERSIONS if name.partition("-")[2] in offered), *FURTHER.get(format, ()))
+
+
 NETS = """
 import torch
 from torch import nn
@@ -230,7 +238,7 @@ def main(folder: Path, part: str, wanted: tuple[str, ...]) -> None:
     for net in wanted or ("images", "words") if part == "program" else ():
         step = Export(source=sources(folder)[net], splits=splits(folder)[net], seed=3)
         (folder / f"{net}.json").write_text(export.run(step, entry(folder, net)).model_dump_json())
-    for name in wanted or (*CONVERSIONS, *FURTHER.get(part, ()), *routed(part)) if part != "program" else ():
+    for name in wanted or (*conversions(part), *routed(part)) if part != "program" else ():
         net, _, rest = name.partition("-")
         way, _, based = rest.partition("@")
         precision, _, number = way.partition("~")
