@@ -325,6 +325,7 @@ class Declared:
 
 SHARED = (
     "nets",
+    "raw",
     "mil",
     "ort",
     "ov",

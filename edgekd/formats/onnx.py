@@ -16,7 +16,7 @@ import onnx
 import torch
 
 from edgekd.nets import programs
-from edgekd.ort import adopting, layers, opening, quantizing
+from edgekd.ort import adopting, fronts, layers, opening, quantizing
 from edgekd.plugins import Conversion, Converted, OnnxFile, Opened
 from edgekd.results import Signature
 from edgekd.spec import Precision, Value
@@ -69,6 +69,11 @@ def opened(file: Path, signature: Signature, layers: Mapping[str, str], folder: 
 def adopt(file: OnnxFile, signature: Signature, path: Path) -> Signature:
     """Make a program of an ONNX file of the user's own; returns its signature. Raises UsageError."""
     return adopting.adopt(file, signature, path)
+
+
+def with_fronts(source: Path, signature: Signature, path: Path) -> None:
+    """Have an adopted file take the raw inputs of a signature."""
+    fronts.with_fronts(source, signature, path)
 
 
 def digest(path: Path) -> str:

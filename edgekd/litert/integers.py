@@ -1,5 +1,6 @@
 """Files without any float: operators that the quantizer would leave in float32, put as others that have integers."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,25 @@ def with_integer_casts(model: bytes) -> bytes:
             quantization.scale, quantization.zeroPoint = np.ones(1, np.float32), np.zeros(1, np.int64)
             tensors[cast].type, tensors[cast].quantization = schema.TensorType.INT8, quantization
             one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.NONE, None
+    return files.write(content)
+
+
+def with_raw_inputs(model: bytes, names: Collection[str]) -> bytes:
+    """A quantized file whose raw inputs of these names become 8-bit activations by one operator.
+
+    The quantizer casts them to float32 first, and quantizes them then.
+    """
+    content = files.read(model)
+    graph, raw = content.subgraphs[0], set(files.inputs(content, names))
+    kinds = dict(zip(map(id, graph.operators), files.kinds(content), strict=True))
+    for one in [one for one in graph.operators if kinds[id(one)] == Kind.CAST and int(one.inputs[0]) in raw]:
+        given, readers = graph.tensors[one.inputs[0]], list(files.readers(content, int(one.outputs[0])))
+        if {kinds[id(reader)] for reader in readers} == {Kind.QUANTIZE}:
+            given.quantization = schema.QuantizationParametersT()
+            given.quantization.scale, given.quantization.zeroPoint = np.ones(1, np.float32), np.zeros(1, np.int64)
+            for reader in readers:
+                reader.inputs = [int(one.inputs[0])]
+            graph.operators.remove(one)
     return files.write(content)
 
 

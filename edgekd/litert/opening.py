@@ -41,7 +41,12 @@ def with_scales(model: bytes, signature: Signature) -> Signature:
 
 
 def _scaled(spec: TensorSpec, tensor: Any) -> TensorSpec:
-    """What a runtime is told of a tensor: its type, and scale and zero point where it is quantized."""
+    """What a runtime is told of a tensor: its type, and scale and zero point where it is quantized.
+
+    Raw inputs keep what was told of them: their numbers are a sensor's, whatever the file does with them next.
+    """
+    if spec.is_raw:
+        return spec
     if tensor.quantization is None or tensor.quantization.scale is None or tensor.type == files.FLOAT:
         return spec
     scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])

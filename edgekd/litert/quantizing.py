@@ -85,7 +85,8 @@ def quantized(
         warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors", UserWarning)
         made = bytes(work.quantize(needed).quantized_model)
     if precision == "int8-full":
-        made = integers.with_integer_casts(made)
+        raw = [spec.name for spec in signature.inputs if spec.is_raw]
+        made = integers.with_raw_inputs(integers.with_integer_casts(made), raw)
         _refuse_floats(files.read(made))
     return made
 

@@ -6,7 +6,7 @@ from itertools import product
 from edgekd.errors import EdgekdError, UsageError
 from edgekd.results import Artifact, Program, Splits
 from edgekd.spec import CALIBRATED, Precision, Target, Value
-from edgekd.steps import Convert, Each, Policy
+from edgekd.steps import Convert, Each, Policy, Raw
 
 
 class Wanted(Value):
@@ -17,6 +17,13 @@ class Wanted(Value):
 
 
 Made = dict[Precision, Artifact | EdgekdError]
+
+
+def taking(target: Target, splits: Splits, programs: Sequence[Program]) -> Policy[list[Program]]:
+    """The programs with the inputs that a target wants. Raises UsageError where raw ones are not to be had."""
+    if target.input == "float":
+        return list(programs)
+    return list((yield [Raw(program=program, splits=splits) for program in programs]))
 
 
 def convert(target: Target, splits: Splits, wanted: Sequence[Wanted]) -> Policy[list[Made]]:

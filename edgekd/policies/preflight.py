@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from edgekd.errors import EdgekdError, Problem, UsageError
 from edgekd.policies import limits
-from edgekd.policies.files import Made, Wanted, convert, reason
+from edgekd.policies.files import Made, Wanted, convert, reason, taking
 from edgekd.policies.known import PRICED, Outlook
 from edgekd.results import Artifact, Program, Rehearsed
 from edgekd.spec import FLOATS, Precision, Target, Value
@@ -48,8 +48,9 @@ def _clear(known: Outlook, planned: Program, taught: Sequence[Program]) -> Polic
     problems: list[Problem] = []
     refused, notes = {}, []
     for target in known.plan.targets:
-        wanted = [Wanted(program=planned, precisions=known.tried(target))]
-        wanted += [Wanted(program=one, precisions=PRICED) for one in taught]
+        own, *others = yield from taking(target, known.splits, (planned, *taught))
+        wanted = [Wanted(program=own, precisions=known.tried(target))]
+        wanted += [Wanted(program=one, precisions=PRICED) for one in others]
         found = yield from _rehearse(known, target, wanted)
         notes += [f"the teacher has no {target.name} file in {p}: {why}" for one in found[1:] for p, why in one.items()]
         problems += _problems(target, found[0])

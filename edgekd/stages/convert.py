@@ -19,6 +19,7 @@ from edgekd.errors import EdgekdError, NotConverted, Problem, UsageError
 from edgekd.nets import programs
 from edgekd.nets.culprit import culprit, instead, told
 from edgekd.plugins import Conversion, Lowered
+from edgekd.raw import words
 from edgekd.results import Artifact, Signature
 from edgekd.samples.views import Feed
 from edgekd.spec import CALIBRATED
@@ -68,7 +69,7 @@ def run(step: Convert, out: Workspace) -> Artifact:
         size=files.size(out.path(converted.name)),
         graph=step.program.digest,
         made_by=converted.made_by,
-        notes=converted.notes,
+        notes=words.notes(converted.signature, converted.notes),
         layers=out.file(LAYERS),
     )
 
