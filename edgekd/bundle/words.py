@@ -51,9 +51,10 @@ def _inside(spec: TensorSpec) -> tuple[str, ...]:
     resized = (
         "" if how.size == how.canvas else f"resize to {how.size} x {how.size} pixels ({how.filter}, antialiased); "
     )
+    kind = "gray" if spec.shape[3] == 1 else "RGB"
     return (
-        f"{'gray' if spec.shape[3] == 1 else 'RGB'} pixels as a camera gives them, levels 0 to 255, upright and without "
-        "alpha; it was trained and measured on central squares of pictures",
+        f"{kind} pixels as a camera gives them, levels 0 to 255, upright and without alpha; it was made "
+        "for central squares of pictures",
         f"in the graph: {resized}{_scaled(how)}",
     )
 

@@ -23,9 +23,8 @@ from edgekd import files
 from edgekd.errors import NotVerified, Problem, Unsuited
 from edgekd.mil import calibration, compression, eligible, opening, provenance
 from edgekd.mil.evaluator import Evaluator
-from edgekd.nets import layers, programs
+from edgekd.nets import layers, programs, surgery
 from edgekd.plugins import Conversion, Converted, Opened, Operator
-from edgekd.raw import network
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import FLOATS, Precision, Value
 
@@ -118,7 +117,7 @@ def _taken(spec: TensorSpec) -> Any:
     if spec.inside is None:
         return ct.TensorType(name=spec.name, shape=spec.shape, dtype=np.dtype(spec.dtype).type)
     layout = ct.colorlayout.GRAYSCALE if spec.shape[3] == 1 else ct.colorlayout.RGB
-    return ct.ImageType(name=spec.name, shape=tuple(spec.shape[i] for i in network.FIRST), color_layout=layout)
+    return ct.ImageType(name=spec.name, shape=tuple(spec.shape[i] for i in surgery.FIRST), color_layout=layout)
 
 
 def _compressed(model: Any, plain: Path, conversion: Conversion, in_float: tuple[str, ...]) -> Any:
@@ -182,7 +181,7 @@ def _lowered(conversion: Conversion, program: ExportedProgram, signature: Signat
     """An ML Program in memory, and the nodes of the program that each of its values was made of."""
     # coremltools takes the core ATen dialect only
     pictures = any(spec.inside is not None for spec in signature.inputs)
-    alone = network.with_pictures if pictures else programs.at_batch_one
+    alone = surgery.with_pictures if pictures else programs.at_batch_one
     lowered = alone(program, conversion.signature).run_decompositions({})
     names = provenance.number(lowered, program)
     half = conversion.precision != "float32"

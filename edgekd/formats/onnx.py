@@ -17,7 +17,7 @@ import torch
 
 from edgekd.nets import programs
 from edgekd.ort import adopting, fronts, layers, opening, quantizing
-from edgekd.plugins import Conversion, Converted, OnnxFile, Opened
+from edgekd.plugins import Conversion, Converted, Front, OnnxFile, Opened
 from edgekd.results import Signature
 from edgekd.spec import Precision, Value
 
@@ -71,9 +71,9 @@ def adopt(file: OnnxFile, signature: Signature, path: Path) -> Signature:
     return adopting.adopt(file, signature, path)
 
 
-def with_fronts(source: Path, signature: Signature, path: Path) -> None:
-    """Have an adopted file take the raw inputs of a signature."""
-    fronts.with_fronts(source, signature, path)
+def with_fronts(source: Path, signature: Signature, before: Mapping[str, Front], path: Path) -> None:
+    """Write a copy of an adopted file that takes the raw inputs of a signature."""
+    fronts.with_fronts(source, signature, before, path)
 
 
 def digest(path: Path) -> str:

@@ -1,6 +1,6 @@
 """What stands before raw inputs as ONNX operators, put into a file of the user's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekd.raw.front import LUMA, Front, front
+from edgekd.plugins import Front
 from edgekd.results import Signature
 
 TYPES = {"uint8": TensorProto.UINT8, "int16": TensorProto.INT16}
-FIRST = (0, 3, 1, 2)
+FIRST, TURNED = (0, 3, 1, 2), (0, 1, 3, 2)
+HALF, LEAST, MOST = (np.array(number, np.float32) for number in (0.5, 0, 255))
 
 
 class _Nodes:
@@ -24,10 +25,9 @@ class _Nodes:
         self.constants: list[onnx.TensorProto] = []
         self._name, self.last = name, name
 
-    def add(self, kind: str, *constants: NDArray[Any], first: bool = False, **attributes: Any) -> None:
-        """One more; `first` where constants stand before what it takes."""
-        own = [self._constant(value) for value in constants]
-        taken = [*own, self.last] if first else [self.last, *own]
+    def add(self, kind: str, *constants: NDArray[Any], **attributes: Any) -> None:
+        """One more, with constants behind what it takes."""
+        taken = [self.last, *map(self._constant, constants)]
         self.last = f"{self._name}.raw{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, taken, [self.last], name=self.last, **attributes))
 
@@ -36,23 +36,15 @@ class _Nodes:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def whole(self) -> None:
-        """To whole levels."""
-        half, least, most = (np.array(number, np.float32) for number in (0.5, 0, 255))
-        self.add("Add", half)
-        self.add("Floor")
-        self.add("Clip", least, most)
 
-
-def with_fronts(source: Path, signature: Signature, path: Path) -> None:
-    """Write a copy of a file that takes the raw inputs of `signature`."""
+def with_fronts(source: Path, signature: Signature, fronts: Mapping[str, Front], path: Path) -> None:
+    """Write a copy of a file that takes the raw inputs of `signature`, with what stands before them by name."""
     model = onnx.load(source)
     graph = model.graph
     for spec in signature.inputs:
-        wanted = front(spec)
-        if wanted is None:
+        if spec.name not in fronts:
             continue
-        made = _before(spec.name, wanted)
+        made = _before(spec.name, fronts[spec.name])
         for node in graph.node:
             node.input[:] = [made.last if name == spec.name else name for name in node.input]
         _put_first(graph, made.nodes)
@@ -79,19 +71,22 @@ def _before(name: str, wanted: Front) -> _Nodes:
         return made
     made.add("Transpose", perm=FIRST)
     channels = (-1, 1, 1)
-    if wanted.gray:
-        made.add("Mul", LUMA.reshape(channels))
+    if wanted.luma is not None:
+        made.add("Mul", wanted.luma.reshape(channels))
         made.add("ReduceSum", np.array([1], np.int64), keepdims=1)
-        made.whole()
+        made.add("Add", HALF)
+        made.add("Floor")
     if wanted.colour:
         made.add("Gather", np.zeros(3, np.int64), axis=1)
     if wanted.reversed:
         made.add("Gather", np.array([2, 1, 0], np.int64), axis=1)
     if wanted.across is not None:
-        made.add("MatMul", wanted.across)
-        made.whole()
-        made.add("MatMul", wanted.across.T, first=True)
-        made.whole()
+        for _ in ("across", "down"):
+            made.add("Add", HALF)
+            made.add("MatMul", wanted.across)
+            made.add("Floor")
+            made.add("Clip", LEAST, MOST)
+            made.add("Transpose", perm=TURNED)
     made.add("Mul", wanted.factor.reshape(channels))
     made.add("Add", wanted.shift.reshape(channels))
     return made

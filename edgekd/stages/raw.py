@@ -12,6 +12,7 @@ from edgekd import plugins
 from edgekd.errors import EdgekdError
 from edgekd.nets import inference, programs
 from edgekd.raw import network, sensors
+from edgekd.raw.front import fronts
 from edgekd.results import File, Program, Signature
 from edgekd.runtimes import replay, tensors
 from edgekd.samples.views import Feed
@@ -59,7 +60,7 @@ def run(step: Raw, out: Workspace) -> Program:
 
 def _traced(source: Path, signature: Signature, path: Path) -> tuple[str, Answer]:
     """A torch program with raw inputs: its digest, and what gives its first output."""
-    program = network.with_fronts(programs.load(source), signature)
+    program = network.with_fronts(programs.load(source), signature, fronts(signature))
     programs.write(program, path)
     module = program.module()
 
@@ -74,7 +75,7 @@ def _traced(source: Path, signature: Signature, path: Path) -> tuple[str, Answer
 def _grafted(source: Path, signature: Signature, path: Path) -> tuple[str, Answer]:
     """The same of an ONNX file of the user's own, in its graph."""
     format = plugins.find("formats", "onnx")
-    format.with_fronts(source, signature, path)
+    format.with_fronts(source, signature, fronts(signature), path)
     told = signature.model_dump(mode="json")
     model = plugins.find("runtimes", "onnx").load(path, 1, told, 1)
     return format.digest(path), lambda batch: replay.outputs(model, told, batch)[0]
