@@ -65,6 +65,8 @@ def _put_first(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
 def _before(name: str, wanted: Front) -> _Nodes:
     """The operators of one input."""
     made = _Nodes(name)
+    if not wanted.picture:
+        made.add("Cast", to=TensorProto.INT32)  # OpenVINO fuses what follows a cast of 16 bits, and has no kernel then
     made.add("Cast", to=TensorProto.FLOAT)
     if not wanted.picture:
         made.add("Mul", wanted.factor)
