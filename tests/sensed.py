@@ -1,6 +1,5 @@
 """Toy programs whose samples sensors give: pictures that are resized and reordered, and 16-bit audio."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -105,15 +104,3 @@ def program(folder: Path, name: str) -> Program:
 def raw_program(folder: Path, name: str, given: Program) -> Program:
     """The same with raw inputs."""
     return raw.run(Raw(program=given, splits=splits(folder, name)), converted.entry(folder, f"{name}-raw"))
-
-
-def prepared(program: Program, folder: Path) -> dict[str, np.ndarray]:
-    """Golden arrays of a program."""
-    path = folder / "entries" / program.golden.entry[:2] / program.golden.entry / program.golden.name
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
-
-
-def told(value: Program) -> dict[str, object]:
-    described: dict[str, object] = json.loads(value.model_dump_json())
-    return described
