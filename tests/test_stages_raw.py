@@ -66,6 +66,7 @@ def test_a_program_that_is_another_function_is_not_used(pictures: tuple[Path, Pr
         raw.run(Raw(program=changed, splits=sensed.splits(folder, "bgr")), out)
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 def test_an_onnx_file_of_the_users_own_is_changed_in_its_own_graph(pictures: tuple[Path, Program, Program]) -> None:
     folder, given, _ = pictures
     splits = sensed.splits(folder, "bgr")
