@@ -13,6 +13,8 @@ from edgekd.nets import programs
 from edgekd.results import Signature
 
 FIRST, LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+# Where what stands before raw inputs is among the modules of a program.
+FRONTS = "raw"
 
 
 def with_pictures(program: ExportedProgram, signature: Signature) -> ExportedProgram:
@@ -32,6 +34,15 @@ def with_pictures(program: ExportedProgram, signature: Signature) -> ExportedPro
         if node.target is torch.ops.aten._assert_tensor_metadata.default:
             module.graph.erase_node(node)
     return exported(module, programs.with_batch(signature.model_copy(update={"inputs": tuple(specs)}), 1))
+
+
+def fronts(program: ExportedProgram) -> frozenset[str]:
+    """The nodes that stand before raw inputs."""
+    paths = {
+        node.name: [path for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
+        for node in program.graph.nodes
+    }
+    return frozenset(name for name, own in paths.items() if any(path.startswith(f"{FRONTS}.") for path in own))
 
 
 def opened(program: ExportedProgram) -> fx.GraphModule:

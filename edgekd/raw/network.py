@@ -12,15 +12,10 @@ from edgekd.nets import surgery
 from edgekd.plugins import Front
 from edgekd.results import Signature
 
-# where the fronts stand among the modules of a program
-PLACE = "raw"
-
 
 class RawPixels(nn.Module):
     """Levels, (N, side, side, channels) of any type, to what the network takes: float32, channels first."""
 
-    luma: Tensor
-    middle: Tensor
     across: Tensor
     factor: Tensor
     shift: Tensor
@@ -28,25 +23,27 @@ class RawPixels(nn.Module):
     def __init__(self, wanted: Front) -> None:
         super().__init__()
         self._how = wanted
-        self.register_buffer("factor", torch.from_numpy(wanted.factor).reshape(-1, 1, 1, 1))
-        self.register_buffer("shift", torch.from_numpy(wanted.shift))
-        if wanted.luma is not None:
-            self.register_buffer("luma", torch.from_numpy(wanted.luma).reshape(1, -1, 1, 1))
-            self.register_buffer("middle", torch.full((1,), 0.5))
+        if len(wanted.factor) > 1:
+            self.register_buffer("factor", torch.from_numpy(wanted.factor).reshape(-1, 1, 1, 1))
+            self.register_buffer("shift", torch.from_numpy(wanted.shift))
         if wanted.across is not None:
             self.register_buffer("across", torch.tensor(wanted.across))
 
     def forward(self, pixels: Tensor) -> Tensor:
         levels = self._resized(self._ordered(pixels.to(torch.float32).permute(surgery.FIRST)))
+        if len(self._how.factor) == 1:
+            return levels * float(self._how.factor[0]) + float(self._how.shift[0])
         # a convolution, since that has a scale for each channel in 8 bits, and the TFLite converter keeps any batch
         return functional.conv2d(levels, self.factor, self.shift, groups=len(self.shift))
 
     def _ordered(self, levels: Tensor) -> Tensor:
+        channels = [levels[:, i : i + 1] for i in range(levels.shape[1])]
         if self._how.luma is not None:
-            return functional.conv2d(levels, self.luma, self.middle).floor()
+            red, green, blue = (one * float(part) for one, part in zip(channels, self._how.luma, strict=True))
+            return (red + green + blue + 0.5).floor()
         if self._how.colour:
             return torch.cat([levels] * 3, 1)
-        return torch.cat([levels[:, i : i + 1] for i in (2, 1, 0)], 1) if self._how.reversed else levels
+        return torch.cat(channels[::-1], 1) if self._how.reversed else levels
 
     def _resized(self, levels: Tensor) -> Tensor:
         """As Pillow does it: across, then down, each in whole levels."""
@@ -77,7 +74,7 @@ def with_fronts(program: ExportedProgram, signature: Signature, fronts: Mapping[
     for place, spec in zip(surgery.places(module), signature.inputs, strict=True):
         wanted = fronts.get(spec.name)
         if wanted is not None:
-            name = f"{PLACE}.{spec.name}"
+            name = f"{surgery.FRONTS}.{spec.name}"
             module.add_submodule(name, RawPixels(wanted) if wanted.picture else RawWave(wanted))
             surgery.put_behind(place, partial(_called, name))
     return surgery.exported(module, signature)

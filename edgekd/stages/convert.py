@@ -16,12 +16,12 @@ from torch.export import ExportedProgram
 
 from edgekd import files, plugins
 from edgekd.errors import EdgekdError, NotConverted, Problem, UsageError
-from edgekd.nets import programs
+from edgekd.nets import programs, surgery
 from edgekd.nets.culprit import culprit, instead, told
 from edgekd.plugins import Conversion, Lowered
 from edgekd.results import Artifact, Signature, TensorSpec
 from edgekd.samples.views import Feed
-from edgekd.spec import CALIBRATED
+from edgekd.spec import CALIBRATED, FLOATS
 from edgekd.steps import Convert
 from edgekd.workspace import Workspace
 
@@ -52,7 +52,7 @@ def run(step: Convert, out: Workspace) -> Artifact:
         folder=out.folder,
         base=_base(step, out),
         ranges=step.ranges,
-        in_float=frozenset(step.in_float),
+        in_float=frozenset(step.in_float) | _fronts(step, out),
     )
     try:
         converted = format.convert(conversion)
@@ -95,6 +95,14 @@ def _told(spec: TensorSpec) -> str:
     resized = "" if how.size == how.canvas else f"resizing to {how.size} x {how.size} ({how.filter}), "
     kind = "gray" if spec.shape[3] == 1 else "RGB"
     return PIXELS.format(spec.name, how.canvas, how.canvas, kind, resized, how.channels)
+
+
+def _fronts(step: Convert, out: Workspace) -> frozenset[str]:
+    """What stands before raw inputs, where its weights would have fewer bits: they are few, and all depends on them."""
+    path, raw = out.locate(step.program.file), any(spec.is_raw for spec in step.program.signature.inputs)
+    if not raw or step.precision in (*FLOATS, *CALIBRATED) or path.suffix == ".onnx":
+        return frozenset()
+    return surgery.fronts(programs.load(path))
 
 
 def _failure(step: Convert, conversion: Conversion, format: plugins.Format, error: Exception) -> NotConverted:
