@@ -12,12 +12,13 @@ PREFIX = "layer:"
 def followed(model: bytes, layers: Mapping[str, str]) -> dict[str, str]:
     """The layers of a quantized file, from those of the float32 file that it was made of.
 
-    A value is taken as the next layer reads it: after it was quantized, or dequantized where that is an operator.
+    A value is taken as the next layer reads it: after it was quantized, or dequantized where that is an operator. What
+    raw input was cast to is not computed where it is quantized at once.
     """
     content = files.read(model)
-    names = files.names(content)
+    names, computed = files.names(content), set(files.computed(content))
     known = {names.index(name): node for name, node in layers.items() if name in names}
-    return {names[_as_read(content, index)]: node for index, node in known.items()}
+    return {names[_as_read(content, index)]: node for index, node in known.items() if index in computed}
 
 
 def _as_read(content: Any, index: int) -> int:

@@ -198,9 +198,8 @@ def test_a_file_with_raw_input_gives_what_the_one_with_prepared_input_gives(
     assert any("takes raw pixels, uint8 of 16 x 16, gray" in note for note in raw.notes)
     assert not any("nputs and outputs" in note for note in raw.notes)
     one, other = (outputs(folder, made, toy.program(folder, "raw"), "raw", batch=1) for made in (prepared, raw))
-    assert len(np.unique(one.argmax(1))) > 1 and np.ptp(one) > 0.1
-    most = {"float32": 1e-5, "int8": 5e-2}[precision]
-    assert np.abs(one - other).max() <= most * np.abs(one).max()
+    most = {"float32": 1e-5, "int8": 2e-2}[precision] * np.abs(one).max()
+    assert np.abs(one - other).max() <= most < np.ptp(one, axis=0).max()
 
 
 def test_a_tflite_file_without_float_takes_the_pixels_themselves(converted: Made) -> None:
