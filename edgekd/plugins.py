@@ -197,6 +197,25 @@ class Metric(Protocol):
 
 
 @dataclass(frozen=True)
+class Front:
+    """What stands in a graph before one raw input, for every tool that writes graphs.
+
+    `factor` and `shift` are of each channel; the others are for pictures, whose channels come first then. `luma` are
+    the weights that make gray of three channels; `colour` makes three channels of one, `reversed` bgr of rgb; `across`
+    are the weights of a resize along one side, (canvas, size): pictures are square. Luma and resized levels are rounded
+    to whole ones.
+    """
+
+    picture: bool
+    factor: NDArray[np.float32]
+    shift: NDArray[np.float32]
+    luma: NDArray[np.float32] | None = None
+    colour: bool = False
+    reversed: bool = False
+    across: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
 class Lowered:
     """The float32 file that a format made of a program, as it was given back."""
 
@@ -347,6 +366,7 @@ class Declared:
 
 SHARED = (
     "nets",
+    "raw",
     "mil",
     "ort",
     "ov",

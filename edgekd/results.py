@@ -5,6 +5,9 @@ from typing import Any, ClassVar, Literal
 from edgekd.errors import Problem
 from edgekd.spec import Architecture, Image, Part, Plan, Precision, Value
 
+# What one step of 16-bit audio is to a network, which sees -1 to 1.
+AUDIO_SCALE = 2.0**-15
+
 Basis = Literal["measured", "stand-in", "reference", "emulated", "not measured"]
 
 
@@ -34,7 +37,10 @@ class Preprocess(Value):
 
 
 class TensorSpec(Value):
-    """One named input or output. shape[0] is the batch, -1 where any size runs; scale and zero_point: int8 I/O."""
+    """One named input or output. shape[0] is the batch, -1 where any size runs; scale and zero_point: int8 I/O.
+
+    `preprocess` is what has to be done to a sample before; what the graph itself does to raw pixels is `inside`.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -42,6 +48,16 @@ class TensorSpec(Value):
     scale: float | None = None
     zero_point: int | None = None
     preprocess: Preprocess | None = None
+    inside: Preprocess | None = None
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether it takes what a camera or a microphone gives, and the graph does the rest."""
+        return self.inside is not None or (self.scale == AUDIO_SCALE and self.dtype in ("int16", "int32"))
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Of an input that is not raw, what was asked before there were any that are."""
+        return {name: value for name, value in fields.items() if name != "inside" or value is not None}
 
 
 class Signature(Value):

@@ -41,6 +41,8 @@ FLOATS: tuple[Precision, ...] = ("float32", "float16", "bfloat16")
 CALIBRATED: tuple[Precision, ...] = ("int8", "int8-full")
 # How the range of an activation is found from what it was over the calibration part.
 Ranges = Literal["min-max", "percentile", "entropy"]
+# What a file takes: prepared numbers, or what a camera (uint8 pixels) or a microphone (int16 samples) gives.
+Input = Literal["float", "raw"]
 Part = Literal["train", "calibration", "validation", "test"]
 EffortName = Literal["quick", "standard", "thorough"]
 KEY = {"for": "store key"}
@@ -181,15 +183,23 @@ class Device(Value):
 
 
 class Target(Value):
-    """One file format on one device within one budget; `name` is what the user wrote, e.g. tflite@raspberry-pi-5."""
+    """One file format on one device within one budget; `name` is what the user wrote, e.g. tflite@raspberry-pi-5.
+
+    With `input` "raw" the file takes what a camera or a microphone gives, and prepares it itself.
+    """
 
     name: str
     format: str
     precision: Literal["auto", Precision] = "auto"
     ranges: Ranges = "min-max"
+    input: Input = "float"
     device: Device = Device()
     threads: int = 1
     budget: Budget = Budget()
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """With prepared input the question is the one that was asked before there was any other."""
+        return {name: value for name, value in fields.items() if name != "input" or value != "float"}
 
 
 class Objective(Value):

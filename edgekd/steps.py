@@ -264,6 +264,23 @@ class Equalize(Step[Program]):
         return ("edgekd.stages.equalize",)
 
 
+class Raw(Step[Program]):
+    """Make a program take what a camera or a microphone gives: what prepares it becomes the first part of its graph."""
+
+    stage: ClassVar[str] = "raw"
+    answer: ClassVar[type[Value]] = Program
+    usual: ClassVar[float] = 4.0
+    program: Program
+    splits: Splits
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        foreign = self.program.file.name.endswith(".onnx")
+        return (("formats", "onnx"), ("runtimes", "onnx")) if foreign else ()
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.raw",)
+
+
 class Convert(Step[Artifact]):
     """Convert a program to a target's file format in one precision, calibrated on the calibration part.
 

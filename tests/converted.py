@@ -14,20 +14,25 @@ from edgekd import files, plugins
 from edgekd.results import Artifact, Program, Signature, Splits
 from edgekd.samples.views import Feed
 from edgekd.spec import Architecture, Choice, Image, Part, UserFile
-from edgekd.stages import convert, export
-from edgekd.steps import Convert, Export
+from edgekd.stages import convert, export, raw
+from edgekd.steps import Convert, Export, Raw
 from edgekd.workspace import Workspace
 from tests import learnable
 
 IMAGE = Image(size=16, channels="gray", mean=(0.3,), std=(0.25,))
+# the network of images with raw inputs
+RAW = ("raw-float32", "raw-int8@base")
 # not float16 of words: conversions are the slow part of the tests
-CONVERSIONS = ("images-int8", "words-int8", "images-float32", "words-float32", "images-float16")
+CONVERSIONS = ("images-int8", "words-int8", "images-float32", "words-float32", "images-float16", *RAW)
 # what else a format makes, "@base" from the float32 file of the network: that takes no conversion
 FURTHER = {
-    "tflite": tuple(
-        f"{net}-{precision}@base"
-        for net in ("images", "words")
-        for precision in ("float16", "int8", "int8-full", "int8-dynamic", "int8-weights", "int4-weights")
+    "tflite": (
+        *(
+            f"{net}-{precision}@base"
+            for net in ("images", "words")
+            for precision in ("float16", "int8", "int8-full", "int8-dynamic", "int8-weights", "int4-weights")
+        ),
+        "raw-int8-full@base",
     ),
     # 4-bit blocks want more channels than the toys have
     "coreml": ("images-int8-weights", "words-palette4"),
@@ -188,7 +193,7 @@ def splits(folder: Path) -> dict[str, Splits]:
     """Images and words in one store entry (their labels have one name, and nothing here reads them)."""
     entries = folder / "entries"
     images, words = _calibrated(learnable.images(entries)), _calibrated(learnable.tokens(entries))
-    pictures = dict.fromkeys(("images", "vision", "mobile"), images)
+    pictures = dict.fromkeys(("images", "raw", "vision", "mobile"), images)
     return pictures | dict.fromkeys(("words", "spread", "attention", "yesno", "numbers"), words)
 
 
@@ -235,9 +240,13 @@ def samples(
 
 def main(folder: Path, part: str, wanted: tuple[str, ...]) -> None:
     """Export the `wanted` networks, or make the `wanted` conversions to one format, in that order."""
-    for net in wanted or ("images", "words") if part == "program" else ():
-        step = Export(source=sources(folder)[net], splits=splits(folder)[net], seed=3)
-        (folder / f"{net}.json").write_text(export.run(step, entry(folder, net)).model_dump_json())
+    for net in wanted or ("images", "words", "raw") if part == "program" else ():
+        if net == "raw":
+            made = raw.run(Raw(program=program(folder, "images"), splits=splits(folder)[net]), entry(folder, net))
+        else:
+            step = Export(source=sources(folder)[net], splits=splits(folder)[net], seed=3)
+            made = export.run(step, entry(folder, net))
+        (folder / f"{net}.json").write_text(made.model_dump_json())
     for name in wanted or (*conversions(part), *routed(part)) if part != "program" else ():
         net, _, rest = name.partition("-")
         way, _, based = rest.partition("@")

@@ -1,6 +1,6 @@
 """A signature, a student and its training in words, for the pages of a bundle."""
 
-from edgekd.results import Report, Row, Signature, TensorSpec
+from edgekd.results import Preprocess, Report, Row, Signature, TensorSpec
 from edgekd.spec import Architecture, Choice
 
 
@@ -9,27 +9,53 @@ def is_image(signature: Signature) -> bool:
     return len(signature.inputs) == 1 and signature.inputs[0].preprocess is not None
 
 
+def is_pixels(signature: Signature) -> bool:
+    """Whether the one input is an image that the graph prepares itself."""
+    return len(signature.inputs) == 1 and signature.inputs[0].inside is not None
+
+
 def tensor(spec: TensorSpec) -> str:
     """image: float32, any batch x 28 x 28 x 1"""
     shape = " x ".join("any batch" if size == -1 else str(size) for size in spec.shape)
-    scale = f", quantized: (value - {spec.zero_point or 0}) * {spec.scale:g}" if spec.scale is not None else ""
+    quantized = spec.scale is not None and not spec.is_raw
+    scale = f", quantized: (value - {spec.zero_point or 0}) * {spec.scale:g}" if quantized else ""
     return f"`{spec.name}`: {spec.dtype}, {shape}{scale}"
 
 
 def steps(spec: TensorSpec) -> tuple[str, ...]:
-    """What happens to an encoded image before the network sees it, in order."""
+    """What happens to a sample before the network sees it, in order."""
     how = spec.preprocess
     if how is None:
-        return ()
-    numbers = [", ".join(f"{value:g}" for value in values) for values in (how.mean, how.std)]
+        return _inside(spec)
     resized = () if how.size == how.canvas else (f"resize to {how.size} x {how.size} pixels ({how.filter})",)
     return (
         "decode; turn as EXIF says; put transparent parts on white",
         f"convert to {'gray' if how.channels == 'gray' else 'RGB'}",
         f"resize the shorter side to {how.canvas} pixels ({how.filter}, antialiased) and cut the central square",
         *resized,
-        f"channels {how.channels}; (x / 255 - mean) / std with mean {numbers[0]} and std {numbers[1]}",
+        _scaled(how),
         f"layout {how.layout}",
+    )
+
+
+def _scaled(how: Preprocess) -> str:
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (how.mean, how.std))
+    return f"channels {how.channels}; (x / 255 - mean) / std with mean {mean} and std {std}"
+
+
+def _inside(spec: TensorSpec) -> tuple[str, ...]:
+    """What a raw input is, and what the graph does to it."""
+    how = spec.inside
+    if how is None:
+        return ("16-bit samples as a microphone gives them", "in the graph: x / 32768") if spec.is_raw else ()
+    resized = (
+        "" if how.size == how.canvas else f"resize to {how.size} x {how.size} pixels ({how.filter}, antialiased); "
+    )
+    kind = "gray" if spec.shape[3] == 1 else "RGB"
+    return (
+        f"{kind} pixels as a camera gives them, levels 0 to 255, upright and without alpha; it was made "
+        "for central squares of pictures",
+        f"in the graph: {resized}{_scaled(how)}",
     )
 
 

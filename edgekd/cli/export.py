@@ -53,6 +53,7 @@ def export(
     max_fallback: o.MaxFallback = None,
     precision: o.Precision = None,
     ranges: o.Ranges = None,
+    input: o.Input = None,
     threads: o.Threads = None,
     seed: o.Seed = None,
     trust: o.Trust = False,

@@ -51,6 +51,12 @@ Ranges = Annotated[
     str | None,
     _text("--ranges", "min-max", "How int8 finds ranges of activations: min-max, percentile or entropy.", _BUDGET),
 ]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        "--input", metavar="float", help="float: prepared inputs; raw: uint8 pixels or int16 audio, as sensed."
+    ),
+]
 Threads = Annotated[str | None, _text("--threads", "1", "Threads of an inference.", _BUDGET)]
 Effort = Annotated[str | None, _text("--effort", "quick", "quick, standard or thorough: 1, 3 or 5 seeds.", _TRAINING)]
 MaxTime = Annotated[

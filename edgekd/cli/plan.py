@@ -64,6 +64,7 @@ def plan(
     max_fallback: o.MaxFallback = None,
     precision: o.Precision = None,
     ranges: o.Ranges = None,
+    input: o.Input = None,
     threads: o.Threads = None,
     effort: o.Effort = None,
     max_time: o.MaxTime = None,

@@ -25,9 +25,9 @@ from edgekd import files
 from edgekd.errors import NotVerified, Problem, Unsuited
 from edgekd.mil import calibration, compression, eligible, opening, provenance
 from edgekd.mil.evaluator import Evaluator
-from edgekd.nets import layers, programs
+from edgekd.nets import layers, programs, surgery
 from edgekd.plugins import Conversion, Converted, Opened, Operator
-from edgekd.results import Signature
+from edgekd.results import Signature, TensorSpec
 from edgekd.spec import FLOATS, Precision, Value
 
 VERSION = 3
@@ -54,6 +54,9 @@ OPENED = "opened.mlpackage"
 SPEC = Path("Data/com.apple.CoreML/model.mlmodel")
 IN_FLOAT = "Operators that stay float16, for the sake of accuracy: {}."
 TRACED = "Made from a trace, since the exported program fails to convert: inner values have no layer's name."
+WHOLE = ("int64", "int16", "uint8")
+IMAGE = "The input {} is an image to Core ML (a CVPixelBuffer, a CGImage or a PIL image), not a multi-array."
+AUDIO = "The input {} takes 16-bit samples as 32-bit integers: Core ML has no arrays of 16-bit ones."
 FIXED_BATCH = "Runs one sample at a time: the Neural Engine wants fixed shapes."
 NOTES = {
     "float32": ("The Neural Engine computes in float16 only, so this file runs on the processor or the GPU.",),
@@ -83,8 +86,11 @@ class Settings(Value):
 
 
 def convert(conversion: Conversion) -> Converted:
-    """Write the package student.mlpackage; inputs and outputs keep their names, 64-bit ids become 32-bit."""
-    signature = programs.without_int64(programs.with_batch(conversion.signature, 1))
+    """Write the package student.mlpackage; inputs and outputs keep their names, whole numbers become 32-bit.
+
+    Raw pixels are an image to Core ML, which knows no arrays of 8-bit numbers.
+    """
+    signature = _narrowed(programs.with_batch(conversion.signature, 1))
     program = programs.load(conversion.program)
     model, made_of = _lowered(conversion, program, signature)
     with TemporaryDirectory(dir=conversion.folder) as work:
@@ -100,8 +106,34 @@ def convert(conversion: Conversion) -> Converted:
     fixed = (FIXED_BATCH,) if programs.dynamic(conversion.signature) else ()
     made_by = f"coremltools {version('coremltools')}"
     traced = (TRACED,) if conversion.route else ()
-    notes = (*fixed, *traced, *NOTES[conversion.precision], *_kept(package, conversion.precision, in_float))
+    kept = _kept(package, conversion.precision, in_float)
+    notes = (*fixed, *traced, *_sensed(signature), *NOTES[conversion.precision], *kept)
     return Converted(NAME, signature, made_by, notes, provenance.carried(package, claims))
+
+
+def _narrowed(signature: Signature) -> Signature:
+    """Whole numbers as Core ML has them in arrays: 32 bits."""
+    inputs = tuple(
+        spec.model_copy(update={"dtype": "int32"}) if spec.inside is None and spec.dtype in WHOLE else spec
+        for spec in signature.inputs
+    )
+    return signature.model_copy(update={"inputs": inputs})
+
+
+def _sensed(signature: Signature) -> tuple[str, ...]:
+    """How an application hands over raw inputs."""
+    images = [spec.name for spec in signature.inputs if spec.inside is not None]
+    audio = [spec.name for spec in signature.inputs if spec.is_raw and spec.inside is None]
+    found = (IMAGE.format(", ".join(images)),) if images else ()
+    return (*found, AUDIO.format(", ".join(audio))) if audio else found
+
+
+def _taken(spec: TensorSpec) -> Any:
+    """An input as coremltools wants it described."""
+    if spec.inside is None:
+        return ct.TensorType(name=spec.name, shape=spec.shape, dtype=np.dtype(spec.dtype).type)
+    layout = ct.colorlayout.GRAYSCALE if spec.shape[3] == 1 else ct.colorlayout.RGB
+    return ct.ImageType(name=spec.name, shape=tuple(spec.shape[i] for i in surgery.FIRST), color_layout=layout)
 
 
 def _compressed(model: Any, plain: Path, conversion: Conversion, in_float: tuple[str, ...]) -> Any:
@@ -163,19 +195,20 @@ def placed(file: Path) -> list[Operator]:
 
 def _lowered(conversion: Conversion, program: ExportedProgram, signature: Signature) -> tuple[Any, provenance.MadeOf]:
     """An ML Program in memory, and the nodes of the program that each of its values was made of."""
+    pictures = any(spec.inside is not None for spec in signature.inputs)
+    alone = (surgery.with_pictures if pictures else programs.at_batch_one)(program, conversion.signature)
     if conversion.route:
-        source: Any = torch.jit.trace(  # type: ignore[no-untyped-call]
-            programs.network(program, conversion.signature), programs.samples(conversion.signature, 1)
-        )
+        network, given = programs.network(alone), alone.example_inputs[0]
+        source: Any = torch.jit.trace(network, given)  # type: ignore[no-untyped-call]
         names = {}
     else:
         # coremltools takes the core ATen dialect only
-        source = programs.at_batch_one(program, conversion.signature).run_decompositions({})
+        source = alone.run_decompositions({})
         names = provenance.number(source, program)
     half = conversion.precision != "float32"
     model = ct.convert(
         source,
-        inputs=[ct.TensorType(name=s.name, shape=s.shape, dtype=np.dtype(s.dtype).type) for s in signature.inputs],
+        inputs=[_taken(spec) for spec in signature.inputs],
         outputs=[ct.TensorType(name=s.name, dtype=np.float32) for s in signature.outputs],
         minimum_deployment_target=ct.target.iOS18 if conversion.precision == "int4-weights" else ct.target.iOS17,
         compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,

@@ -18,8 +18,8 @@ import onnx
 import torch
 
 from edgekd.nets import programs
-from edgekd.ort import adopting, layers, opening, quantizing
-from edgekd.plugins import Conversion, Converted, Lowered, OnnxFile, Opened
+from edgekd.ort import adopting, fronts, layers, opening, quantizing
+from edgekd.plugins import Conversion, Converted, Front, Lowered, OnnxFile, Opened
 from edgekd.results import Signature
 from edgekd.spec import Precision, Value
 
@@ -95,6 +95,11 @@ def adopt(file: OnnxFile, signature: Signature, path: Path) -> Signature:
     return adopting.adopt(file, signature, path)
 
 
+def with_fronts(source: Path, signature: Signature, before: Mapping[str, Front], path: Path) -> None:
+    """Write a copy of an adopted file that takes the raw inputs of a signature."""
+    fronts.with_fronts(source, signature, before, path)
+
+
 def digest(path: Path) -> str:
     """sha256 of an adopted file without its weights."""
     return adopting.digest(path)
@@ -161,7 +166,7 @@ def _traced(path: Path, signature: Signature) -> onnx.ModelProto:
     """Export a program by running it once, for one sample at a time."""
     with TemporaryDirectory() as folder:
         torch.onnx.export(
-            programs.network(programs.load(path), signature),
+            programs.network(programs.at_batch_one(programs.load(path), signature)),
             programs.samples(signature, 1),
             Path(folder, NAME),
             dynamo=False,

@@ -1,6 +1,6 @@
 """A .tflite file as objects: read, written, its tensors renamed, and inner tensors made outputs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -61,6 +61,11 @@ def with_short_names(model: bytes) -> bytes:
 def names(content: Any) -> list[str]:
     """Names of the main graph's tensors."""
     return [tensor.name.decode() for tensor in content.subgraphs[0].tensors]
+
+
+def inputs(content: Any, wanted: Collection[str]) -> list[int]:
+    """Tensors of the inputs of these names."""
+    return [int(slot.tensorIndex) for slot in content.signatureDefs[0].inputs if slot.name.decode() in wanted]
 
 
 def computed(content: Any) -> list[int]:

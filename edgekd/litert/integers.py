@@ -1,5 +1,6 @@
 """Files without any float: operators that the quantizer would leave in float32, put as others that have integers."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,45 @@ def with_integer_casts(model: bytes) -> bytes:
         cast = int(one.outputs[0])
         readers = list(files.readers(content, cast, Kind.QUANTIZE))
         if readers == list(files.readers(content, cast)) and all(_small(tensors[r.outputs[0]]) for r in readers):
-            quantization = schema.QuantizationParametersT()
-            quantization.scale, quantization.zeroPoint = np.ones(1, np.float32), np.zeros(1, np.int64)
-            tensors[cast].type, tensors[cast].quantization = schema.TensorType.INT8, quantization
+            tensors[cast].type, tensors[cast].quantization = schema.TensorType.INT8, _unscaled()
             one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.NONE, None
     return files.write(content)
+
+
+def with_raw_inputs(model: bytes, names: Collection[str]) -> bytes:
+    """A quantized file whose raw inputs of these names become 8-bit activations by one operator.
+
+    The quantizer casts them to float32 first, and quantizes them then.
+    """
+    content = files.read(model)
+    graph = content.subgraphs[0]
+    for index in files.inputs(content, names):
+        casts, last = _casts(content, index)
+        readers = list(files.readers(content, last))
+        if casts and readers == list(files.readers(content, last, Kind.QUANTIZE)):
+            graph.tensors[index].quantization = _unscaled()
+            for reader in readers:
+                reader.inputs = [index]
+            graph.operators = [one for one in graph.operators if all(one is not cast for cast in casts)]
+    return files.write(content)
+
+
+def _casts(content: Any, index: int) -> tuple[list[Any], int]:
+    """The casts that follow a tensor one by one, and the tensor that the last of them gives."""
+    casts: list[Any] = []
+    while True:
+        readers = list(files.readers(content, index))
+        if len(readers) != 1 or readers != list(files.readers(content, index, Kind.CAST)):
+            return casts, index
+        casts.append(readers[0])
+        index = int(readers[0].outputs[0])
+
+
+def _unscaled() -> Any:
+    """Of a tensor whose integers are its values."""
+    quantization = schema.QuantizationParametersT()
+    quantization.scale, quantization.zeroPoint = np.ones(1, np.float32), np.zeros(1, np.int64)
+    return quantization
 
 
 def _small(tensor: Any) -> bool:

@@ -12,12 +12,13 @@ PREFIX = "layer:"
 def followed(model: bytes, layers: Mapping[str, str]) -> dict[str, str]:
     """The layers of a quantized file, from those of the float32 file that it was made of.
 
-    A value is taken as the next layer reads it: after it was quantized, or dequantized where that is an operator.
+    A value is taken as the next layer reads it: after it was quantized, or dequantized where that is an operator. What
+    raw input was cast to is not computed where it is quantized at once.
     """
     content = files.read(model)
-    names = files.names(content)
+    names, computed = files.names(content), set(files.computed(content))
     known = {names.index(name): node for name, node in layers.items() if name in names}
-    return {names[_as_read(content, index)]: node for index, node in known.items()}
+    return {names[_as_read(content, index)]: node for index, node in known.items() if index in computed}
 
 
 def _as_read(content: Any, index: int) -> int:
@@ -41,7 +42,12 @@ def with_scales(model: bytes, signature: Signature) -> Signature:
 
 
 def _scaled(spec: TensorSpec, tensor: Any) -> TensorSpec:
-    """What a runtime is told of a tensor: its type, and scale and zero point where it is quantized."""
+    """What a runtime is told of a tensor: its type, and scale and zero point where it is quantized.
+
+    Raw inputs keep what was told of them: their numbers are a sensor's, whatever the file does with them next.
+    """
+    if spec.is_raw:
+        return spec
     if tensor.quantization is None or tensor.quantization.scale is None or tensor.type == files.FLOAT:
         return spec
     scale, zero_point = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])

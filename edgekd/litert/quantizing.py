@@ -84,6 +84,9 @@ def quantized(
         # of the interpreter that the quantizer reads the signature with
         warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors", UserWarning)
         made = bytes(work.quantize(needed).quantized_model)
+    raw = [spec.name for spec in signature.inputs if spec.is_raw]
+    if raw:
+        made = integers.with_raw_inputs(made, raw)
     if precision == "int8-full":
         made = integers.with_integer_casts(made)
         _refuse_floats(files.read(made))

@@ -1,6 +1,6 @@
 """Ranges of a float32 file's activations, found by running it over calibration samples."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import prod
 from typing import Any
 
@@ -58,6 +58,19 @@ class Extremes:
         return {name: np.full((1,) * axes, end, np.float32) for name, end in zip(("min", "max"), ends, strict=True)}
 
 
+def _cast(content: Any, inputs: Collection[int]) -> list[int]:
+    """What inputs are once they are cast."""
+    pairs = zip(content.subgraphs[0].operators, files.kinds(content), strict=True)
+    return [int(one.outputs[0]) for one, kind in pairs if kind == files.Kind.CAST and int(one.inputs[0]) in inputs]
+
+
+def _of_pixels() -> Extremes:
+    """Every level that a pixel can have, whatever calibration has seen: so 8 bits hold each one exactly."""
+    whole = Extremes(2, 0.0)
+    whole.add(np.array([0, 255], np.float32))
+    return whole
+
+
 def ranges(
     model: bytes, signature: Signature, samples: Mapping[str, Array], how: Ranges
 ) -> dict[str, dict[str, Array]]:
@@ -80,5 +93,7 @@ def ranges(
             if row == 0:
                 found[names[index]] = Extremes(count * prod(values.shape), CLIPPED[how])
             found[names[index]].add(values.ravel())
+    pixels = [spec.name for spec in signature.inputs if spec.inside is not None]
+    found |= {names[index]: _of_pixels() for index in _cast(content, files.inputs(content, pixels))}
     axes = dict(zip(names, (len(tensor.shape) for tensor in tensors), strict=True))
     return {name: extremes.range(axes[name]) for name, extremes in found.items()}

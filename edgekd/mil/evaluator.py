@@ -38,6 +38,7 @@ class Evaluator:
     def __init__(self, package: Path | Program, shown: Collection[str] = ()) -> None:
         program = read(package) if isinstance(package, Path) else package
         self.inputs, self.outputs = program.inputs, program.outputs
+        self._pictures = program.pictures
         _check(program.operations)
         values = (slot for operation in program.operations for slot in operation.outputs)
         self.shown = tuple(slot for slot in values if slot.name in shown)
@@ -73,7 +74,7 @@ class Evaluator:
 
     def _found(self, inputs: Mapping[str, Array]) -> dict[int, Tensor]:
         """Outputs and inner values by number, each (samples, *its own shape)."""
-        given = {slot.number: _tensor(inputs, slot) for slot in self.inputs}
+        given = {slot.number: _tensor(inputs[slot.name], slot, slot.name in self._pictures) for slot in self.inputs}
         count = len(next(iter(given.values())))
         if count > 1 and self._together is None:
             self._together = self._agrees({number: values[:COMPARED] for number, values in given.items()})
@@ -124,9 +125,14 @@ def _check(operations: Iterable[Operation]) -> None:
         raise NotVerified(f"no rule for {', '.join(told)}")
 
 
-def _tensor(inputs: Mapping[str, Array], slot: Slot) -> Tensor:
-    """Samples (N, ...) as (N, 1, ...) for a program that takes one at a time, in the type that it declares."""
-    values = torch.from_numpy(np.ascontiguousarray(inputs[slot.name])).to(HELD.get(slot.kind, torch.long))
+def _tensor(samples: Array, slot: Slot, picture: bool) -> Tensor:
+    """Samples (N, ...) as (N, 1, ...) for a program that takes one at a time, in the type that it declares.
+
+    Pixels of a picture have their channels last, the program has them first.
+    """
+    if picture:
+        samples = samples.transpose(0, 3, 1, 2)
+    values = torch.from_numpy(np.ascontiguousarray(samples)).to(HELD.get(slot.kind, torch.long))
     return _rounded(values, slot).reshape(len(values), *slot.shape)
 
 

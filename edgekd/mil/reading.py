@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from coremltools.converters.mil.frontend.milproto.load import load
 from coremltools.converters.mil.mil import types
+from coremltools.proto import FeatureTypes_pb2
 from torch import Tensor
 
 from edgekd.errors import NotVerified
@@ -18,6 +19,8 @@ from edgekd.errors import NotVerified
 # A value is known by its number in the program: names may be given twice by the reader, objects may not.
 Reference = int | tuple[int, ...]
 Constant = Tensor | str
+# Colour spaces of image inputs in which a pixel's channels come as edgekd stores them.
+COLOURS = ("RGB", "GRAYSCALE")
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,16 @@ class Operation:
 
 @dataclass(frozen=True)
 class Program:
-    """A whole program; `constants` by number, as torch holds them here: floats as float32, whole numbers as int64."""
+    """A whole program; `constants` by number, as torch holds them here: floats as float32, whole numbers as int64.
+
+    `pictures` are the inputs that are images to Core ML, which hands out their levels with the channels first.
+    """
 
     inputs: tuple[Slot, ...]
     outputs: tuple[Slot, ...]
     constants: Mapping[int, Constant]
     operations: tuple[Operation, ...]
+    pictures: frozenset[str] = frozenset()
 
 
 def model(package: Path) -> Path:
@@ -80,7 +87,17 @@ def read(package: Path) -> Program:
         program = load(spec, spec.specificationVersion, str(model(package).parent / "weights"))
     except (NotImplementedError, ValueError, KeyError, AssertionError) as error:
         raise NotVerified(f"coremltools cannot read the package back ({error})") from error
-    return _Reader().program(program.functions["main"])
+    return replace(_Reader().program(program.functions["main"]), pictures=_pictures(spec))
+
+
+def _pictures(spec: Any) -> frozenset[str]:
+    """Names of the inputs that are images. Raises NotVerified where their channels are in another order than ours."""
+    images = {one.name: one.type.imageType for one in spec.description.input if one.type.HasField("imageType")}
+    for name, image in images.items():
+        kind = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(image.colorSpace)
+        if kind not in COLOURS:
+            raise NotVerified(f"the image {name} is {kind}, not {' or '.join(COLOURS)}")
+    return frozenset(images)
 
 
 class _Reader:

@@ -131,7 +131,7 @@ def at_batch_one(program: ExportedProgram, signature: Signature) -> ExportedProg
 
 
 class _Frozen(nn.Module):
-    """A program for one sample at a time as a network that a tracer may put into eval mode, in which it is for good."""
+    """A program as a network that a tracer may put into eval mode, in which it is for good."""
 
     def __init__(self, program: ExportedProgram) -> None:
         super().__init__()
@@ -145,9 +145,9 @@ class _Frozen(nn.Module):
         return outputs
 
 
-def network(program: ExportedProgram, signature: Signature) -> nn.Module:
-    """A program as a network again, for one sample at a time, for converters that trace networks."""
-    return _Frozen(at_batch_one(program, signature))
+def network(program: ExportedProgram) -> nn.Module:
+    """A program as a network again, for converters that trace networks."""
+    return _Frozen(program)
 
 
 def digest(program: ExportedProgram) -> str:

@@ -1,7 +1,7 @@
 """A network that needs no training, on every target: convert, judge, and choose the precision that ships."""
 
 from edgekd.errors import EdgekdError
-from edgekd.policies.files import Wanted, convert
+from edgekd.policies.files import Wanted, convert, taking
 from edgekd.policies.items import Item
 from edgekd.policies.judge import Judged, judge
 from edgekd.policies.known import Outlook
@@ -22,6 +22,7 @@ def convey(known: Outlook) -> Policy[Judged]:
 
 def _items(known: Outlook, target: Target, program: Program) -> Policy[list[Item]]:
     """Its files. Raises the error of one that cannot be made where that was asked for by name."""
+    (program,) = yield from taking(target, known.splits, [program])
     (made,) = yield from convert(known, target, [Wanted(program=program, precisions=known.tried(target))])
     for precision, file in made.files.items():
         if isinstance(file, EdgekdError) and precision in ("float32", target.precision):

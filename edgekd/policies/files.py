@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from edgekd.errors import EdgekdError, NotConverted, Problem, UsageError
 from edgekd.policies.known import Outlook
-from edgekd.results import Artifact, Program
+from edgekd.results import Artifact, Program, Splits
 from edgekd.spec import CALIBRATED, Precision, Target, Value
-from edgekd.steps import Convert, Each, Policy
+from edgekd.steps import Convert, Each, Policy, Raw
 
 
 class Wanted(Value):
@@ -34,6 +34,13 @@ class Made(NamedTuple):
     def faults(self) -> dict[Precision, str]:
         """Why the others could not."""
         return {precision: reason(file) for precision, file in self.files.items() if isinstance(file, EdgekdError)}
+
+
+def taking(target: Target, splits: Splits, programs: Sequence[Program]) -> Policy[list[Program]]:
+    """The programs with the inputs that a target wants. Raises UsageError where raw ones are not to be had."""
+    if target.input == "float":
+        return list(programs)
+    return list((yield [Raw(program=program, splits=splits) for program in programs]))
 
 
 def convert(known: Outlook, target: Target, wanted: Sequence[Wanted]) -> Policy[list[Made]]:

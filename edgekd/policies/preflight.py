@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from edgekd.errors import EdgekdError, Problem, UsageError
 from edgekd.policies import limits
-from edgekd.policies.files import Made, Wanted, convert, reason
+from edgekd.policies.files import Made, Wanted, convert, reason, taking
 from edgekd.policies.known import PRICED, Outlook
 from edgekd.results import Program, Rehearsed
 from edgekd.spec import FLOATS, Precision, Target, Value
@@ -51,17 +51,18 @@ def _clear(known: Outlook, planned: Program, taught: Sequence[Program]) -> Polic
     problems: list[Problem] = []
     refused, routes, notes = {}, {}, []
     for target in known.plan.targets:
-        wanted = [Wanted(program=planned, precisions=known.tried(target))]
-        wanted += [Wanted(program=one, precisions=PRICED) for one in taught]
+        own, *others = yield from taking(target, known.splits, (planned, *taught))
+        wanted = [Wanted(program=own, precisions=known.tried(target))]
+        wanted += [Wanted(program=one, precisions=PRICED) for one in others]
         settled = yield from _settled(known, target, wanted)
-        own, *others = settled.faults
-        notes += [f"the teacher has no {target.name} file in {p}: {why}" for one in others for p, why in one.items()]
+        faults, *theirs = settled.faults
+        notes += [f"the teacher has no {target.name} file in {p}: {why}" for one in theirs for p, why in one.items()]
         if settled.failed:
             first = known.routes[target.format][0]
             routes[target.name] = settled.routes
             notes.append(f"{target.name} files come by {settled.routes[0]}, since {first} fails: {settled.failed}")
-        problems += _problems(target, own)
-        refused[target.name] = {p: why for p, why in own.items() if p != "float32"}
+        problems += _problems(target, faults)
+        refused[target.name] = {p: why for p, why in faults.items() if p != "float32"}
     if problems:
         raise UsageError(*dict.fromkeys(problems))
     refused = {name: faults for name, faults in refused.items() if faults}

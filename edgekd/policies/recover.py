@@ -10,7 +10,7 @@ from typing import Any
 from edgekd import units
 from edgekd.errors import EdgekdError
 from edgekd.policies import limits, outputs
-from edgekd.policies.files import ask, reason
+from edgekd.policies.files import ask, reason, taking
 from edgekd.policies.items import LOSS, Item, float_latency, p90, pointless
 from edgekd.policies.known import Outlook
 from edgekd.results import Artifact, File, Program, Rung
@@ -297,6 +297,7 @@ def _trained(case: Case, best: Attempt) -> Policy[list[Attempt]]:
     (program,) = yield Each([Export(source=checkpoint, splits=case.known.splits)])
     if isinstance(program, EdgekdError):
         return [_failed(case, best.setting, name, reason(program))]
+    (program,) = yield from taking(case.target, case.known.splits, [program])
     name = f"{checkpoint.epochs} epochs under fake quantization{' with the teacher' if case.train.soft_targets else ''}"
     # the network is another one now, so what was found for the old one's layers does not hold for it
     setting = Setting(program=program, ranges=best.setting.ranges, more=best.setting.more)

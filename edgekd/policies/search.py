@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from edgekd import units
 from edgekd.policies import limits
-from edgekd.policies.files import Wanted, all_of, convert
+from edgekd.policies.files import Wanted, all_of, convert, taking
 from edgekd.policies.known import Known, Outlook, distillation, schedule
 from edgekd.results import Candidate, Measured, Option, Trained
 from edgekd.spec import Target, Value
@@ -93,7 +93,8 @@ def price(known: Known, options: Sequence[Option]) -> Policy[list[Candidate]]:
     candidates = [Candidate(architecture=o.architecture, size=o.size) for o in options]
     for target in known.plan.targets:
         wanted = known.priced(target)
-        made = yield from convert(known, target, [Wanted(program=p, precisions=wanted) for p in programs])
+        taken = yield from taking(target, known.splits, programs)
+        made = yield from convert(known, target, [Wanted(program=p, precisions=wanted) for p in taken])
         artifacts = all_of(made, wanted)
         measured: Measured | None = None
         if known.runtime(target):

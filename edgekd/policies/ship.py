@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from edgekd.errors import EdgekdError
-from edgekd.policies.files import Wanted, convert, reason
+from edgekd.policies.files import Wanted, convert, reason, taking
 from edgekd.policies.items import Item
 from edgekd.policies.judge import Judged, judge
 from edgekd.policies.known import PRICED, Known
 from edgekd.results import Measurement, Predictions, Program, Role, Row
-from edgekd.spec import Target, Value
+from edgekd.spec import Precision, Target, Value
 from edgekd.steps import Evaluate, Policy, Train
 
 
@@ -43,13 +43,16 @@ def _convert(
 
     A file that is not asked for by name and cannot be made is no end: of the teacher's, the second value says why.
     """
-    programs: dict[Role, Program] = {"control": networks.control, "student": networks.student}
-    wanted = {
-        role: Wanted(program=program, precisions=known.tried(target) if role == winner else known.priced(target))
-        for role, program in programs.items()
+    precisions: dict[Role, tuple[Precision, ...]] = {
+        role: known.tried(target) if role == winner else known.priced(target) for role in ("control", "student")
     }
+    programs = [networks.control, networks.student]
     if networks.teacher is not None:
-        wanted["teacher"] = Wanted(program=networks.teacher, precisions=PRICED)
+        programs.append(networks.teacher)
+        precisions["teacher"] = PRICED
+    taken = yield from taking(target, known.splits, programs)
+    pairs = zip(taken, precisions.items(), strict=True)
+    wanted = {role: Wanted(program=program, precisions=tried) for program, (role, tried) in pairs}
     made = yield from convert(known, target, list(wanted.values()))
     items, notes = [], []
     for role, one in zip(wanted, made, strict=True):

@@ -23,6 +23,7 @@ class Flags(Value):
     max_fallback: str | None = None
     precision: str | None = None
     ranges: str | None = None
+    input: str | None = None
     threads: str | None = None
     effort: str | None = None
     max_time: str | None = None

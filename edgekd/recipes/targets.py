@@ -12,7 +12,7 @@ from edgekd.recipes.parsing import parse
 from edgekd.spec import Budget, Choice, Device, Target
 
 THIS_COMPUTER = "this-computer"
-OWN_KEYS = ("precision", "ranges", "threads")
+OWN_KEYS = ("precision", "ranges", "input", "threads")
 TARGET_KEYS = (*OWN_KEYS, *Budget.model_fields)
 HINTS = {
     "android": "Android apps run TFLite files: write tflite; this version times it on this computer, not on a phone",

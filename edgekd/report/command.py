@@ -16,6 +16,8 @@ def command(plan: Plan) -> str:
         words.append(f"--precision {plan.targets[0].precision}")
     if len({target.ranges for target in plan.targets}) == 1 and plan.targets[0].ranges != "min-max":
         words.append(f"--ranges {plan.targets[0].ranges}")
+    if {target.input for target in plan.targets} == {"raw"}:
+        words.append("--input raw")
     if len({target.threads for target in plan.targets}) == 1 and plan.targets[0].threads != 1:
         words.append(f"--threads {plan.targets[0].threads}")
     if trains:
@@ -31,7 +33,7 @@ def command(plan: Plan) -> str:
 
 def complete(plan: Plan) -> bool:
     """Whether `command` says everything: where targets have budgets of their own, the recipe must say them."""
-    shared = {(target.budget, target.precision, target.threads) for target in plan.targets}
+    shared = {(target.budget, target.precision, target.input, target.threads) for target in plan.targets}
     return len(shared) == 1
 
 

@@ -12,6 +12,7 @@ sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
 
 import coremltools  # noqa: E402
 
+from . import preprocess  # noqa: E402
 from .fault import Fault  # noqa: E402
 from .tensors import Array, cast, match, names  # noqa: E402
 
@@ -49,18 +50,15 @@ class Model:
         self._inputs = [described.input[i] for i in match(names(signature, "inputs"), own, "inputs")]
         outputs = [value.name for value in described.output]
         self._outputs = [outputs[i] for i in match(names(signature, "outputs"), outputs, "outputs")]
-        shape = self._inputs[0].type.multiArrayType.shape
-        self.batch = int(shape[0]) if len(shape) else 1
+        shapes = [value.type.multiArrayType.shape for value in self._inputs if not _is_image(value)]
+        self.batch = int(shapes[0][0]) if shapes and len(shapes[0]) else 1
         self.notes = {"compute_units": "all"}
-        self._feed: dict[str, Array] = {}
+        self._feed: dict[str, Any] = {}
         self._found: dict[str, Array] = {}
 
     def feed(self, arrays: Sequence[Array]) -> None:
         """Keep one array an input for the next run."""
-        self._feed = {
-            value.name: cast(arrays[i], TYPES[value.type.multiArrayType.dataType], value.name)
-            for i, value in enumerate(self._inputs)
-        }
+        self._feed = {value.name: _fed(arrays[i], value) for i, value in enumerate(self._inputs)}
 
     def invoke(self) -> None:
         """Run once. Raises Fault where Core ML refuses the inputs."""
@@ -72,3 +70,18 @@ class Model:
     def outputs(self) -> list[Array]:
         """The outputs of the last run."""
         return [self._found[name] for name in self._outputs]
+
+
+def _is_image(value: Any) -> bool:
+    """Whether Core ML takes an input as an image."""
+    return bool(value.type.HasField("imageType"))
+
+
+def _fed(values: Array, value: Any) -> Any:
+    """One array in the file's own type; raw pixels, (1, height, width, 1 or 3), as an image. Raises Fault."""
+    if not _is_image(value):
+        return cast(values, TYPES[value.type.multiArrayType.dataType], value.name)
+    try:
+        return preprocess.picture(values[0])
+    except ModuleNotFoundError as error:
+        raise Fault(f"Core ML takes images as Pillow's: {error}") from error

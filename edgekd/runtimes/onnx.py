@@ -45,6 +45,7 @@ TYPES = {
     "double": "float64",
     "int8": "int8",
     "uint8": "uint8",
+    "int16": "int16",
     "int32": "int32",
     "int64": "int64",
     "bool": "bool",

@@ -20,6 +20,7 @@ try:
 except ModuleNotFoundError:  # a board that is fed raw tensors does without
     Image = ImageOps = None  # type: ignore[assignment]
 
+MISSING = "Pillow is needed to decode or resize images. Run: pip install pillow"
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 FILTERS = ("bilinear", "bicubic", "lanczos", "box")
 # Longer strips are cut to this ratio first, or a file of a few kilobytes could ask for gigabytes.
@@ -34,7 +35,7 @@ def decode(source: Path | str | bytes, canvas: int, channels: str, filter: str =
     Raises ValueError if the bytes are not such an image, OSError if the file cannot be read, ModuleNotFoundError
     without Pillow.
     """
-    method = _resampling(filter)
+    method = resampling(filter)
     if channels not in ("gray", "rgb"):
         raise ValueError(f"images are decoded to gray or rgb, not {channels!r}")
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
@@ -83,27 +84,32 @@ def resize(images: np.ndarray[Any, Any], size: int, filter: str) -> np.ndarray[A
     """Resize square images, uint8 (N, side, side, C) -> (N, size, size, C), by Pillow, one at a time."""
     if images.shape[1] == size:
         return images
-    method = _resampling(filter)
+    method = resampling(filter)
     result = np.empty((len(images), size, size, images.shape[3]), np.uint8)
     for i, image in enumerate(images):
-        plain = np.ascontiguousarray(image[:, :, 0] if image.shape[2] == 1 else image)
-        result[i] = np.asarray(Image.fromarray(plain).resize((size, size), method)).reshape(size, size, -1)
+        result[i] = np.asarray(picture(image).resize((size, size), method)).reshape(size, size, -1)
     return result
+
+
+def picture(image: np.ndarray[Any, Any]) -> Any:
+    """One image, uint8 (H, W, 1 or 3), as Pillow has it. Raises ModuleNotFoundError without Pillow."""
+    if Image is None:
+        raise ModuleNotFoundError(MISSING, name="PIL")
+    return Image.fromarray(np.ascontiguousarray(image[:, :, 0] if image.shape[2] == 1 else image))
 
 
 def square(image: np.ndarray[Any, Any], canvas: int, filter: str) -> np.ndarray[Any, Any]:
     """Bring one image, uint8 (H, W, 1 or 3), to (canvas, canvas, same): shorter side to canvas, central cut."""
     if image.shape[:2] == (canvas, canvas):
         return image
-    plain = np.ascontiguousarray(image[:, :, 0] if image.shape[2] == 1 else image)
-    cut = _central(Image.fromarray(plain), canvas, _resampling(filter))
+    cut = _central(picture(image), canvas, resampling(filter))
     return np.asarray(cut, np.uint8).reshape(canvas, canvas, -1)
 
 
-def _resampling(filter: str) -> Any:
+def resampling(filter: str) -> Any:
     """Pillow's constant for a filter's name."""
     if Image is None:
-        raise ModuleNotFoundError("Pillow is needed to decode or resize images. Run: pip install pillow", name="PIL")
+        raise ModuleNotFoundError(MISSING, name="PIL")
     if filter not in FILTERS:
         raise ValueError(f"there is no resize filter {filter!r}; choose from: {', '.join(FILTERS)}")
     return Image.Resampling[filter.upper()]

@@ -71,12 +71,15 @@ class Samples:
 
 
 def encode(values: Array, spec: Spec) -> Array:
-    """Values as an input wants them: its type, quantized where it has a scale. Raises Fault for another shape."""
+    """Values as an input wants them: its type, quantized where it has a scale and they are no whole numbers yet.
+
+    Raises Fault for another shape.
+    """
     shape, scale = tuple(spec["shape"][1:]), spec.get("scale")
     dtype: np.dtype[Any] = np.dtype(spec["dtype"])
     if values.ndim != len(shape) + 1 or any(want not in (-1, values.shape[i + 1]) for i, want in enumerate(shape)):
         raise Fault(f"the input {spec['name']} has shape (N, {', '.join(map(str, shape))}), the samples {values.shape}")
-    if scale is not None and values.dtype != dtype:
+    if scale is not None and values.dtype.kind not in "iu":
         limits = np.iinfo(dtype)
         steps = np.rint(values.astype(np.float32) / np.float32(scale)) + (spec.get("zero_point") or 0)
         return np.ascontiguousarray(np.clip(steps, limits.min, limits.max).astype(dtype))

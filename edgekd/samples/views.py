@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.results import Signature, Splits, TensorSpec
-from edgekd.runtimes import preprocess
+from edgekd.runtimes import preprocess, tensors
 from edgekd.spec import Part
 from edgekd.workspace import Workspace
 
@@ -144,7 +144,12 @@ class Feed:
 
 
 def _typed(values: Array, spec: TensorSpec) -> Array:
-    """Floats as float32; ids and masks in the dtype that the network declares, unless that is a quantized one."""
+    """Floats as float32; ids and masks in the dtype that the network declares, unless that is a quantized one.
+
+    Audio for a network with raw input as a microphone gives it.
+    """
+    if spec.is_raw:
+        return tensors.encode(values, spec.model_dump())
     if values.dtype.kind == "f" or spec.scale is not None:
         return values.astype(np.float32, copy=False)
     return values.astype(spec.dtype, copy=False)

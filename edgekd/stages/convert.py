@@ -16,12 +16,12 @@ from torch.export import ExportedProgram
 
 from edgekd import files, plugins
 from edgekd.errors import EdgekdError, NotConverted, Problem, UsageError
-from edgekd.nets import programs
+from edgekd.nets import programs, surgery
 from edgekd.nets.culprit import culprit, instead, told
 from edgekd.plugins import Conversion, Lowered
-from edgekd.results import Artifact, Signature
+from edgekd.results import Artifact, Signature, TensorSpec
 from edgekd.samples.views import Feed
-from edgekd.spec import CALIBRATED
+from edgekd.spec import CALIBRATED, FLOATS
 from edgekd.steps import Convert
 from edgekd.workspace import Workspace
 
@@ -29,6 +29,10 @@ VERSION = 2
 PACKAGES = ("torch", "numpy")
 
 LAYERS = "layers.json"
+PIXELS = (
+    "The input {} takes raw pixels, uint8 of {} x {}, {}: {}channels {}, scale, mean and deviation are in the graph."
+)
+AUDIO = "The input {} takes raw audio, 16-bit samples: scaling them to -1..1 is in the graph."
 
 
 def run(step: Convert, out: Workspace) -> Artifact:
@@ -48,7 +52,7 @@ def run(step: Convert, out: Workspace) -> Artifact:
         folder=out.folder,
         base=_base(step, out),
         ranges=step.ranges,
-        in_float=frozenset(step.in_float),
+        in_float=frozenset(step.in_float) | _fronts(step, out),
         route=step.route,
     )
     try:
@@ -69,10 +73,38 @@ def run(step: Convert, out: Workspace) -> Artifact:
         size=files.size(out.path(converted.name)),
         graph=step.program.digest,
         made_by=converted.made_by,
-        notes=converted.notes,
+        notes=_notes(converted.signature, converted.notes),
         layers=out.file(LAYERS),
         route=step.route,
     )
+
+
+def _notes(signature: Signature, told: tuple[str, ...]) -> tuple[str, ...]:
+    """A format's notes, with what raw inputs are; what it says of inputs and outputs then holds for outputs alone."""
+    raw = [_told(spec) for spec in signature.inputs if spec.is_raw]
+    if not raw:
+        return told
+    words = ((", inputs and outputs", " and outputs"), ("Inputs and outputs", "Outputs"))
+    for old, new in words:
+        told = tuple(note.replace(old, new) for note in told)
+    return (*raw, *told)
+
+
+def _told(spec: TensorSpec) -> str:
+    how = spec.inside
+    if how is None:
+        return AUDIO.format(spec.name)
+    resized = "" if how.size == how.canvas else f"resizing to {how.size} x {how.size} ({how.filter}), "
+    kind = "gray" if spec.shape[3] == 1 else "RGB"
+    return PIXELS.format(spec.name, how.canvas, how.canvas, kind, resized, how.channels)
+
+
+def _fronts(step: Convert, out: Workspace) -> frozenset[str]:
+    """What stands before raw inputs, where its weights would have fewer bits: they are few, and all depends on them."""
+    path, raw = out.locate(step.program.file), any(spec.is_raw for spec in step.program.signature.inputs)
+    if not raw or step.precision in (*FLOATS, *CALIBRATED) or path.suffix == ".onnx":
+        return frozenset()
+    return surgery.fronts(programs.load(path))
 
 
 def _failure(step: Convert, conversion: Conversion, format: plugins.Format, error: Exception) -> NotConverted:

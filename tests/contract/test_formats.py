@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edgekd import files, plugins
+from edgekd.litert import content as tflite
 from edgekd.nets import layers, programs
 from edgekd.results import Artifact, Program, Signature
 from edgekd.runtimes import replay
@@ -38,6 +39,7 @@ each_that_runs = pytest.mark.parametrize("format", THAT_RUN)
 THAT_OPEN = [n for n in plugins.names("formats") if not plugins.declared("formats", n).unopened]
 # operators whose values are to be seen in the files of the toy networks, whatever a converter fuses
 SEEN = {"images": {"relu6", "mean", "mul"}, "words": {"embedding", "sum", "relu", "linear"}}
+SEEN["raw"] = SEEN["images"]
 
 
 def each_conversion_to(formats: Sequence[str]) -> pytest.MarkDecorator:
@@ -197,6 +199,38 @@ def test_its_outputs_are_those_of_torch(format: str, net: str, precision: str, c
     assert np.abs(found - reference).max() <= TOLERANCE[made.precision] * np.abs(reference).max()
     if made.signature.inputs[0].shape[0] == -1:
         np.testing.assert_allclose(outputs(folder, made, program, net, batch=16), found, atol=1e-2)
+
+
+@each_that_runs
+@pytest.mark.parametrize("precision, raw_precision", [("float32", "float32"), ("int8", "int8@base")])
+def test_a_file_with_raw_input_gives_what_the_one_with_prepared_input_gives(
+    format: str, precision: str, raw_precision: str, converted: Made
+) -> None:
+    folder = converted(format)
+    prepared, raw = (toy.artifact(folder, format, *case) for case in (("images", precision), ("raw", raw_precision)))
+    (spec,) = raw.signature.inputs
+    assert (spec.dtype, spec.shape[1:], spec.preprocess) == ("uint8", (16, 16, 1), None)
+    assert spec.inside == prepared.signature.inputs[0].preprocess
+    assert any("takes raw pixels, uint8 of 16 x 16, gray" in note for note in raw.notes)
+    assert not any("nputs and outputs" in note for note in raw.notes)
+    one, other = (outputs(folder, made, toy.program(folder, "raw"), "raw", batch=1) for made in (prepared, raw))
+    most = {"float32": 1e-5, "int8": 2e-2}[precision] * np.abs(one).max()
+    assert np.abs(one - other).max() <= most < np.ptp(one, axis=0).max()
+
+
+def test_a_tflite_file_without_float_takes_the_pixels_themselves(converted: Made) -> None:
+    folder = converted("tflite")
+    made = toy.artifact(folder, "tflite", "raw", "int8-full@base")
+    content = tflite.read(locate(folder / "entries", made.file).read_bytes())
+    (index,) = content.subgraphs[0].inputs
+    (reader,) = tflite.readers(content, int(index))
+    kinds = dict(zip(map(id, content.subgraphs[0].operators), tflite.kinds(content), strict=True))
+    given, first = (content.subgraphs[0].tensors[i] for i in (index, reader.outputs[0]))
+    assert made.signature.inputs[0].dtype == "uint8" and kinds[id(reader)] == tflite.Kind.QUANTIZE
+    # every level of a pixel keeps its own number in 8 bits
+    assert (float(given.quantization.scale[0]), int(given.quantization.zeroPoint[0])) == (1.0, 0)
+    assert (float(first.quantization.scale[0]), int(first.quantization.zeroPoint[0])) == (1.0, -128)
+    assert tflite.FLOAT not in {tensor.type for tensor in content.subgraphs[0].tensors}
 
 
 @each_that_runs
