@@ -76,6 +76,20 @@ class Job:
             raise DeviceError(f"{reached.device.name} left no readable answer: {error}") from error
         return answer
 
+    def predict(
+        self, reached: Reached, inputs: Mapping[str, NDArray[Any]], timeout: float, prepared: bool = False
+    ) -> dict[str, NDArray[Any]]:
+        """Every output by name for a few samples, as they are stored or `prepared`. Raises DeviceError."""
+        named = {name: f"input-{i}.npy" for i, name in enumerate(inputs)}
+        for name, file in named.items():
+            self.save(file, inputs[name])
+        return self.outputs(reached, {"inputs": named, "prepared": prepared}, timeout)
+
+    def outputs(self, reached: Reached, samples: Mapping[str, Any], timeout: float) -> dict[str, NDArray[Any]]:
+        """Every output by name for samples that are in the job. Raises DeviceError."""
+        answer = self.ask(reached, "predict", timeout, {**samples, "all": True})
+        return {name: np.load(self.folder / file, allow_pickle=False) for name, file in answer["outputs"].items()}
+
 
 def cannot_run(facts: DeviceFacts, fingerprint: str, format: str, runtime: str) -> str:
     """Why `format` cannot run on the device; empty where it can.

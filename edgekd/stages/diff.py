@@ -125,13 +125,7 @@ def _by_runtime(step: Diff, out: Workspace, opened: Opened, model: Path, inputs:
         update={"signature": opened.signature, "file": artifact.file.model_copy(update={"name": opened.name})}
     )
     with jobs.Job(out.path("job"), there, model) as job:
-        named = {name: f"input-{i}.npy" for i, name in enumerate(inputs)}
-        for name, file in named.items():
-            job.save(file, inputs[name])
-        asked = {"inputs": named, "prepared": True, "all": True}
-        answer = job.ask(reached, "predict", TIMEOUT, asked)
-        files = answer["outputs"].items()
-        return "measured", "", {name: np.load(job.folder / file, allow_pickle=False) for name, file in files}
+        return "measured", "", job.predict(reached, inputs, TIMEOUT, prepared=True)
 
 
 def _prepared(step: Diff, out: Workspace) -> Arrays:

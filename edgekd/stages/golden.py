@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +112,12 @@ def _recorded(
     if why:
         return arrays, why, "not measured"
     with jobs.Job(out.path("job"), artifact, out.locate(artifact.file)) as job:
-        inputs = {spec.name: f"input-{i}.npy" for i, spec in enumerate(artifact.signature.inputs)}
-        for name, file in inputs.items():
-            job.save(file, arrays[f"raw:{name}"])
-        found = _outputs(job, reached, "runtime:", {"inputs": inputs})
+        stored = {spec.name: arrays[f"raw:{spec.name}"] for spec in artifact.signature.inputs}
+        found = _prefixed("runtime:", job.predict(reached, stored, TIMEOUT))
         for name in images:
             job.link(name, folder / name)
         if images:
-            found |= _outputs(job, reached, "image:runtime:", {"files": images})
+            found |= _prefixed("image:runtime:", job.outputs(reached, {"files": images}, TIMEOUT))
     return arrays | found, "", "measured"
 
 
@@ -131,18 +130,14 @@ def _evaluated(artifact: Artifact, out: Workspace, arrays: Arrays, why: str) -> 
     try:
         evaluate = plugins.find("formats", artifact.format).evaluator(out.locate(artifact.file), artifact.signature)
         for prefix, values in inputs.items():
-            found |= {f"{prefix}{name}": output for name, output in evaluate(values).items()}
+            found |= _prefixed(prefix, evaluate(values))
     except NotVerified as error:
         return arrays, f"{why}; not verified: {error}", "not measured"
     return arrays | found, "", "reference"
 
 
-def _outputs(job: jobs.Job, reached: jobs.Reached, prefix: str, samples: dict[str, Any]) -> Arrays:
-    """Every output of the artifact for the job's samples, by prefix and name."""
-    answer = job.ask(reached, "predict", TIMEOUT, samples | {"all": True})
-    return {
-        f"{prefix}{name}": np.load(job.folder / file, allow_pickle=False) for name, file in answer["outputs"].items()
-    }
+def _prefixed(prefix: str, outputs: Mapping[str, Array]) -> Arrays:
+    return {f"{prefix}{name}": values for name, values in outputs.items()}
 
 
 def tolerance(outputs: Array, precision: Precision, scale: float | None = None) -> tuple[float, str]:

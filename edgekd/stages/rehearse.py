@@ -52,12 +52,8 @@ def _reached(step: Rehearse) -> jobs.Reached:
 def _run(artifact: Artifact, reached: jobs.Reached, out: Workspace, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Every output by name, from the file's own runtime."""
     with jobs.Job(out.path("job"), artifact, out.locate(artifact.file)) as job:
-        inputs = {spec.name: f"input-{i}.npy" for i, spec in enumerate(artifact.signature.inputs)}
-        for name, file in inputs.items():
-            job.save(file, arrays[f"raw:{name}"])
-        answer = job.ask(reached, "predict", TIMEOUT, {"inputs": inputs, "all": True})
-        found = answer["outputs"].items()
-        return {name: np.load(job.folder / file, allow_pickle=False) for name, file in found}
+        stored = {spec.name: arrays[f"raw:{spec.name}"] for spec in artifact.signature.inputs}
+        return job.predict(reached, stored, TIMEOUT)
 
 
 def _evaluated(artifact: Artifact, out: Workspace, arrays: Mapping[str, Array]) -> dict[str, Array]:
