@@ -48,7 +48,7 @@ teacher: .venv/installed
 clean:
 	rm -rf .venv
 
-.venv/installed: constraints.txt pyproject.toml
+.venv/installed: constraints.txt pyproject.toml hatch_build.py
 	@test -n "$(PYTHON)" || { echo "edgekd needs Python 3.11, 3.12 or 3.13, and none was found: install one, or say make PYTHON=/path/to/python3.11." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
 	$(PYTHON) -m venv .venv

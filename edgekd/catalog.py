@@ -1,4 +1,4 @@
-"""Finds cards: pages of TOML that describe targets, devices, data, teachers, students and recipes.
+"""Finds cards: pages of TOML that describe devices, data, teachers, students and recipes.
 
 Cards are looked for in ./targets and ./models, in the user's config folder, and then among the shipped ones. A shipped
 card and a private card are the same thing; the first of a name wins. Paths in a card are relative to the card.
@@ -13,10 +13,9 @@ from typing import Any, Literal
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import unknown
 
-Kind = Literal["formats", "devices", "data", "teachers", "students", "recipes"]
-KINDS: tuple[Kind, ...] = ("formats", "devices", "data", "teachers", "students", "recipes")
+Kind = Literal["devices", "data", "teachers", "students", "recipes"]
+KINDS: tuple[Kind, ...] = ("devices", "data", "teachers", "students", "recipes")
 DEFAULT_RECIPE = "fashion-mnist-few-labels"
-TARGET_TABLES: dict[Kind, str] = {"formats": "format", "devices": "device"}
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ def cards(kind: Kind) -> dict[str, Path]:
     """Every card of a kind: name -> file. Raises UsageError for a card in targets/ that is not TOML."""
     found: dict[str, Path] = {}
     for root in roots():
-        if kind in TARGET_TABLES:
-            files = {p.stem: p for p in sorted((root / "targets").glob("*.toml")) if TARGET_TABLES[kind] in _parse(p)}
+        if kind == "devices":
+            files = {p.stem: p for p in sorted((root / "targets").glob("*.toml")) if "device" in _parse(p)}
         else:
             folder = root / "models" / kind
             files = {p.stem: p for p in sorted(folder.glob("*.toml"))}

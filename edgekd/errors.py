@@ -47,9 +47,8 @@ class UsageError(EdgekdError):
 class MissingExtra(UsageError):
     """An optional part of edgekd is not installed."""
 
-    def __init__(self, extra: str, package: str) -> None:
-        self.extra = extra
-        super().__init__(Problem("", f"{package} is not installed", f"Run: pip install 'edgekd[{extra}]'"))
+    def __init__(self, package: str, install: str) -> None:
+        super().__init__(Problem("", f"{package} is not installed", f"Run: {install}"))
 
 
 class Unsuited(UsageError):

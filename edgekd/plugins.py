@@ -7,12 +7,17 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     PACKAGES = ("torch",)         distributions whose versions its results depend on
     USES = ("formats.onnx",)      other plug-ins that it calls; shared modules that it imports are found by themselves
     EXTRA = "tflite"              the extra of edgekd that installs them (optional)
+    REQUIRES = ("torch>=2.13",)   formats and runtimes: what pip installs for that extra; hatch_build.py reads it
     FILES = ("weights",)          settings that are paths of files or folders of the user's (optional)
     CODE = ("make",)              settings of the form module:function (optional)
     NESTS = ("members",)          settings that list plug-ins of the same kind as tables {name, its settings ...}; their
                                   own files arrive as "members.0.weights" (optional)
+    PLATFORMS = ("linux-x86_64",) formats and runtimes: where there are packages of them (optional: everywhere)
+    ALIASES = ("litert",)         formats only: other names that people have for it
+    SUFFIXES = (".tflite",)       formats only: how files that it is known by end
     PRECISIONS = ("float32",)     formats only
     RANGES = ("min-max",)         formats only: how it can find ranges of activations (optional)
+    UNOPENED = "why"              formats only: why no inner value of its files can be seen; one without has `opened`
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
     PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
     RESUMES = True                stages only: its workspace survives a kill
@@ -281,7 +286,8 @@ class Format(Protocol):
     with the source in `why`. That has the basis "reference" too, and is never taken for what a device did.
 
     `convert` raises Unsuited for a precision that cannot do this program any good, and says why; whatever else it
-    raises is a failure of the converter. `opened` makes the values of `layers` visible to the file's own runtime.
+    raises is a failure of the converter. `opened` makes the values of `layers` visible to the file's own runtime; one
+    whose runtime hides them declares UNOPENED instead.
     """
 
     Settings: type[Value]
@@ -305,22 +311,32 @@ class Reach(Protocol):
 
 @dataclass(frozen=True)
 class Declared:
-    """The literals that a plug-in states about itself, read without importing it."""
+    """The literals that a plug-in states about itself, its first line, and its functions, read without importing it."""
 
     file: Path
     version: int
     packages: tuple[str, ...] = ()
     extra: str = ""
+    requires: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
     nests: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     ranges: tuple[str, ...] = ("min-max",)
     reference: bool = False
+    unopened: str = ""
     placed: bool = False
     resumes: bool = False
     uses: tuple[str, ...] = ()
-    summary: str = field(default="")
+    summary: str = ""
+    offers: frozenset[str] = frozenset()
+
+    def install(self, packages: Sequence[str]) -> str:
+        """The command that installs packages of this plug-in: by its extra where it has one."""
+        return f"pip install 'edgekd[{self.extra}]'" if self.extra else f"pip install {' '.join(packages)}"
 
 
 SHARED = (
@@ -337,7 +353,7 @@ SHARED = (
     "jobs",
     "timing",
 )
-_LITERALS = frozenset(one.name for one in fields(Declared)) - {"file", "version", "summary"}
+_LITERALS = frozenset(one.name for one in fields(Declared)) - {"file", "version", "summary", "offers"}
 
 
 @cache
@@ -374,7 +390,8 @@ def declared(kind: str, name: str) -> Declared:
     literals = _literals(tree)
     known = {k: literals[k] for k in _LITERALS if k in literals} | {"uses": (*literals.get("uses", ()), *_shared(tree))}
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return Declared(file=file, version=literals.get("version", 0), summary=summary, **known)
+    offers = frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+    return Declared(file=file, version=literals.get("version", 0), summary=summary, offers=offers, **known)
 
 
 @cache
@@ -419,4 +436,4 @@ def find(kind: str, name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("edgekd"):
             raise
-        raise MissingExtra(declared(kind, name).extra or "all", error.name) from error
+        raise MissingExtra(error.name, declared(kind, name).install([error.name])) from error

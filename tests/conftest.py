@@ -11,6 +11,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from tests import plugged
+
 # machines that run tests are shared and slow at times; how long an example takes says nothing about it
 settings.register_profile("edgekd", deadline=None, max_examples=50)
 settings.load_profile("edgekd")
@@ -21,11 +23,12 @@ settings.load_profile("edgekd")
 os.environ["EDGEKD_LOCKS"] = tempfile.mkdtemp(prefix="edgekd-locks-")
 
 REQUIRED = tuple(filter(None, os.environ.get("EDGEKD_REQUIRE", "").split(",")))
+REQUIRED = plugged.FORMATS if REQUIRED == ("formats",) else REQUIRED
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With EDGEKD_REQUIRE=onnx,tflite,... a skipped test of one of these parts is a failure."""
+    """With EDGEKD_REQUIRE=onnx,tflite,... a skipped test of one of these is a failure; "formats" are all of them."""
     report = yield
     reason = str(report.longrepr)
     if report.skipped and not hasattr(report, "wasxfail") and any(p in f"{item.nodeid} {reason}" for p in REQUIRED):
@@ -37,12 +40,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of tiny real model files (tests/tiny.py), made once, also where tests run in several processes."""
+    return _tiny(tmp_path_factory, "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """tiny_made("FORMAT") -> a folder of tiny files of that format that its own plug-in made, once."""
+    return lambda format: _tiny(tmp_path_factory, f"tiny-{format}", format)
+
+
+def _tiny(tmp_path_factory: pytest.TempPathFactory, name: str, *arguments: str) -> Path:
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     with FileLock(f"{folder}.lock"):
         if not (folder / "done.json").is_file():
             folder.mkdir()
-            command = [sys.executable, "-m", "tests.tiny", str(folder)]
+            command = [sys.executable, "-m", "tests.tiny", str(folder), *arguments]
             made = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
             assert made.returncode == 0, made.stderr[-2000:]
     return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekd import files
+from edgekd import files, plugins
 from edgekd.results import Artifact, Program, Signature, Splits
 from edgekd.samples.views import Feed
 from edgekd.spec import Architecture, Choice, Image, Part, UserFile
@@ -31,6 +31,14 @@ FURTHER = {
     # 4-bit blocks want more channels than the toys have
     "coreml": ("images-int8-weights", "words-palette4"),
 }
+
+
+def conversions(format: str) -> tuple[str, ...]:
+    """What is made in a format: of the usual ones those in a precision that it has, and its further ones."""
+    offered = plugins.declared("formats", format).precisions
+    return (*(name for name in CONVERSIONS if name.partition("-")[2] in offered), *FURTHER.get(format, ()))
+
+
 NETS = """
 import torch
 from torch import nn
@@ -221,7 +229,7 @@ def main(folder: Path, part: str, wanted: tuple[str, ...]) -> None:
     for net in wanted or ("images", "words") if part == "program" else ():
         step = Export(source=sources(folder)[net], splits=splits(folder)[net], seed=3)
         (folder / f"{net}.json").write_text(export.run(step, entry(folder, net)).model_dump_json())
-    for name in wanted or (*CONVERSIONS, *FURTHER.get(part, ())) if part != "program" else ():
+    for name in wanted or conversions(part) if part != "program" else ():
         net, _, rest = name.partition("-")
         precision, _, based = rest.partition("@")
         step = Convert(

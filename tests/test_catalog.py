@@ -25,7 +25,6 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_shipped_cards_are_found_everywhere(here: Path):
-    assert set(catalog.cards("formats")) == {"tflite", "onnx", "openvino", "coreml"}
     assert {"raspberry-pi-4", "raspberry-pi-5", "pixel-8"} == set(catalog.cards("devices"))
     assert {"fashion-mnist-few-labels", "fashion-mnist", "fashion-mnist-full"} == set(catalog.cards("recipes"))
     assert "fashion-mnist-resnet" in catalog.cards("teachers")
@@ -50,7 +49,7 @@ def test_a_card_is_a_file_or_a_folder_with_card_toml(here: Path):
 
 def test_unrelated_toml_in_targets_is_no_card(here: Path):
     write(here / "targets/notes.toml", "a = 1")
-    assert "notes" not in {**catalog.cards("formats"), **catalog.cards("devices")}
+    assert "notes" not in catalog.cards("devices")
 
 
 def test_an_unknown_card_gets_the_nearest_name(here: Path):

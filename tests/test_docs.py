@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from typer.main import get_command
 
-from edgekd import catalog, cli, files, plugins, units
+from edgekd import cli, files, plugins, units
 from edgekd.divergence.causes import FAR_OUT, LARGEST_HALF, RULES, UNEQUAL
 from edgekd.divergence.measures import THRESHOLDS
 from edgekd.mistakes import nearest
@@ -23,7 +23,6 @@ from edgekd.plugins import Batch
 from edgekd.recipes.effort import PRESETS
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import DATA_KEYS, PLAN_KEYS, load_plan
-from edgekd.recipes.targets import formats, value
 from edgekd.results import File, SoftTargets, Splits
 from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Objective, Schedule
 from edgekd.spec import Image as Preparation
@@ -307,23 +306,23 @@ def test_the_teacher_page_names_every_key():
     assert sorted(key for key in keys - {"file"} if key not in page) == []
 
 
-def test_formats_and_platforms_are_those_of_the_cards():
+def test_formats_and_platforms_are_those_of_the_plug_ins():
     shown, places = table("build.md", "Targets"), table("devices.md", "What works where")
     columns = {
         "Linux x86-64": "linux-x86_64", "Linux arm64": "linux-aarch64",
         "macOS arm64": "darwin-arm64", "macOS x86-64": "darwin-x86_64",
     }  # fmt: skip
-    for name, page in formats().items():
-        aliases = value(page, "format", "aliases")
+    assert {"tflite", "onnx", "openvino", "coreml", "header"} <= set(places) <= {"header", *plugins.names("formats")}
+    for name in sorted(set(places) - {"header"}):
+        aliases = plugins.declared("formats", name).aliases
         assert shown[name][0].replace("`", "") == ", ".join(aliases)
         for column, cell in zip(places["header"], places[name], strict=True):
             sides = [
                 word
-                for word, key in (("convert", "converts"), ("run", "runs"))
-                if columns[column] in value(page, "format", key)
+                for word, kind in (("convert", "formats"), ("run", "runtimes"))
+                if columns[column] in plugins.declared(kind, name).platforms
             ]
             assert cell == ", ".join(sides), f"{name} on {column}"
-    assert set(catalog.cards("formats")) == set(places) - {"header"}
 
 
 def test_the_kinds_of_plug_ins_are_those_of_the_code():

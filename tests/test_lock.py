@@ -17,7 +17,7 @@ def made(*steps: StepRecord) -> Lock:
 
 def test_it_names_the_recipe_and_every_card_by_digest() -> None:
     cards = made(STEP).cards
-    assert {name.partition("/")[0] for name in cards} == {"recipes", "data", "teachers", "formats"}
+    assert {name.partition("/")[0] for name in cards} == {"recipes", "data", "teachers"}
     assert all(len(digest) == 64 for digest in cards.values())
 
 

@@ -6,13 +6,14 @@ import pytest
 
 from edgekd.runtimes import facts
 from edgekd.runtimes.fault import Fault
+from tests import plugged
 
 PI = "processor\t: 0\nBogoMIPS\t: 108.00\nCPU part\t: 0xd0b\n\nRevision\t: d04170\nModel\t\t: Raspberry Pi 5 Model B\n"
 
 
 def test_facts_name_the_device_and_never_its_host(tmp_path: Path) -> None:
     found = facts.run({}, tmp_path)
-    assert set(found["runtimes"]) | set(found["missing"]) == {"coreml", "onnx", "openvino", "tflite"}
+    assert set(found["runtimes"]) | set(found["missing"]) == set(plugged.FORMATS)
     assert not set(found["runtimes"]) & set(found["missing"])
     assert found["cores"] >= 1
     assert found["memory"] > 1 << 28
@@ -75,7 +76,25 @@ def test_a_runtime_without_its_package_is_missing_with_the_pip_line(monkeypatch:
 def test_only_runtimes_are_declared(name: str) -> None:
     with pytest.raises(Fault, match="there is no runtime"):
         facts.declared(name)
-    assert facts.declared("coreml")["PLATFORMS"] == ("darwin",)
+    assert facts.declared("coreml")["PLATFORMS"] == ("darwin-arm64", "darwin-x86_64")
+
+
+@pytest.mark.parametrize(
+    ("system", "platforms", "why"),
+    [
+        ("linux", ("linux-x86_64",), ""),
+        ("linux", (), ""),
+        ("win32", ("linux-x86_64", "windows-amd64"), ""),
+        ("linux", ("darwin-arm64", "darwin-x86_64"), "its runtime works on macOS only, and this is Linux"),
+        ("win32", ("linux-x86_64", "darwin-arm64"), "its runtime works on Linux or macOS only, and this is Windows"),
+        ("freebsd14", ("linux-x86_64",), "its runtime works on Linux only, and this is freebsd14"),
+    ],
+)
+def test_a_runtime_is_refused_on_systems_that_it_does_not_name(
+    monkeypatch: pytest.MonkeyPatch, system: str, platforms: tuple[str, ...], why: str
+) -> None:
+    monkeypatch.setattr(facts.sys, "platform", system)
+    assert facts.elsewhere({"PLATFORMS": platforms}) == why
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -3,7 +3,6 @@
 import os
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -184,7 +183,8 @@ def test_a_missing_extra_is_one_sentence_with_the_pip_line(
         raise metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(check.networks, "configured", lambda *_: (None, None))
-    declared = SimpleNamespace(packages=("lost-package",), extra="tflite", precisions=("float32",), code=(), files=())
+    known = {"packages": ("lost-package",), "extra": "tflite", "precisions": ("float32",)}
+    declared = check.plugins.Declared(file=tmp_path, version=1, **known)
     monkeypatch.setattr(check.plugins, "declared", lambda *_: declared)
     monkeypatch.setattr(check.metadata, "distribution", lost)
     with pytest.raises(check.UsageError) as caught:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -130,6 +131,16 @@ def noise(values: np.ndarray, decibels: float, seed: int = 0) -> np.ndarray:
     """Values with noise so many dB below them."""
     random = np.random.default_rng(seed).normal(size=values.shape)
     return values + random * np.linalg.norm(values) / np.linalg.norm(random) / 10 ** (decibels / 20)
+
+
+def test_a_format_that_hides_its_inner_values_says_so_and_runs_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = replace(plugins.declared("formats", "coreml"), unopened="its runtime gives outputs alone")
+    monkeypatch.setattr(plugins, "declared", lambda kind, name: known)
+    found = bench.diff()
+    assert (found.basis, found.why, found.layers) == ("not measured", "its runtime gives outputs alone", ())
+    assert bench.given == {}
 
 
 def test_a_file_that_agrees_has_no_divergent_layer(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from edgekd import plugins
 from edgekd.errors import UsageError
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import load_plan
-from edgekd.recipes.targets import formats, read_addresses, read_format, read_name, split, value
+from edgekd.recipes.targets import read_addresses, read_format, read_name, split
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_target_under_two_of_its_names_is_one_target():
         ("raspberry-pi-5", "tflite@raspberry-pi-5"),
         ("tflight", "Did you mean 'tflite'?"),
         ("opnvino", "Did you mean 'openvino'?"),
-        ("nonsense", "Choose from: coreml, onnx, openvino, tflite"),
+        ("nonsense", f"Choose from: {', '.join(plugins.names('formats'))}"),
         ("", "Choose from"),
     ],
 )
@@ -105,11 +105,8 @@ def test_addresses_of_flags_win_and_mistakes_are_told_together(tmp_path: Path, m
     assert len(caught.value.problems) == 2 and "Did you mean 'pixel-8'?" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", sorted(formats()))
-def test_every_format_card_says_where_it_converts_and_runs(name: str):
-    page = formats()[name]
-    assert page.top["description"].value
-    assert isinstance(value(page, "format", "aliases"), list)
-    for key in ("converts", "runs"):
-        platforms = value(page, "format", key)
-        assert isinstance(platforms, list) and all(p.count("-") == 1 for p in platforms)
+def test_no_two_formats_have_one_name_or_one_ending():
+    declared = [plugins.declared("formats", name) for name in plugins.names("formats")]
+    names = [*plugins.names("formats"), *(alias for one in declared for alias in one.aliases)]
+    endings = [suffix for one in declared for suffix in one.suffixes]
+    assert len(set(names)) == len(names) and len(set(endings)) == len(endings)

@@ -1,7 +1,8 @@
-"""Tiny real model files for tests of the device side, made once a session by: python -m tests.tiny FOLDER
+"""Tiny real model files for tests of the device side, made once a session by: python -m tests.tiny FOLDER [FORMAT...]
 
 One image network in several formats and with open or fixed batch, one with int8 inputs and outputs, and one of integer
-ids and a mask. What each must answer is computed by numpy.
+ids and a mask. What each must answer is computed by numpy. Of a format that is named, its own plug-in makes the files:
+NET.FORMAT, with its signature in NET.FORMAT.json.
 """
 
 import json
@@ -137,8 +138,8 @@ def _openvino(folder: Path) -> None:
         openvino.save_model(openvino.convert_model(folder / f"{name}.onnx"), target / "model.xml", False)
 
 
-def _tflite(folder: Path) -> None:
-    import litert_torch  # noqa: PLC0415
+def _nets() -> tuple[Any, Any]:
+    """The image network and that of ids and a mask, of torch."""
     import torch  # noqa: PLC0415
 
     w = {name: torch.from_numpy(value) for name, value in weights().items()}
@@ -154,18 +155,48 @@ def _tflite(folder: Path) -> None:
             summed = (torch.nn.functional.embedding(ids, w["embedding"]) * kept).sum(1)
             return {"logits": (summed / kept.sum(1)) @ w["head"]}
 
+    return Image().eval(), Text().eval()
+
+
+def _tflite(folder: Path) -> None:
+    import litert_torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    image, text = _nets()
     one, ids = torch.zeros(1, 3, 8, 8), torch.ones(1, 5, dtype=torch.int64)
-    litert_torch.convert(Image().eval(), sample_kwargs={"image": one}).export(str(folder / "image-fixed.tflite"))
+    litert_torch.convert(image, sample_kwargs={"image": one}).export(str(folder / "image-fixed.tflite"))
     anything = ({0: torch.export.Dim("n", min=1, max=64)},)
-    dynamic = litert_torch.convert(Image().eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=anything)
+    dynamic = litert_torch.convert(image, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=anything)
     dynamic.export(str(folder / "image-dynamic.tflite"))
-    text = litert_torch.convert(Text().eval(), sample_kwargs={"ids": ids, "mask": ids.clone()})
-    text.export(str(folder / "text-fixed.tflite"))
+    words = litert_torch.convert(text, sample_kwargs={"ids": ids, "mask": ids.clone()})
+    words.export(str(folder / "text-fixed.tflite"))
+
+
+def _made(folder: Path, format: str) -> None:
+    from edgekd import plugins  # noqa: PLC0415
+    from edgekd.nets import programs  # noqa: PLC0415
+    from edgekd.plugins import Conversion  # noqa: PLC0415
+    from edgekd.results import Signature  # noqa: PLC0415
+
+    rows = samples()
+    rows["image"] = np.zeros((2, 3, 8, 8), np.float32)
+    for kind, net in zip(("image", "text"), _nets(), strict=True):
+        wanted = Signature.model_validate(signature(kind))
+        program, given = programs.trace(net, wanted, {name: values[:2] for name, values in rows.items()}, kind)
+        work = folder / f"{kind}-{format}"
+        work.mkdir()
+        programs.write(program, work / "program.pt2")
+        made = plugins.find("formats", format).convert(Conversion(work / "program.pt2", given, "float32", {}, work))
+        (work / made.name).rename(folder / f"{kind}.{format}")
+        (folder / f"{kind}.{format}.json").write_text(made.signature.model_dump_json())
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    _onnx(target)
-    _openvino(target)
-    _tflite(target)
+    target, formats = Path(sys.argv[1]), sys.argv[2:]
+    for name in formats:
+        _made(target, name)
+    if not formats:
+        _onnx(target)
+        _openvino(target)
+        _tflite(target)
     (target / "done.json").write_text(json.dumps(sorted(p.name for p in target.iterdir())))

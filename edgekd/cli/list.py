@@ -19,11 +19,12 @@ def found(kind: str) -> list[dict[str, str]]:
     """Every card and plug-in of a kind: name, what it is, one line about it, and its file."""
     rows = []
     for card_kind in catalog.KINDS:
-        if kind == card_kind or (kind == "targets" and card_kind in catalog.TARGET_TABLES):
+        if kind == card_kind or (kind, card_kind) == ("targets", "devices"):
             for name, path in catalog.cards(card_kind).items():
                 rows.append({"name": name, "is": "card", "about": catalog.summary(path), "file": shown(path)})
-    for name in plugins.names(kind) if kind in plugins.KINDS else ():
-        declared = plugins.declared(kind, name)
+    plugged = "formats" if kind == "targets" else kind
+    for name in plugins.names(plugged) if plugged in plugins.KINDS else ():
+        declared = plugins.declared(plugged, name)
         rows.append({"name": name, "is": "plug-in", "about": declared.summary, "file": shown(declared.file)})
     return rows
 

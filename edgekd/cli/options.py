@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from edgekd import plugins
 from edgekd.commands import places
 from edgekd.recipes.flags import Flags
 
 store_root = places.store_root
+_FORMATS = ", ".join(plugins.names("formats"))
 _BUDGET, _TRAINING, _WHERE = "Budget", "Training", "Where"
 
 Recipe = Annotated[
@@ -16,7 +18,7 @@ Recipe = Annotated[
 ]
 Targets = Annotated[
     list[str] | None,
-    typer.Option("--target", "-t", metavar="FORMAT[@DEVICE]", help="tflite, onnx, openvino, coreml; may be repeated."),
+    typer.Option("--target", "-t", metavar="FORMAT[@DEVICE]", help=f"{_FORMATS}; may be repeated."),
 ]
 At = Annotated[list[str] | None, typer.Option("--at", metavar="NAME=ADDRESS", help="Where a device is reached.")]
 

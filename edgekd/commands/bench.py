@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import files, jobs, timing
+from edgekd import files, jobs, plugins, timing
 from edgekd.catalog import shown
-from edgekd.commands.describe import READERS
 from edgekd.errors import Problem, UsageError
 from edgekd.results import Artifact, File, Measurement, Signature, TensorSpec
 from edgekd.spec import Device, Value
 from edgekd.turns import Turns
 
-SUFFIXES = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino", ".openvino": "openvino", ".mlpackage": "coreml"}
 TIMEOUT = 300.0
 SAMPLES = 32
 
@@ -109,9 +107,10 @@ def _bare(path: Path) -> Subject:
     """A model file alone: its own tensors, filled with random numbers."""
     if not path.exists():
         raise UsageError(Problem(shown(path), "this file is not there"))
-    format_name = SUFFIXES.get(path.suffix.lower(), "")
-    if format_name not in READERS:
-        hint = f"Name a bundle, or a file that ends in {', '.join(s for s, f in SUFFIXES.items() if f in READERS)}"
+    suffixes = _suffixes()
+    format_name = suffixes.get(path.suffix.lower(), "")
+    if not format_name:
+        hint = f"Name a bundle, or a file that ends in {', '.join(sorted(suffixes))}"
         raise UsageError(Problem(shown(path), "is no model file that can be timed here", hint))
     command = [sys.executable, "-P", "-m", "edgekd.commands.describe", format_name, str(path)]
     try:
@@ -129,6 +128,12 @@ def _bare(path: Path) -> Subject:
     signature = Signature.model_validate(told)
     samples = {spec.name: _random(spec, path) for spec in signature.inputs}
     return Subject(path, format_name, signature, samples, "random numbers, because a bare file brings no samples")
+
+
+def _suffixes() -> dict[str, str]:
+    """Formats by the endings of files whose runtime can say what a bare one takes."""
+    readers = [name for name in plugins.names("runtimes") if "described" in plugins.declared("runtimes", name).offers]
+    return {suffix: name for name in readers for suffix in plugins.declared("formats", name).suffixes}
 
 
 def _random(spec: TensorSpec, path: Path) -> NDArray[Any]:

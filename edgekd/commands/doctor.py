@@ -1,4 +1,4 @@
-"""What works on this machine: read from cards and from what is installed; heavy packages are never imported here."""
+"""What works on this machine: read from plug-ins and what is installed; heavy packages are never imported here."""
 
 import json
 import platform
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgekd import plugins, units
-from edgekd.recipes.targets import formats, value
 from edgekd.spec import Value
 
 PYTHONS = ((3, 11), (3, 13))
@@ -30,7 +29,7 @@ class Finding(Value):
 
 
 def here() -> str:
-    """This platform as cards name it, e.g. linux-x86_64 or darwin-arm64."""
+    """This platform as plug-ins name it, e.g. linux-x86_64 or darwin-arm64."""
     return f"{platform.system()}-{platform.machine()}".lower()
 
 
@@ -38,10 +37,8 @@ def examine(store: Path) -> tuple[Finding, ...]:
     """Look at Python, the store's disk, training, every target's two sides, and the report's pictures."""
     facts = _facts()
     found = [_python(), _disk(store), _packages("train students", ("torch", "lightning-fabric"), "train")]
-    for name, page in formats().items():
-        converts, runs = (value(page, "format", key, []) for key in ("converts", "runs"))
-        found.append(_converts(name, isinstance(converts, list) and here() in converts))
-        found.append(_runs(name, isinstance(runs, list) and here() in runs, facts))
+    for name in plugins.names("formats"):
+        found += [_converts(name), _runs(name, facts)]
     found.append(_packages("pictures in reports", ("matplotlib",), "report"))
     return tuple(found)
 
@@ -74,42 +71,43 @@ def _installed(packages: tuple[str, ...]) -> dict[str, str | None]:
     return found
 
 
-def _packages(what: str, packages: tuple[str, ...], extra: str) -> Finding:
-    """Whether packages are installed, and the extra that has them."""
+def _packages(what: str, packages: tuple[str, ...], extra: str = "") -> Finding:
+    """Whether packages are installed, and the extra that has them, or else their own names."""
     found = _installed(packages)
     versions = ", ".join(f"{name} {known}" for name, known in found.items() if known)
     missing = [name for name, known in found.items() if not known]
     if not missing:
         return Finding(what=what, state="works", versions=versions)
-    fix = f"pip install 'edgekd[{extra or 'all'}]'"
+    fix = f"pip install 'edgekd[{extra}]'" if extra else f"pip install {' '.join(missing)}"
     return Finding(what=what, state="missing", versions=versions, why=f"{', '.join(missing)} missing", fix=fix)
 
 
-def _converts(name: str, possible: bool) -> Finding:
+def _possible(declared: plugins.Declared) -> bool:
+    """Are there packages of a plug-in for this platform?"""
+    return not declared.platforms or here() in declared.platforms
+
+
+def _converts(name: str) -> Finding:
     """Whether files of a format can be made here."""
-    what = f"{name}: convert"
-    if not possible:
+    what, declared = f"{name}: convert", plugins.declared("formats", name)
+    if not _possible(declared):
         why = f"its converter has no packages for {here()}"
         return Finding(what=what, state="not possible on this platform", why=why)
-    if name not in plugins.names("formats"):
-        return Finding(what=what, state="missing", why="this version of edgekd cannot convert to it yet")
-    declared = plugins.declared("formats", name)
     return _packages(what, declared.packages, declared.extra)
 
 
-def _runs(name: str, possible: bool, facts: dict[str, Any]) -> Finding:
+def _runs(name: str, facts: dict[str, Any]) -> Finding:
     """Whether files of a format run here: what a fresh process without torch found, not what pip says."""
     what, runtimes, missing = f"{name}: run", facts.get("runtimes", {}), facts.get("missing", {})
     if name in runtimes:
         return Finding(what=what, state="works", versions=str(runtimes[name]))
     why = str(missing.get(name, facts.get("error", "its runtime did not answer")))
-    if not possible:
-        return Finding(what=what, state="not possible on this platform", why=why)
     if name not in plugins.names("runtimes"):
-        return Finding(what=what, state="missing", why="this version of edgekd cannot run it yet")
+        return Finding(what=what, state="missing", why="nothing of edgekd runs it")
     declared = plugins.declared("runtimes", name)
-    fix = f"pip install 'edgekd[{declared.extra or 'all'}]'"
-    installed = all(_installed(declared.packages).values())
+    if not _possible(declared):
+        return Finding(what=what, state="not possible on this platform", why=why)
+    installed, fix = all(_installed(declared.packages).values()), declared.install(declared.packages)
     told = why if installed else why.partition(". Run there: ")[0]
     return Finding(what=what, state="broken" if installed else "missing", why=told, fix=fix)
 

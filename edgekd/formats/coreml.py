@@ -1,5 +1,6 @@
-"""Core ML packages (ML Program, iOS 17 and macOS 14 or newer) by coremltools.
+"""Core ML: iPhone, iPad, Mac. Made on Linux and macOS, runs on macOS only.
 
+Packages (ML Program, iOS 17 and macOS 14 or newer) by coremltools.
 int8 has weights and activations in 8 bits (symmetric; weights per channel), with ranges found by evaluating the program
 over the calibration part; the precisions of weights alone compute in float16. The batch is fixed to one sample, since
 the Neural Engine wants fixed shapes.
@@ -31,6 +32,11 @@ from edgekd.spec import FLOATS, Precision, Value
 VERSION = 3
 PACKAGES = ("torch", "coremltools")
 EXTRA = "coreml"
+# coremltools has no wheels for Linux arm64 and Windows
+PLATFORMS = ("linux-x86_64", "darwin-arm64", "darwin-x86_64")
+REQUIRES = ("coremltools>=9.0; (sys_platform == 'linux' and platform_machine == 'x86_64') or sys_platform == 'darwin'",)
+ALIASES = ("core-ml", "mlprogram", "mlpackage")
+SUFFIXES = (".mlpackage",)
 PRECISIONS = ("float32", "float16", "int8", "int8-weights", "int4-weights", "palette4")
 RANGES = ("min-max", "percentile")
 REFERENCE = True

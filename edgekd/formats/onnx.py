@@ -1,5 +1,6 @@
-"""ONNX files by torch's own exporter, quantized by ONNX Runtime's tools.
+"""ONNX, run by ONNX Runtime: servers, Windows, Linux boards, this computer.
 
+Made by torch's own exporter, quantized by ONNX Runtime's tools.
 int8 is static: QDQ nodes, unsigned 8-bit activations (signed ones are 2 to 5 times slower on processors) and signed
 8-bit weights per channel. int8-dynamic and int4-weights are for linear layers and embeddings; convolutions stay float.
 """
@@ -24,6 +25,10 @@ from edgekd.spec import Precision, Value
 VERSION = 2
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime")
 EXTRA = "onnx"
+REQUIRES = ("onnx>=1.20", "onnxscript>=0.6", "onnxconverter-common>=1.16")
+PLATFORMS = ("linux-x86_64", "linux-aarch64", "darwin-arm64", "darwin-x86_64", "windows-amd64")
+ALIASES = ("ort", "onnxruntime", "onnx-runtime")
+SUFFIXES = (".onnx",)
 PRECISIONS = ("float32", "float16", "int8", "int8-dynamic", "int4-weights")
 RANGES = ("min-max", "percentile", "entropy")
 

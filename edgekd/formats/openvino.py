@@ -1,5 +1,6 @@
-"""OpenVINO IR (model.xml and model.bin) by way of ONNX, quantized by NNCF.
+"""OpenVINO: Intel processors, this computer.
 
+IR (model.xml and model.bin) by way of ONNX, quantized by NNCF.
 int8 is static with NNCF's MIXED preset: symmetric weights per channel, activations as they come. Weights of the float32
 file stay float32; OpenVINO itself would store float16 unless told otherwise. bfloat16 is how the runtime computes.
 """
@@ -27,6 +28,10 @@ VERSION = 2
 PACKAGES = ("torch", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "openvino", "nncf")
 USES = ("formats.onnx",)
 EXTRA = "openvino"
+REQUIRES = ("nncf>=3.0",)
+PLATFORMS = ("linux-x86_64", "linux-aarch64", "darwin-arm64", "darwin-x86_64", "windows-amd64")
+ALIASES = ("ov", "open-vino")
+SUFFIXES = (".openvino", ".xml")
 PRECISIONS = ("float32", "float16", "bfloat16", "int8", "int8-weights", "int4-weights")
 RANGES = ("min-max", "percentile")
 

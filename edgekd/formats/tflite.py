@@ -1,5 +1,6 @@
-"""TFLite (LiteRT) files by litert-torch, quantized by ai-edge-quantizer.
+"""TensorFlow Lite (LiteRT): Android, Linux boards, this computer.
 
+Made by litert-torch, quantized by ai-edge-quantizer.
 Ranges of activations are over all calibration samples, the smallest and largest value or without the outermost 0.01 %
 at either end; the quantizer's own way, a moving average, clips rare large values and makes some transformers useless.
 """
@@ -17,6 +18,16 @@ from edgekd.spec import CALIBRATED, Precision, Value
 VERSION = 4
 PACKAGES = ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert")
 EXTRA = "tflite"
+# litert-converter has wheels for these two only; elsewhere TFLite files run but are not made
+PLATFORMS = ("linux-x86_64", "darwin-arm64")
+REQUIRES = (
+    "litert-torch>=0.10,<0.11; (sys_platform == 'linux' and platform_machine == 'x86_64') "
+    "or (sys_platform == 'darwin' and platform_machine == 'arm64')",
+    "ai-edge-quantizer>=0.10,<0.11; (sys_platform == 'linux' and platform_machine == 'x86_64') "
+    "or (sys_platform == 'darwin' and platform_machine == 'arm64')",
+)
+ALIASES = ("litert", "tf-lite", "tensorflow-lite", "lite")
+SUFFIXES = (".tflite",)
 PRECISIONS = ("float32", "float16", "int8", "int8-full", "int8-dynamic", "int8-weights", "int4-weights")
 RANGES = ("min-max", "percentile")
 

@@ -106,14 +106,12 @@ def _cards(page: Page, targets: tuple[Target, ...]) -> dict[str, str]:
         if "name" in page.tables.get(table, {}):
             name = str(page.tables[table]["name"].value)
             files[f"{kind}/{name}"] = card(cast(Kind, kind), name, table)
-    formats = cards("formats")
     members = page.tables.get("teacher", {}).get("members")
     for member in members.value if members and isinstance(members.value, list) else ():
         name = str(member.get("name", ""))
         if name in cards("teachers"):
             files[f"teachers/{name}"] = card("teachers", name, "teacher")
     devices = cards("devices")
-    files |= {f"formats/{target.format}": formats[target.format] for target in targets if target.format in formats}
     named = {target.device.name for target in targets}
     files |= {f"devices/{name}": devices[name] for name in sorted(named & set(devices))}
     return {name: digest(file) for name, file in sorted(files.items())}

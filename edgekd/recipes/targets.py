@@ -1,4 +1,4 @@
-"""Reads targets as people write them: FORMAT[@DEVICE], "tflite,onnx", "litert"; cards say what each one is."""
+"""Reads targets as people write them: FORMAT[@DEVICE], "tflite,onnx", "litert"; formats have their own aliases."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,19 +34,11 @@ def value(page: Page, table: str, key: str, default: object = None) -> object:
     return default if entry is None else entry.value
 
 
-def formats() -> dict[str, Page]:
-    """Every format's card by name."""
-    return {name: read_page(path) for name, path in cards("formats").items()}
-
-
 def read_format(text: str, where: str) -> str:
     """The name of a format however it is written; raises UsageError with the nearest one, or a hint."""
-    known = formats()
-    aliases: dict[str, str] = {}
-    for name, page in known.items():
-        others = value(page, "format", "aliases", [])
-        aliases |= {str(alias): name for alias in others} if isinstance(others, list) else {}
-        aliases[name] = name
+    known = plugins.names("formats")
+    aliases = {alias: name for name in known for alias in plugins.declared("formats", name).aliases}
+    aliases |= {name: name for name in known}
     word = text.strip().lower()
     if word in aliases:
         return aliases[word]
@@ -159,14 +151,10 @@ def read_target(table: Table, where: str, at: Mapping[str, str]) -> Target:
     chosen = gather.attempt(_format_on_device, table, where, at)
     budget = gather.attempt(parse, Budget, table, Budget.model_fields)
     format_name, device = chosen or ("", Device())
-    if format_name and format_name not in plugins.names("formats"):
-        message = f"this version cannot convert to {format_name} yet"
-        hint = f"It can to: {', '.join(plugins.names('formats'))}"
-        gather.problems.append(Problem(table["format"].where, message, hint))
     name = full_name(format_name, device)
     more = {"name": name, "format": format_name, "device": device, "budget": budget or Budget()}
     target = gather.attempt(parse, Target, table, OWN_KEYS, more)
-    if target and format_name in plugins.names("formats"):
+    if target and format_name:
         known = plugins.declared("formats", format_name).precisions
         if known and target.precision not in (*known, "auto"):
             message = f"{format_name} has no {target.precision}"

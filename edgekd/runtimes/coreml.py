@@ -18,7 +18,7 @@ from .tensors import Array, cast, match, names  # noqa: E402
 VERSION = 1
 PACKAGES = ("coremltools",)
 EXTRA = "coreml"
-PLATFORMS = ("darwin",)
+PLATFORMS = ("darwin-arm64", "darwin-x86_64")
 UNPROFILED = "edgekd does not read Core ML's compute plans; Xcode's performance report shows where operators ran"
 
 # Codes of FeatureTypes_pb2.ArrayFeatureType.

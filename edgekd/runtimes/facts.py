@@ -18,7 +18,8 @@ from .fault import Fault
 
 CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 MODELS = (Path("/proc/device-tree/model"), Path("/sys/devices/virtual/dmi/id/product_name"))
-SYSTEMS = {"darwin": "macOS", "linux": "Linux", "win32": "Windows"}
+SYSTEMS = {"darwin": "macOS", "linux": "Linux", "windows": "Windows"}
+OWN = {"win32": "windows"}
 # cpuinfo's names of a processor, best first: x86, then ARM boards, then what ARM kernels give without a name.
 PROCESSORS = ("model name", "Model", "Hardware", "CPU part")
 
@@ -82,10 +83,11 @@ def runtimes() -> tuple[dict[str, str], dict[str, str]]:
 
 def elsewhere(literals: dict[str, Any]) -> str:
     """Why a runtime with these literals cannot run on this system at all; empty where it can."""
-    platforms = literals.get("PLATFORMS", (sys.platform,))
-    if sys.platform in platforms:
+    own, known = OWN.get(sys.platform, sys.platform), literals.get("PLATFORMS", ())
+    systems = dict.fromkeys(one.partition("-")[0] for one in known)
+    if not systems or own in systems:
         return ""
-    wanted, own = " or ".join(SYSTEMS.get(p, p) for p in platforms), SYSTEMS.get(sys.platform, sys.platform)
+    wanted, own = " or ".join(SYSTEMS.get(one, one) for one in systems), SYSTEMS.get(own, own)
     return f"its runtime works on {wanted} only, and this is {own}"
 
 

@@ -18,11 +18,13 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from . import fusion
 from .fault import Fault
 from .placement import operator, typical
-from .tensors import Array, cast, match, names
+from .tensors import Array, cast, match, names, tensor
 
 VERSION = 1
 PACKAGES = ("onnxruntime",)
 EXTRA = "onnx-run"
+REQUIRES = ("onnxruntime>=1.24",)
+PLATFORMS = ("linux-x86_64", "linux-aarch64", "darwin-arm64", "darwin-x86_64", "windows-amd64")
 
 FAILURES = (
     state.EPFail,
@@ -71,6 +73,17 @@ def profiled(path: Path, threads: int, signature: dict[str, Any], batch: int = 1
     except Fault:
         folder.cleanup()
         raise
+
+
+def described(path: Path) -> dict[str, Any]:
+    """The tensors that a file takes and gives."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def read(values: Any) -> list[dict[str, Any]]:
+        kinds = [value.type.partition("(")[2].rstrip(")") for value in values]
+        return [tensor(value.name, value.shape, TYPES.get(kinds[i], kinds[i])) for i, value in enumerate(values)]
+
+    return {"inputs": read(session.get_inputs()), "outputs": read(session.get_outputs())}
 
 
 def _options(threads: int) -> Any:

@@ -18,11 +18,13 @@ import openvino  # noqa: E402
 
 from .fault import Fault  # noqa: E402
 from .placement import Verdict, operator  # noqa: E402
-from .tensors import Array, cast, match, names  # noqa: E402
+from .tensors import Array, cast, match, names, tensor  # noqa: E402
 
 VERSION = 1
 PACKAGES = ("openvino",)
 EXTRA = "openvino-run"
+REQUIRES = ("openvino>=2026.1",)
+PLATFORMS = ("linux-x86_64", "linux-aarch64", "darwin-arm64", "darwin-x86_64", "windows-amd64")
 
 # Where a file says in which precision to compute, as OpenVINO's hint and as its name of what a processor can.
 COMPUTE = ["edgekd", "inference_precision"]
@@ -67,17 +69,33 @@ def profiled(path: Path, threads: int, signature: dict[str, Any], batch: int = 1
     return Profiled(compiled)
 
 
+def described(path: Path) -> dict[str, Any]:
+    """The tensors that a file takes and gives."""
+    model = openvino.Core().read_model(_file(path))
+
+    def read(ports: Any) -> list[dict[str, Any]]:
+        shapes = [[-1 if n.is_dynamic else n.get_length() for n in port.partial_shape] for port in ports]
+        types = [port.get_element_type().to_dtype().name for port in ports]
+        return [tensor(port.any_name, shapes[i], types[i]) for i, port in enumerate(ports)]
+
+    return {"inputs": read(model.inputs), "outputs": read(model.outputs)}
+
+
+def _file(path: Path) -> Path:
+    """The .xml of a folder, or the file itself. Raises Fault."""
+    found = sorted(path.glob("*.xml")) if path.is_dir() else [path]
+    if len(found) != 1:
+        raise Fault(f"{path.name} must hold one .xml file, and holds {len(found)}")
+    return found[0]
+
+
 def _compiled(path: Path, threads: int, batch: int, more: dict[str, Any]) -> tuple[Any, Any, int, str]:
     """The model as the file has it, compiled, the samples that a run takes, and the precision asked for. Raises Fault.
 
     Without the precision hint a processor with bfloat16 would quietly compute in bfloat16; one without computes a file
     that asks for bfloat16 in float32, and the model's notes say so.
     """
-    if path.is_dir():
-        found = sorted(path.glob("*.xml"))
-        if len(found) != 1:
-            raise Fault(f"{path.name} must hold one .xml file, and holds {len(found)}")
-        path = found[0]
+    path = _file(path)
     core = openvino.Core()
     try:
         model = core.read_model(path)

@@ -17,6 +17,11 @@ Spec = dict[str, Any]
 CHUNK = 8 << 20
 
 
+def tensor(name: str, shape: Sequence[object], dtype: str) -> Spec:
+    """One tensor of a file alone; -1 for every dimension that is open."""
+    return {"name": name, "shape": [n if isinstance(n, int) and n >= 0 else -1 for n in shape], "dtype": dtype}
+
+
 class Samples:
     """Samples of a request: arrays in .npy files by input name ("inputs"), or encoded images ("files").
 

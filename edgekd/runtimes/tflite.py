@@ -14,11 +14,13 @@ from ai_edge_litert.interpreter import Interpreter
 from . import litert
 from .fault import Fault
 from .placement import Verdict, operator
-from .tensors import Array, cast, match, names
+from .tensors import Array, cast, match, names, tensor
 
 VERSION = 1
 PACKAGES = ("ai-edge-litert",)
 EXTRA = "tflite-run"
+REQUIRES = ("ai-edge-litert>=2.3,<2.4; sys_platform != 'win32'",)
+PLATFORMS = ("linux-x86_64", "linux-aarch64", "darwin-arm64", "darwin-x86_64")
 
 DELEGATE = "DELEGATE"
 # Changes of shape alone, which do not count.
@@ -46,6 +48,16 @@ def load(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) ->
 def profiled(path: Path, threads: int, signature: dict[str, Any], batch: int = 1) -> Profiled:
     """The same; each run is followed by one in which LiteRT watches the file, where it can. Raises Fault."""
     return Profiled(load(path, threads, signature, batch), path, threads)
+
+
+def described(path: Path) -> dict[str, Any]:
+    """The tensors that a file takes and gives, by the names of its own signature if it has one."""
+
+    def read(side: list[tuple[str, Any]]) -> list[dict[str, Any]]:
+        return [tensor(name, [int(n) for n in d["shape_signature"]], d["dtype"].__name__) for name, d in side]
+
+    inputs, outputs = _named(Interpreter(model_path=str(path)))
+    return {"inputs": read(inputs), "outputs": read(outputs)}
 
 
 class Model:

@@ -112,8 +112,7 @@ def _missing(kind: str, name: str) -> list[Problem]:
     if not absent:
         return []
     verb = "is" if len(absent) == 1 else "are"
-    line = f"Run: pip install 'edgekd[{declared.extra or 'all'}]'"
-    return [Problem("", f"{' and '.join(absent)} {verb} not installed", line)]
+    return [Problem("", f"{' and '.join(absent)} {verb} not installed", f"Run: {declared.install(absent)}")]
 
 
 def _configured(kind: str, choice: Choice, section: str) -> tuple[ModuleType, Any]:

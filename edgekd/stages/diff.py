@@ -47,7 +47,7 @@ class _Seen:
 
 
 def run(step: Diff, out: Workspace) -> Diffed:
-    """Compare every layer that can be seen. Where nothing here runs the file, the basis says so and there are none.
+    """Compare every layer that can be seen. Where nothing here runs or opens the file, the basis says so.
 
     Raises UsageError for an artifact without a record of its layers, or of a program without any; DeviceError; and
     EdgekdError for a file that cannot be opened.
@@ -60,6 +60,9 @@ def run(step: Diff, out: Workspace) -> Diffed:
     if Path(step.program.file.name).suffix == ".onnx":
         message = "it was made from an ONNX file, which has no layers of a torch network to compare with"
         raise UsageError(Problem(artifact.file.name, message, "Give the torch network, as module:function or .pt2"))
+    unopened = plugins.declared("formats", artifact.format).unopened
+    if unopened:
+        return _nothing(step, unopened)
     named: dict[str, str] = json.loads(out.locate(artifact.layers).read_text(encoding="utf-8"))
     folder = out.path("opened")
     folder.mkdir()

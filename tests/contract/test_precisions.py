@@ -14,7 +14,7 @@ from edgekd.results import Artifact
 from edgekd.runtimes import replay
 from edgekd.workspace import locate
 from tests import converted as toy
-from tests import every
+from tests import every, plugged
 
 ROOT = Path(__file__).parents[2]
 NETS = ("images", "words", "attention", "vision", "mobile")
@@ -39,7 +39,7 @@ def decibels(found: np.ndarray, expected: np.ndarray) -> float:
 
 def answers(format: str, file: Path, made: Artifact, samples: dict[str, np.ndarray], batch: int) -> np.ndarray:
     """What a replay of the file gives, in the format's own runtime, or by its definitions where that cannot run."""
-    if format == "coreml" and sys.platform != "darwin":
+    if not plugged.runs(format):
         return plugins.find("formats", format).evaluator(file, made.signature)(samples)[made.signature.outputs[0].name]
     signature = made.signature.model_dump(mode="json")
     model = importlib.import_module(f"edgekd.runtimes.{format}").load(file, 1, signature, batch)

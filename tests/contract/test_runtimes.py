@@ -1,8 +1,9 @@
 """What every runtime must do with real files: right answers for any number of samples, a clear no for bad files."""
 
 import importlib
+import json
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 
 from edgekd import plugins
+from edgekd.results import Signature
 from edgekd.runtimes import facts, predict, preprocess, profile
 from edgekd.runtimes.fault import Fault
-from tests import tiny
+from tests import plugged, tiny
 
 NAMES = plugins.names("runtimes")
 # Files of tests/tiny.py: (runtime, file, kind, batch of the file, type of ids)
-FILES = [
+BY_HAND = [
     ("onnx", "image-dynamic.onnx", "image", -1, ""),
     ("onnx", "image-fixed.onnx", "image", 1, ""),
     ("onnx", "image-four.onnx", "image", 4, ""),
@@ -29,6 +31,24 @@ FILES = [
     ("tflite", "image-fixed.tflite", "image", 1, ""),
     ("tflite", "text-fixed.tflite", "text", 1, "int32"),
 ]
+# of any other runtime that works here its format makes two; what batch and types these have, their signatures say
+OTHERS = [name for name in NAMES if plugged.runs(name) and name not in {runtime for runtime, *_ in BY_HAND}]
+FILES = [*BY_HAND, *((name, f"{kind}.{name}", kind, 0, "") for name in OTHERS for kind in ("image", "text"))]
+RUNTIMES = sorted({runtime for runtime, *_ in FILES})
+THAT_TELL = [name for name in RUNTIMES if "UNPROFILED" not in facts.declared(name)]
+Place = Callable[[str], Path]
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> Place:
+    """The folder with the files of a runtime."""
+
+    def found(runtime: str) -> Path:
+        if runtime in OTHERS:
+            return request.getfixturevalue("tiny_made")(runtime)
+        return request.getfixturevalue("tiny")
+
+    return found
 
 
 def expected(kind: str) -> Any:
@@ -40,11 +60,13 @@ def expected(kind: str) -> Any:
 
 def job(tiny_files: Path, folder: Path, file: str, kind: str, batch: int, ids: str, **more: Any) -> dict[str, Any]:
     """A request for `file` over the tiny samples."""
-    source = tiny_files / file
+    source, stated = tiny_files / file, tiny_files / f"{file}.json"
     (shutil.copytree if source.is_dir() else shutil.copyfile)(source, folder / file)
     for name, values in tiny.samples().items():
         np.save(folder / f"{name}.npy", values)
     signature = tiny.signature(kind, batch, ids or "int64")
+    if stated.is_file():
+        signature = json.loads(stated.read_text(encoding="utf-8"))
     inputs = {name: f"{name}.npy" for name in tiny.samples()}
     return {"model": file, "threads": 1, "signature": signature, "inputs": inputs, **more}
 
@@ -54,37 +76,30 @@ def test_a_runtime_declares_what_installs_it_and_belongs_to_a_format(name: str) 
     declared = plugins.declared("runtimes", name)
     assert declared.version >= 1
     assert declared.packages
-    assert declared.extra
-    assert declared.summary.endswith((".", "only."))
+    assert declared.platforms and all(place.count("-") == 1 for place in declared.platforms)
+    assert declared.summary.endswith(".")
     assert name in plugins.names("formats")
     assert facts.declared(name)["PACKAGES"] == declared.packages
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_runtime_that_runs_here_is_tested_here(name: str) -> None:
-    """A new runtime needs its files in tests/tiny.py."""
-    platforms = facts.declared(name).get("PLATFORMS", (sys.platform,))
-    assert sys.platform not in platforms or name in {runtime for runtime, *_ in FILES}
-
-
-@pytest.mark.parametrize("name", sorted({runtime for runtime, *_ in FILES}))
-def test_versions_are_those_of_the_installed_package(name: str) -> None:
-    module = importlib.import_module(f"edgekd.runtimes.{name}")
-    assert facts.runtimes()[0][name] == module.version()
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_versions_are_those_of_the_installed_package(runtime: str) -> None:
+    module = importlib.import_module(f"edgekd.runtimes.{runtime}")
+    assert facts.runtimes()[0][runtime] == module.version()
 
 
 @pytest.mark.parametrize(("runtime", "file", "kind", "batch", "ids"), FILES, ids=[file for _, file, *_ in FILES])
 def test_predictions_are_right_for_any_number_of_samples(
-    tiny: Path, tmp_path: Path, runtime: str, file: str, kind: str, batch: int, ids: str
+    place: Place, tmp_path: Path, runtime: str, file: str, kind: str, batch: int, ids: str
 ) -> None:
-    request = job(tiny, tmp_path, file, kind, batch, ids, runtime=runtime)
+    request = job(place(runtime), tmp_path, file, kind, batch, ids, runtime=runtime)
     answer = predict.run(request, tmp_path)
     outputs = np.load(tmp_path / answer["outputs"]["logits"])
     assert outputs.dtype == np.float32
     assert outputs.shape == (7, 4)
     tolerance = 0.12 if kind == "int8" else 1e-4
     np.testing.assert_allclose(outputs, expected(kind), rtol=0, atol=tolerance)
-    assert answer["batch"] == (1 if batch == -1 else batch)
+    assert answer["batch"] == abs(request["signature"]["inputs"][0]["shape"][0])
 
 
 @pytest.mark.parametrize(("runtime", "file"), [(r, f) for r, f, _, batch, _ in FILES if batch == -1])
@@ -101,16 +116,19 @@ def test_an_open_batch_takes_the_size_that_is_asked_for(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_runtime_tells_where_operators_run_or_says_why_it_does_not(name: str) -> None:
-    source = plugins.declared("runtimes", name).file.read_text(encoding="utf-8")
     reason = facts.declared(name).get("UNPROFILED", "")
-    assert ("\ndef profiled(" in source) != bool(reason)
+    assert ("profiled" in plugins.declared("runtimes", name).offers) != bool(reason)
 
 
-@pytest.mark.parametrize(("runtime", "file", "kind", "batch", "ids"), FILES, ids=[file for _, file, *_ in FILES])
+@pytest.mark.parametrize(
+    ("runtime", "file", "kind", "batch", "ids"),
+    [one for one in FILES if one[0] in THAT_TELL],
+    ids=[one[1] for one in FILES if one[0] in THAT_TELL],
+)
 def test_every_operator_is_told_whatever_the_file(
-    tiny: Path, tmp_path: Path, runtime: str, file: str, kind: str, batch: int, ids: str
+    place: Place, tmp_path: Path, runtime: str, file: str, kind: str, batch: int, ids: str
 ) -> None:
-    answer = profile.run(job(tiny, tmp_path, file, kind, batch, ids, runtime=runtime), tmp_path)
+    answer = profile.run(job(place(runtime), tmp_path, file, kind, batch, ids, runtime=runtime), tmp_path)
     counted = [plugins.Operator(**one) for one in answer["operators"] if one["counts"]]
     assert counted and any(one.wanted for one in counted) == (kind != "int8"), "that file computes in float32"
     assert all(one.kind and one.name and one.gives and (one.wanted or one.why) for one in counted)
@@ -122,13 +140,13 @@ def test_every_operator_is_told_whatever_the_file(
     assert any(made & set(one.takes) for one in counted), "operators hang together"
 
 
-@pytest.mark.parametrize("runtime", sorted({runtime for runtime, *_ in FILES}))
-def test_watching_does_not_change_what_is_computed(tiny: Path, runtime: str) -> None:
+@pytest.mark.parametrize("runtime", THAT_TELL)
+def test_watching_does_not_change_what_is_computed(place: Place, runtime: str) -> None:
     file = next(f for r, f, kind, *_ in FILES if r == runtime and kind == "image")
     module = importlib.import_module(f"edgekd.runtimes.{runtime}")
     ready, found = np.ascontiguousarray(preprocess.prepare(_images(), _preprocess())[:1]), []
     for load in (module.load, module.profiled):
-        model = load(tiny / file, 1, _signature(), 1)
+        model = load(place(runtime) / file, 1, _signature(), 1)
         model.feed([ready])
         model.invoke()
         model.invoke()
@@ -137,12 +155,12 @@ def test_watching_does_not_change_what_is_computed(tiny: Path, runtime: str) -> 
     assert model.placed()["operators"]
 
 
-@pytest.mark.parametrize("runtime", sorted({runtime for runtime, *_ in FILES}))
-def test_two_runs_may_be_compared_and_kept(tiny: Path, runtime: str) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_two_runs_may_be_compared_and_kept(place: Place, runtime: str) -> None:
     """Outputs of a run stay what they were when the next run has happened."""
     file = next(f for r, f, kind, *_ in FILES if r == runtime and kind == "image")
     module = importlib.import_module(f"edgekd.runtimes.{runtime}")
-    model = module.load(tiny / file, 1, _signature(), 1)
+    model = module.load(place(runtime) / file, 1, _signature(), 1)
     ready = preprocess.prepare(_images(), _preprocess())
     found = []
     for row in (0, 1):
@@ -153,7 +171,7 @@ def test_two_runs_may_be_compared_and_kept(tiny: Path, runtime: str) -> None:
     assert isinstance(model.notes, dict)
 
 
-@pytest.mark.parametrize("runtime", sorted({runtime for runtime, *_ in FILES}))
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("content", [b"", b"\x08\x07not a model" * 20])
 def test_a_file_that_is_no_model_is_a_fault(tmp_path: Path, runtime: str, content: bytes) -> None:
     path = tmp_path / "model.bin"
@@ -167,12 +185,28 @@ def test_a_file_that_is_no_model_is_a_fault(tmp_path: Path, runtime: str, conten
         module.load(path, 1, _signature(), 1)
 
 
-@pytest.mark.parametrize("runtime", sorted({runtime for runtime, *_ in FILES}))
-def test_a_signature_of_another_model_is_a_fault(tiny: Path, runtime: str) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_signature_of_another_model_is_a_fault(place: Place, runtime: str) -> None:
     file = next(f for r, f, kind, *_ in FILES if r == runtime and kind == "text")
     module = importlib.import_module(f"edgekd.runtimes.{runtime}")
     with pytest.raises(Fault, match="are not those of the file"):
-        module.load(tiny / file, 1, _signature(), 1)
+        module.load(place(runtime) / file, 1, _signature(), 1)
+
+
+@pytest.mark.parametrize(
+    "runtime", [name for name in RUNTIMES if "described" in plugins.declared("runtimes", name).offers]
+)
+def test_a_file_alone_says_what_it_takes_and_gives(place: Place, runtime: str) -> None:
+    for kind in ("image", "text"):
+        file = next(f for r, f, k, *_ in FILES if r == runtime and k == kind)
+        told = Signature.model_validate(
+            importlib.import_module(f"edgekd.runtimes.{runtime}").described(place(runtime) / file)
+        )
+        wanted = Signature.model_validate(tiny.signature(kind))
+        assert (len(told.inputs), len(told.outputs)) == (len(wanted.inputs), 1)
+        assert {s.shape[1:] for s in (*told.inputs, *told.outputs)} == {
+            s.shape[1:] for s in (*wanted.inputs, *wanted.outputs)
+        }
 
 
 def test_an_openvino_folder_holds_one_model(tmp_path: Path) -> None:
