@@ -281,7 +281,8 @@ def _sensitive(case: Case, best: Attempt) -> Policy[list[str] | str]:
     )
     if isinstance(found, EdgekdError):
         return reason(found)
-    return [layer.node for layer in sorted(found.layers, key=lambda layer: -layer.lost)] or "no layer can be seen"
+    seen = [layer.node for layer in sorted(found.layers, key=lambda layer: -layer.lost)]
+    return seen or found.why or "no layer can be seen"
 
 
 def _trained(case: Case, best: Attempt) -> Policy[list[Attempt]]:
