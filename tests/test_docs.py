@@ -325,6 +325,14 @@ def test_formats_and_platforms_are_those_of_the_plug_ins():
             assert cell == ", ".join(sides), f"{name} on {column}"
 
 
+def test_precisions_are_those_of_the_formats():
+    described = set(table("devices.md", "What works where")) - {"header"}
+    for precision, (_, made_for) in table("precision.md", "The words").items():
+        if precision != "header":
+            have = {name for name in described if precision in plugins.declared("formats", name).precisions}
+            assert (described if made_for == "all" else set(made_for.split(", "))) == have, precision
+
+
 def test_the_kinds_of_plug_ins_are_those_of_the_code():
     named = re.findall(r"\w+", " ".join(table("extend.md", "The kinds")))
     assert [kind for kind in plugins.KINDS if kind not in named and kind != "stages"] == []
