@@ -1,0 +1,120 @@
+"""ExecuTorch files: what stays float, what has nothing to quantize, and what the runtime tells and keeps to itself."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekd import plugins
+from edgekd.errors import Unsuited
+from edgekd.nets import programs
+from edgekd.plugins import Conversion
+from edgekd.results import Signature, TensorSpec
+from edgekd.runtimes.fault import Fault
+from edgekd.workspace import locate
+from tests import converted as toy
+from tests import plugged
+
+NAME = "executorch"
+Made = Callable[[str], Path]
+pytestmark = [
+    pytest.mark.skipif(bool(plugged.absent(NAME)), reason=plugged.absent(NAME)),
+    pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Any:
+    return importlib.import_module(f"edgekd.runtimes.{NAME}")
+
+
+def file(converted: Made, name: str) -> tuple[Path, dict[str, Any]]:
+    folder = converted(NAME)
+    made = toy.artifact(folder, NAME, *name.split("-", 1))
+    return locate(folder / "entries", made.file), made.signature.model_dump(mode="json")
+
+
+def test_the_file_is_for_one_sample_and_has_no_layers(converted: Made) -> None:
+    made = toy.artifact(converted(NAME), NAME, "images", "float32")
+    assert made.file.name == "student.pte" and made.signature.inputs[0].shape[0] == 1
+    assert any("one sample at a time" in note for note in made.notes)
+    assert locate(converted(NAME) / "entries", made.layers).read_text(encoding="utf-8") == "{}"
+
+
+def test_a_broken_file_is_told_in_the_runtimes_own_words(runtime: Any, tmp_path: Path, capfd: Any) -> None:
+    path = tmp_path / "student.pte"
+    path.write_bytes(b"not a program of ExecuTorch" * 20)
+    with pytest.raises(Fault, match=r"student\.pte does not run in ExecuTorch: .*Program identifier"):
+        runtime.load(path, 1, {}, 1)
+    assert capfd.readouterr().err == ""
+
+
+def test_inputs_of_another_shape_or_type_are_refused(runtime: Any, converted: Made) -> None:
+    path, signature = file(converted, "images-float32")
+    for change in ({"shape": [1, 1, 8, 8]}, {"dtype": "int64"}):
+        other = {**signature, "inputs": [{**signature["inputs"][0], **change}]}
+        with pytest.raises(Fault, match="the signature's inputs are not those of the file: image is float32"):
+            runtime.load(path, 1, other, 1)
+
+
+@pytest.mark.parametrize("name", ["images-float32", "images-int8"])
+def test_the_trace_tells_partitions_and_portable_kernels(runtime: Any, converted: Made, name: str, capfd: Any) -> None:
+    path, signature = file(converted, name)
+    model = runtime.profiled(path, 1, signature, 1)
+    for _ in range(4):
+        model.feed([np.ones((1, 1, 16, 16), np.float32)])
+        model.invoke()
+    told = model.placed()
+    assert capfd.readouterr().err == "" and model.notes == {"threads": 1}
+    kinds = {one["kind"]: one for one in told["operators"]}
+    assert {"Convolution", "Fully Connected", "mean"} <= set(kinds) and told["partitions"] >= 2
+    assert kinds["Convolution"]["wanted"] and kinds["Convolution"]["kernel"].startswith("XNNPACK Convolution (NHWC")
+    assert ("QC8" in kinds["Convolution"]["kernel"]) == (name == "images-int8")
+    # torch asks for a mean without the two dimensions, and XNNPACK has one that keeps them
+    assert not kinds["mean"]["wanted"] and kinds["mean"]["kernel"] == "portable aten::mean.out"
+    made = {name for one in told["operators"] for name in one["gives"]}
+    # the first reads the input, and one the factor of 5, which is a constant of another type
+    begin = [one["kind"] for one in told["operators"] if not set(one["takes"]) & made]
+    assert len(begin) <= 2 < len(told["operators"])
+    assert all(one["seconds"] is not None for one in told["operators"])
+
+
+@pytest.mark.slow
+def test_operators_that_stay_float_bring_the_outputs_nearer(runtime: Any, converted: Made, tmp_path: Path) -> None:
+    folder = converted(NAME)
+    program = toy.program(folder, "words")
+    source = locate(folder / "entries", program.file)
+    nodes = frozenset(node.name for node in programs.load(source).graph.nodes if "linear" in node.name)
+    samples = toy.samples(folder, "words", program.signature, 40)
+    reference = np.load(locate(folder / "entries", program.reference), allow_pickle=False)
+    gaps = []
+    for in_float in (frozenset(), nodes):
+        work = tmp_path / str(len(in_float))
+        work.mkdir()
+        conversion = Conversion(source, program.signature, "int8", samples, work, in_float=in_float)
+        made = plugins.find("formats", NAME).convert(conversion)
+        assert any(note.endswith(f"accuracy: {len(nodes)}.") for note in made.notes) == bool(in_float)
+        model = runtime.load(work / made.name, 1, made.signature.model_dump(mode="json"), 1)
+        found = []
+        for i in range(20):
+            model.feed([samples[spec.name][i : i + 1] for spec in program.signature.inputs])
+            model.invoke()
+            found.append(model.outputs()[0])
+        gaps.append(np.abs(np.concatenate(found) - reference[:20]).max())
+    assert gaps[1] < 0.75 * gaps[0]
+
+
+@pytest.mark.slow
+def test_a_network_without_an_8_bit_operator_is_unsuited(tmp_path: Path) -> None:
+    torch = importlib.import_module("torch")
+    wanted = Signature(
+        inputs=(TensorSpec(name="x", shape=(-1, 4)),), outputs=(TensorSpec(name="logits", shape=(-1, 4)),)
+    )
+    rows = {"x": np.ones((3, 4), np.float32)}
+    program, given = programs.trace(torch.nn.Softmax(-1), wanted, rows, "here")
+    programs.write(program, tmp_path / "program.pt2")
+    with pytest.raises(Unsuited, match="no operator of this network can compute in 8 bits"):
+        plugins.find("formats", NAME).convert(Conversion(tmp_path / "program.pt2", given, "int8", rows, tmp_path))
