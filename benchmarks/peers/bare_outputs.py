@@ -2,7 +2,8 @@
 
     python bare_outputs.py FILE SAMPLES.npz OUTPUTS.npy
 
-SAMPLES.npz has the inputs in order; OUTPUTS.npy gets the first output, sample first. Samples run one at a time; the definitions treat many at once as each alone.
+SAMPLES.npz has the inputs in order; OUTPUTS.npy gets the first output, sample first. Samples run one at a time;
+the definitions treat many at once as each alone.
 """
 
 import sys
