@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgekd import files, plugins
+from edgekd.nets import programs
 from edgekd.policies.items import Item
 from edgekd.policies.judge import judge
 from edgekd.policies.known import GROUND_TRUTH, Outlook, distillation, images, schedule
@@ -160,7 +161,9 @@ def bare(store: Store, case: Case, program: Program, format: str, folder: Path) 
     """What the converter's own defaults cost."""
     calibration = prepared(store, case.splits, program, "calibration", folder / "calibration.npz")
     samples = prepared(store, case.splits, program, "test", folder / "test.npz")
-    command = [sys.executable, str(PEERS / "bare_tools.py"), str(store.path(program.file)), str(calibration)]
+    alone = folder / "student.pt2"  # for one sample, as the tools' own documentation exports networks
+    programs.write(programs.at_batch_one(programs.load(store.path(program.file)), program.signature), alone)
+    command = [sys.executable, str(PEERS / "bare_tools.py"), str(alone), str(calibration)]
     done = subprocess.run(
         [*command, str(folder), format], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
     )
