@@ -7,12 +7,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekd import files, jobs
+from edgekd.ort.fronts import with_fronts
+from edgekd.raw import sensors
+from edgekd.raw.front import fronts
 from edgekd.results import Artifact, DeviceFacts, File, GoldenSet, PartFiles, Preprocess, Signature, Splits, TensorSpec
 from edgekd.runtimes import preprocess
 from edgekd.spec import Device
 from edgekd.stages import golden
 from edgekd.steps import Golden
-from edgekd.workspace import Workspace
+from edgekd.workspace import Workspace, locate
 
 CLASSES = ("bag", "coat", "shirt")
 LOGITS = TensorSpec(name="logits", shape=(-1, 3))
@@ -123,6 +126,18 @@ def artifact(store: Store, images: bool, precision: str = "float32", format: str
         graph="9" * 64,
         made_by="onnx 1.23.2",
     )
+
+
+def raw_artifact(store: Store) -> Artifact:
+    """The artifact of images with raw input: pixels of these, scaled in the graph."""
+    made, entry = artifact(store, images=True), store.entry()
+    signature = sensors.raw(made.signature, {"image": [image_samples()["image"]]})
+    source = locate(store.entries, made.file)
+    with_fronts(source, signature, fronts(signature), entry.path("student.onnx"))
+    with np.load(source.parent / "golden.npz") as stored:
+        np.savez(entry.path("golden.npz"), **dict(stored) | {"input:image": stored["raw:image"]})
+    file, golden = entry.file("student.onnx"), entry.file("golden.npz")
+    return made.model_copy(update={"file": file, "golden": golden, "size": file.size, "signature": signature})
 
 
 def splits() -> Splits:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgekd import files
 from edgekd.bundle import bundle, words
@@ -80,6 +81,32 @@ def test_ids_and_a_mask_make_a_bundle_too(of_words: Path) -> None:
     assert all(finding.passed for finding in findings), findings
     assert {"golden samples, logits"} <= {finding.what for finding in findings}
     assert "pillow" not in (of_words / "README.md").read_text()
+
+
+def test_a_bundle_of_raw_input_prepares_nothing(of_images: Path, tmp_path: Path) -> None:
+    store = small.Store(tmp_path)
+    made = small.raw_artifact(store)
+    row = synthetic.rows("onnx")[-1].model_copy(update={"artifact": made, "precision": "float32"})
+    golden = small.golden_set(store, made, small.device_facts())
+    told = synthetic.report(rows=(*synthetic.rows("onnx")[:4], row))
+    folder = bundle.write(told, row, golden, store.entries, tmp_path / "made", LOCK)
+    findings = verify(folder)
+    assert all(finding.passed for finding in findings), findings
+    assert {"golden samples, logits"} == {finding.what for finding in findings if "golden" in finding.what}
+    for page, words_there in (("README.md", "prepares nothing"), ("MODEL_CARD.md", "gray pixels as a camera gives")):
+        assert words_there in (folder / page).read_text() and words_there not in (of_images / page).read_text()
+    source = (folder / "run.py").read_text()
+    assert "preprocess" not in source and "preprocess.prepare" in (of_images / "run.py").read_text()
+    (spec,) = json.loads((folder / "signature.json").read_text())["inputs"]
+    assert (spec["dtype"], spec["shape"], spec["preprocess"]) == ("uint8", [-1, 12, 12, 1], None)
+    pixels = small.image_samples()["image"]
+    np.savez(tmp_path / "frames.npz", image=pixels)
+    Image.fromarray(pixels[1][:, :, 0]).save(tmp_path / "frame.png")
+    Image.fromarray(pixels[1][:9, :, 0]).save(tmp_path / "low.png")
+    frames, frame, low = (run(folder, str(tmp_path / name)) for name in ("frames.npz", "frame.png", "low.png"))
+    assert len(frames.stdout.splitlines()) == len(pixels) and frames.stdout.splitlines()[1].startswith("1: ")
+    assert frame.stdout.strip().rpartition(".png: ")[2] == frames.stdout.splitlines()[1].removeprefix("1: ")
+    assert low.returncode == 1 and "low.png has 12 x 9 pixels, the model takes 12 x 12" in low.stderr
 
 
 def test_a_flipped_bit_in_the_model_is_caught(copy: Path) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from coremltools.converters.mil.frontend.milproto.load import load
+from coremltools.proto import Model_pb2
 from torch import Tensor
 
 from edgekd import files
 from edgekd.errors import NotVerified
-from edgekd.mil import evaluator
+from edgekd.mil import evaluator, reading
 from edgekd.mil.evaluator import RULES, Evaluator
 from edgekd.mil.reading import Slot, model, read
 from edgekd.stages.evaluate import parity
@@ -206,6 +207,17 @@ def test_values_of_float16_are_rounded_and_overflow() -> None:
     slot = Slot(0, "x", "fp16", (3,))
     rounded = evaluator._rounded(torch.tensor([1.0001, 65504.0, 1e6]), slot)
     assert rounded.tolist() == [1.0, 65504.0, float("inf")]
+
+
+def test_an_image_whose_channels_are_in_another_order_is_not_verified() -> None:
+    spec = Model_pb2.Model()
+    image = spec.description.input.add(name="image").type.imageType
+    for kind in ("RGB", "GRAYSCALE"):
+        image.colorSpace = image.ColorSpace.Value(kind)
+        assert reading._pictures(spec) == {"image"}
+    image.colorSpace = image.BGR
+    with pytest.raises(NotVerified, match="the image image is BGR, not RGB or GRAYSCALE"):
+        reading._pictures(spec)
 
 
 def test_reading_a_package_leaves_it_as_it_was(packages: Path) -> None:

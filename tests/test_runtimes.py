@@ -149,6 +149,40 @@ def test_the_core_ml_module_imports_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False, capture_output=True).returncode == 0
 
 
+PICTURE = """
+import numpy as np
+from coremltools.proto import Model_pb2
+from edgekd.runtimes import coreml
+
+spec, fed = Model_pb2.Model(), {}
+image = spec.description.input.add(name="image").type.imageType
+image.width, image.height, image.colorSpace = 3, 2, image.RGB
+spec.description.output.add(name="logits")
+
+class Package:
+    def get_spec(self):
+        return spec
+
+    def predict(self, given):
+        fed.update(given)
+        return {"logits": np.ones((1, 3))}
+
+model = coreml.Model(Package(), {"inputs": [{"name": "image"}], "outputs": [{"name": "logits"}]})
+pixels = np.arange(18, dtype=np.uint8).reshape(1, 2, 3, 3)
+model.feed([pixels])
+model.invoke()
+assert model.batch == 1 and model.outputs()[0].shape == (1, 3)
+assert fed["image"].mode == "RGB" and fed["image"].size == (3, 2) and (np.asarray(fed["image"]) == pixels[0]).all()
+"""
+
+
+@pytest.mark.slow
+def test_core_ml_is_fed_raw_pixels_as_a_picture() -> None:
+    root = Path(runtimes.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", PICTURE], cwd=root, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_package_also_runs_where_edgekd_is_installed(tmp_path: Path) -> None:
     (tmp_path / "request.json").write_text('{"verb": "facts"}')
     command = [sys.executable, "-m", "edgekd.runtimes", str(tmp_path / "request.json")]

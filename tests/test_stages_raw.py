@@ -6,7 +6,7 @@ import pytest
 
 from edgekd.divergence import walk
 from edgekd.errors import EdgekdError, UsageError
-from edgekd.nets import programs
+from edgekd.nets import programs, surgery
 from edgekd.results import Program, TensorSpec
 from edgekd.runtimes import onnx as runtime
 from edgekd.runtimes import replay
@@ -55,6 +55,23 @@ def test_nodes_keep_their_places_in_the_users_network(pictures: tuple[Path, Prog
     new = [(node.module, node.kind, node.operator) for node in after.values()]
     assert ("conv1", "Conv2d", "conv2d") in old and new[-len(old) :] == old
     assert {(module, kind) for module, kind, _ in new[: -len(old)]} == {("raw.image", "RawPixels")}
+
+
+def test_what_stands_before_an_input_is_known_so_that_weights_in_few_bits_leave_it_out(
+    pictures: tuple[Path, Program, Program],
+) -> None:
+    folder, given, made = pictures
+    before, after = (programs.load(locate(folder / "entries", one.file)) for one in (given, made))
+    found = [name for name, node in walk.nodes(after).items() if node.module == "raw.image"]
+    assert surgery.fronts(before) == frozenset() and set(found) <= surgery.fronts(after)
+    assert not surgery.fronts(after) & {name for name, node in walk.nodes(after).items() if node.module != "raw.image"}
+    splits = sensed.splits(folder, "bgr")
+    for precision, left in (("int4-weights", True), ("int8", False), ("float32", False)):
+        step = Convert(program=made, format="onnx", precision=precision, splits=splits)
+        out = Workspace(folder, folder / "entries", "0" * 64)
+        assert bool(convert._fronts(step, out)) == left
+        prepared = step.model_copy(update={"program": given})
+        assert not convert._fronts(prepared, out)
 
 
 def test_a_program_that_is_another_function_is_not_used(pictures: tuple[Path, Program, Program]) -> None:
