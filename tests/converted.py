@@ -44,7 +44,8 @@ ROUTED = ("images-float32~1", "words-float32~1", "images-int8~1@base")
 def conversions(format: str) -> tuple[str, ...]:
     """What is made in a format: of the usual ones those in a precision that it has, and its further ones."""
     offered = plugins.declared("formats", format).precisions
-    return (*(name for name in CONVERSIONS if name.partition("-")[2] in offered), *FURTHER.get(format, ()))
+    usual = (name for name in CONVERSIONS if name.partition("-")[2].partition("@")[0] in offered)
+    return (*usual, *FURTHER.get(format, ()))
 
 
 NETS = """
