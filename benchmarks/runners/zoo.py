@@ -30,7 +30,8 @@ def arguments() -> argparse.Namespace:
     read.add_argument("--model", action="append", default=[])
     read.add_argument("--format", action="append", default=[])
     read.add_argument("--precision", action="append", default=[])
-    read.add_argument("--no-profile", action="store_true")
+    read.add_argument("--no-profile", action="store_true", help="do not look where operators run")
+    read.add_argument("--seconds", type=float, default=None, help="begin nothing new after so many seconds")
     return read.parse_args()
 
 
@@ -44,7 +45,7 @@ def main() -> None:
     wanted = [(one, format, precision) for precision in precisions for one in chosen for format in formats]
     found: list[Cell] = []
     with Store(given.store, cores=given.cores) as store:
-        cells = Cells(Asked(store), facts, not given.no_profile)
+        cells = Cells(Asked(store, given.seconds), facts, not given.no_profile)
         for number, (entry, format, precision) in enumerate(wanted, 1):
             cell = cells.fill(entry, format, precision)
             found.append(cell)

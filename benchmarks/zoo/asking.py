@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +21,16 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 
 
-class Asked:
-    """A store and what failed in it before."""
+class Stopped(Exception):
+    """The time is up, and this answer is not known yet."""
 
-    def __init__(self, store: Store) -> None:
+
+class Asked:
+    """A store and what failed in it before. After `seconds` only what is known is told, else it raises Stopped."""
+
+    def __init__(self, store: Store, seconds: float | None = None) -> None:
         self.store = store
+        self._until = float("inf") if seconds is None else time.monotonic() + seconds
         self._file = store.root / "zoo" / "failures.json"
         told = self._file.read_text(encoding="utf-8") if self._file.is_file() else "{}"
         self._failures: dict[str, dict[str, Any]] = json.loads(told)
@@ -38,6 +44,8 @@ class Asked:
                 return known
         if making.missing(entry):
             return f"not installed: {', '.join(making.missing(entry))}"
+        if time.monotonic() > self._until:
+            raise Stopped
         command = [sys.executable, "-m", "benchmarks.zoo.making", entry.name, str(self.store.root.absolute())]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:
@@ -49,6 +57,8 @@ class Asked:
         key = keys.key(step)
         if key in self._failures:
             return _raised(self._failures[key])
+        if time.monotonic() > self._until and not (self.store.entries / key[:2] / key).is_dir():
+            raise Stopped
         (found,) = self.store.attempt(step)
         if isinstance(found, EdgekdError):
             self._failures[key] = _told(found)

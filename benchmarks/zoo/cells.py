@@ -3,7 +3,7 @@
 import math
 from typing import Literal
 
-from benchmarks.zoo.asking import Asked
+from benchmarks.zoo.asking import Asked, Stopped
 from benchmarks.zoo.entries import Entry
 from benchmarks.zoo.making import Specimen
 from edgekd import plugins
@@ -17,7 +17,7 @@ from edgekd.steps import Diff, Profile, Rehearse
 # Rounding alone leaves 15 to 40 dB of these networks; one layer with its weights in another order leaves less than 6.
 RIGHT = 10.0
 Ranked = Literal["right", "unsuited", "lossy", "wrong", "not verified", "failed", "not run"]
-States: tuple[Ranked, ...] = ("right", "unsuited", "lossy", "wrong", "not verified", "failed", "not run")
+STATES: tuple[Ranked, ...] = ("right", "unsuited", "lossy", "wrong", "not verified", "failed", "not run")
 
 
 class Cell(Value):
@@ -52,6 +52,13 @@ class Cells:
     def fill(self, entry: Entry, format: str, precision: Precision) -> Cell:
         """Convert, run, compare, and see where operators run; of 8 bits also with the format's other ranges."""
         empty = Cell(model=entry.name, format=format, precision=precision, state="not run")
+        try:
+            return self._filled(empty, entry)
+        except Stopped:
+            return empty.model_copy(update={"why": "the run ended before its turn"})
+
+    def _filled(self, empty: Cell, entry: Entry) -> Cell:
+        format, precision = empty.format, empty.precision
         found = self._asked.specimen(entry)
         if isinstance(found, str):
             return empty.model_copy(update={"why": found})
@@ -83,7 +90,12 @@ class Cells:
         cell = cell.model_copy(update=judged(run, cell.precision, found.varied))
         if cell.state in ("wrong", "lossy"):
             cell = cell.model_copy(update=self._blamed(cell, found, file))
-        return self._placed(cell, found, file) if self._profile else cell
+        if not self._profile:
+            return cell
+        try:
+            return self._placed(cell, found, file)
+        except Stopped:
+            return cell
 
     def _runtime(self, file: Artifact) -> str:
         return self._facts.runtimes.get(file.format, "")

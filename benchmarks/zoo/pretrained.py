@@ -41,12 +41,12 @@ class _Silero(nn.Module):
         self.conv3, self.conv4 = nn.Conv1d(64, 64, 3, 2, 1), nn.Conv1d(64, 128, 3, 1, 1)
         self.lstm_cell, self.final_conv = nn.LSTMCell(128, 128), nn.Conv1d(128, 1, 1)
 
-    def forward(self, sound: Tensor, state: Tensor) -> dict[str, Tensor]:
+    def forward(self, sound: Tensor, memory: Tensor) -> dict[str, Tensor]:
         x = self.stft_conv(F.pad(sound, (0, 64), "reflect").unsqueeze(1))
         x = torch.sqrt(x[:, :129] ** 2 + x[:, 129:] ** 2)
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = F.relu(layer(x))
-        h, c = self.lstm_cell(x.squeeze(-1), (state[:, 0], state[:, 1]))
+        h, c = self.lstm_cell(x.squeeze(-1), (memory[:, 0], memory[:, 1]))
         voice = torch.sigmoid(self.final_conv(F.relu(h.unsqueeze(-1)))).squeeze(1)
         return {"voice": voice, "next": torch.stack([h, c], 1)}
 

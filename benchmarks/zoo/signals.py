@@ -167,10 +167,10 @@ class _Voice(nn.Module):
         self.encoder = nn.Sequential(conv1d(33, 32), conv1d(32, 32, 3, 2), conv1d(32, 32, 3, 2))
         self.cell, self.head = nn.LSTMCell(32, 32), nn.Conv1d(32, 1, 1)
 
-    def forward(self, sound: Tensor, state: Tensor) -> dict[str, Tensor]:
+    def forward(self, sound: Tensor, memory: Tensor) -> dict[str, Tensor]:
         parts = F.conv1d(sound.unsqueeze(1), self.basis, stride=32).chunk(2, 1)
         x = self.encoder(torch.sqrt(parts[0] ** 2 + parts[1] ** 2 + 1e-6)).mean(2)
-        h, c = self.cell(x, (state[:, 0], state[:, 1]))
+        h, c = self.cell(x, (memory[:, 0], memory[:, 1]))
         return {"voice": torch.sigmoid(self.head(F.relu(h).unsqueeze(-1))).squeeze(-1), "next": torch.stack([h, c], 1)}
 
 

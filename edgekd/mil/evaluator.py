@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekd.errors import NotVerified
-from edgekd.mil import elementwise, layers, shapes, weights
+from edgekd.mil import elementwise, layers, recurrent, resizing, shapes, weights
 from edgekd.mil.given import Arguments, Given, Rule
 from edgekd.mil.reading import Operation, Program, Reference, Slot, read
 
 Array = NDArray[Any]
 
-RULES: dict[str, Rule] = {**elementwise.RULES, **layers.RULES, **shapes.RULES, **weights.RULES}
+RULES: dict[str, Rule] = {
+    **elementwise.RULES,
+    **layers.RULES,
+    **recurrent.RULES,
+    **resizing.RULES,
+    **shapes.RULES,
+    **weights.RULES,
+}
 
 # How torch holds a declared type here; float16 values are float32 ones that float16 has.
 HELD = {"fp16": torch.float32, "fp32": torch.float32, "bool": torch.bool, "int8": torch.int8, "uint8": torch.uint8}
