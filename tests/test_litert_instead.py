@@ -8,7 +8,6 @@ from torch import nn
 
 from edgekd.litert.instead import INSTEAD, transposed
 
-
 CASES = [case for case in itertools.product((3, 4), (2, 3), (0, 1, 2), (0, 1, 2)) if case[3] < case[1]]
 
 

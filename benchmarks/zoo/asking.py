@@ -91,5 +91,3 @@ def _raised(told: dict[str, Any]) -> EdgekdError:
     if "problems" in told:
         return KINDS.get(told["kind"], UsageError)(*(Problem(**one) for one in told["problems"]))
     return EdgekdError(told["message"])
-
-

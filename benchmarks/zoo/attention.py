@@ -1,9 +1,10 @@
 """Networks of pictures that attend or mix."""
 
 import torch
-from benchmarks.zoo.blocks import Block, Inverted, conv
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from benchmarks.zoo.blocks import Block, Inverted, conv
 
 
 class _Vit(nn.Module):

@@ -79,9 +79,7 @@ class Cells:
         file = made[cell.precision]
         if isinstance(file, EdgekdError):
             return cell.model_copy(update=failed(file))
-        cell = cell.model_copy(
-            update={"seconds": self._asked.seconds("convert", file.file.entry), "size": file.size}
-        )
+        cell = cell.model_copy(update={"seconds": self._asked.seconds("convert", file.file.entry), "size": file.size})
         run = self._asked.ask(
             Rehearse(
                 artifact=file, device=target.device, fingerprint=self._facts.fingerprint, runtime=self._runtime(file)

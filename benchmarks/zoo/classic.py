@@ -1,10 +1,11 @@
 """Convolutional classifiers of the larger kinds, made small."""
 
 import torch
+from torch import Tensor, nn
+
 from benchmarks.zoo.blocks import Pooled, conv
 from edgekd.results import TensorSpec
 from edgekd.students import convnet, resnet
-from torch import Tensor, nn
 
 IMAGE = (TensorSpec(name="image", shape=(-1, 3, 32, 32)),)
 LOGITS = (TensorSpec(name="logits", shape=(-1, 10)),)

@@ -4,6 +4,7 @@ What `Export` does for classifiers is done here for any number of outputs of any
 in an entry of the store like others, and described in STORE/zoo/NAME.json beside the digest of what they were made of.
 """
 
+import ast
 import hashlib
 import importlib
 import json
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
 from benchmarks.zoo.entries import Entry, entries
 from benchmarks.zoo.samples import Array, samples
 from edgekd import files
@@ -22,8 +26,6 @@ from edgekd.nets import inference, networks, programs, sizes
 from edgekd.results import PartFiles, Program, Signature, Splits, TensorSpec
 from edgekd.spec import Part, Value
 from edgekd.workspace import Workspace
-from torch import Tensor, nn
-from torch.export import ExportedProgram
 
 Batch = dict[str, Array]
 
@@ -47,7 +49,8 @@ class Specimen(Value):
 def source(entry: Entry) -> str:
     """The digest of all that decides a program: its line in the list, the zoo's own code for it, and versions."""
     modules = (f"{entry.module}.py", "blocks.py", "samples.py", "making.py")
-    code = [files.digest(Path(__file__).with_name(name)) for name in modules]
+    # as the interpreter sees it: lines and comments make no other network
+    code = [ast.dump(ast.parse(Path(__file__).with_name(name).read_text(encoding="utf-8"))) for name in modules]
     known = [_installed(package) for package in ("torch", "transformers", *(one.split("==")[0] for one in entry.needs))]
     return hashlib.sha256(json.dumps([entry.model_dump(mode="json"), code, known]).encode()).hexdigest()
 
@@ -130,7 +133,9 @@ def make(entry: Entry, store: Path) -> Specimen:
     outputs = answers(net, batch, given, inference.CHUNK if programs.dynamic(given) else 1)
     if not varied(outputs) >= VARIED:
         raise ValueError(f"{entry.name}: only {varied(outputs):.1%} of an output depends on the sample")
-    out = _kept(store.absolute(), program, {"validation": batch, "calibration": samples(entry, CALIBRATION, 0)}, outputs)
+    out = _kept(
+        store.absolute(), program, {"validation": batch, "calibration": samples(entry, CALIBRATION, 0)}, outputs
+    )
     made = Program(
         file=out.file(PROGRAM),
         signature=given,

@@ -1,9 +1,10 @@
 """Networks that give pictures, maps or several outputs: segmentation, detection, restoration."""
 
 import torch
-from benchmarks.zoo.blocks import Inverted, conv
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from benchmarks.zoo.blocks import Inverted, conv
 
 CLASSES, ANCHORS = 5, 3
 

@@ -1,8 +1,9 @@
 """Convolutional classifiers made for small devices."""
 
 import torch
-from benchmarks.zoo.blocks import Excite, Inverted, Pooled, conv
 from torch import Tensor, nn
+
+from benchmarks.zoo.blocks import Excite, Inverted, Pooled, conv
 
 
 def mobilenet_v1() -> nn.Module:

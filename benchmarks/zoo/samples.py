@@ -9,9 +9,10 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
-from benchmarks.zoo.entries import Entry, Input
 from numpy.typing import NDArray
 from PIL import Image
+
+from benchmarks.zoo.entries import Entry, Input
 
 Array = NDArray[np.generic]
 # waves of a field, and how much noise lies over them

@@ -3,9 +3,10 @@
 import math
 
 import torch
-from benchmarks.zoo.blocks import Attention, conv, conv1d
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from benchmarks.zoo.blocks import Attention, conv, conv1d
 
 
 class _Line(nn.Module):

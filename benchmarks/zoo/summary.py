@@ -8,8 +8,9 @@ from benchmarks.zoo.entries import Entry
 
 HOW = (
     "{models} networks, {formats} formats, float32 and int8: {cells} cells. float32 is right within the gate of every "
-    "build (relative error to torch up to 1e-3, on 8 samples); int8 with at least {right:g} dB between what torch's outputs "
-    "tell of the sample and the noise. Seconds are those of the converting workers on a computer that others used too."
+    "build (relative error to torch up to 1e-3, on 8 samples); int8 with at least {right:g} dB between what torch's "
+    "outputs tell of the sample and the noise. Seconds are those of the converting workers, on a computer that others "
+    "used too."
 )
 MARKS = {
     "right": "right",
@@ -72,7 +73,10 @@ def page(models: Sequence[Entry], cells: Sequence[Cell]) -> str:
     for model in models:
         told = [_cell(by_place.get((model.name, *column))) for column in columns]
         lines.append(f"| {model.name} | {model.kind} | " + " | ".join(told) + " |")
-    lines += ["", "In a cell: dB to torch; seconds to convert; kB; share of operators on the wanted kernels, if it was seen."]
+    lines += [
+        "",
+        "In a cell: dB to torch; seconds to convert; kB; share of operators on the wanted kernels, if it was seen.",
+    ]
     return "\n".join([*lines, "", *_reasons(cells), *_staying(cells)]) + "\n"
 
 

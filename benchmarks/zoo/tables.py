@@ -1,18 +1,17 @@
 """Networks of tables, preferences and forecasts."""
 
 import torch
-from benchmarks.zoo.blocks import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from benchmarks.zoo.blocks import Block
 
 
 class _Towers(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.user, self.item = nn.Embedding(300, 24), nn.Embedding(500, 24)
-        self.left, self.right = (
-            nn.Sequential(nn.Linear(n, 32), nn.ReLU(), nn.Linear(32, 16)) for n in (24, 24 + 4)
-        )
+        self.left, self.right = (nn.Sequential(nn.Linear(n, 32), nn.ReLU(), nn.Linear(32, 16)) for n in (24, 24 + 4))
 
     def forward(self, user: Tensor, item: Tensor, facts: Tensor) -> dict[str, Tensor]:
         left = F.normalize(self.left(self.user(user).squeeze(1)), dim=1)

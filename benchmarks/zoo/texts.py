@@ -2,9 +2,10 @@
 
 import torch
 import transformers
-from benchmarks.zoo.blocks import Block, hidden, mean_of_words
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from benchmarks.zoo.blocks import Block, hidden, mean_of_words
 
 WORDS, LENGTH, WIDTH = 200, 16, 32
 

@@ -172,7 +172,9 @@ def _check_names(model: Any, signature: Signature) -> None:
     reserved = [spec.name for spec in (*signature.inputs, *signature.outputs) if spec.name not in found]
     if reserved:
         message = f"Core ML reserves the name {reserved[0]!r}, so the file would have another in its place"
-        raise UsageError(Problem("coreml", message, f"Call this input or output otherwise, {reserved[0]}_1 for example"))
+        raise UsageError(
+            Problem("coreml", message, f"Call this input or output otherwise, {reserved[0]}_1 for example")
+        )
 
 
 def _outputs(program: ExportedProgram, signature: Signature) -> dict[str, str]:

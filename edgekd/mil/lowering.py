@@ -1,8 +1,8 @@
 """What coremltools' converter lacks for programs of torch.export.
 
-What it does not know is written out in operators that it does. Recurrent layers it knows from TorchScript alone: an LSTM
-becomes Core ML's own here; GRUs and plain recurrent layers are written out step by step, since Core ML's gru before
-iOS 18 has no bias of its own inside the reset gate, as torch has it.
+What it does not know is written out in operators that it does. Recurrent layers it knows from TorchScript alone: an
+LSTM becomes Core ML's own here; GRUs and plain recurrent layers are written out step by step, since Core ML's gru
+before iOS 18 has no bias of its own inside the reset gate, as torch has it.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -36,7 +36,7 @@ Table = dict[OperatorBase, Callable[..., Any]]
 
 def lowered(program: ExportedProgram) -> ExportedProgram:
     """A program in operators that coremltools takes, as far as torch can write the others out in these."""
-    found = program.run_decompositions({})
+    found: ExportedProgram = program.run_decompositions({})
     for _ in range(DEEPEST):
         table = _table({node.target for node in found.graph.nodes if _unknown(node)})
         if not table:
@@ -52,7 +52,7 @@ def _mended(graph: fx.Graph, node: fx.Node) -> None:
     # of a pool without a stride the kernel is the stride, which coremltools does not know
     if node.target in POOLS and len(node.args) == 2 and "stride" not in node.kwargs:
         node.args = (*node.args, node.args[1])
-    if node.target in ALIASES:
+    if node.target in ALIASES and isinstance(node.args[0], fx.Node):
         node.replace_all_uses_with(node.args[0])
         graph.erase_node(node)
     # it gives such tensors the type of the first argument, whatever type they shall have: masks come out inverted
@@ -70,7 +70,8 @@ def _unknown(node: fx.Node) -> bool:
     """Whether coremltools has no converter for an operator."""
     if node.op != "call_function" or not isinstance(node.target, OpOverload):
         return False
-    return sanitize_op_kind(node.target.name()) not in _TORCH_OPS_REGISTRY
+    name = node.target.name()  # type: ignore[no-untyped-call]
+    return sanitize_op_kind(name) not in _TORCH_OPS_REGISTRY
 
 
 def _table(operators: Collection[Any]) -> Table:
@@ -106,7 +107,8 @@ def edgekd_lstm(context: Any, node: Any) -> None:
 
 def _parts(weights: Weights, biased: bool) -> dict[str, NDArray[np.float32]]:
     """One layer's parameters as Core ML has them: its order of gates, one bias."""
-    found, size = {}, 4 if biased else 2
+    found: dict[str, NDArray[np.float32]] = {}
+    size = 4 if biased else 2
     for number, suffix in enumerate(("", "_back")[: len(weights) // size]):
         own = [_ordered(one.val) for one in weights[number * size : (number + 1) * size]]
         found |= {f"weight_ih{suffix}": own[0], f"weight_hh{suffix}": own[1]}

@@ -1,7 +1,7 @@
 """Rules for recurrent layers, step by step in their order of gates.
 
-There is none for gru: of its reset gate the reference says two things. edgekd's own files have no gru, since that of torch
-is written out in steps.
+There is none for gru: of its reset gate the reference says two things. edgekd's own files have no gru, since that of
+torch is written out in steps.
 """
 
 from collections.abc import Callable, Sequence

@@ -68,11 +68,15 @@ def culprit(
 
 
 def _depending(program: ExportedProgram) -> list[fx.Node]:
-    """Nodes whose value depends on an input: many converters fail at any part of a program that gives a constant."""
+    """Nodes whose value depends on an input's: many converters fail at any part of a program that gives a constant.
+
+    A size of an input is no value: zeros for so many samples are constant.
+    """
     inputs = set(program.graph_signature.user_inputs)
     found: dict[fx.Node, None] = {}
     for node in program.graph.nodes:
-        if node.name in inputs or any(one in found for one in node.all_input_nodes):
+        holds = isinstance(node.meta.get("val"), Tensor | tuple | list)
+        if node.name in inputs or (holds and any(one in found for one in node.all_input_nodes)):
             found[node] = None
     return list(found)
 
