@@ -23,11 +23,14 @@ def transposed(operator: Callable[..., Tensor]) -> Callable[..., Tensor]:
         dilation: Numbers = (1,),
     ) -> Tensor:
         count = weight.dim() - 2
-        inward, outward = (list(sizes) * (count // len(sizes)) for sizes in (padding, output_padding))
+        # litert-torch wants one number for each dimension
+        steps, inward, outward, apart = (
+            list(sizes) * (count // len(sizes)) for sizes in (stride, padding, output_padding, dilation)
+        )
         if not any(inward) or not any(outward):
-            return operator(x, weight, bias, stride, padding, output_padding, groups, dilation)
+            return operator(x, weight, bias, steps, inward, outward, groups, apart)
         more = [max(0, out - cut) for cut, out in zip(inward, outward, strict=True)]
-        y = operator(x, weight, bias, stride, [0] * count, more, groups, dilation)
+        y = operator(x, weight, bias, steps, [0] * count, more, groups, apart)
         for axis, (cut, out) in enumerate(zip(inward, outward, strict=True), 2):
             y = y.narrow(axis, cut, y.shape[axis] - cut - max(0, cut - out))
         return y
