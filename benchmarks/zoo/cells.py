@@ -1,7 +1,10 @@
 """One cell of the table: one network in one format and precision, from its program to a verdict."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.zoo.asking import Asked, Stopped
 from benchmarks.zoo.entries import Entry
@@ -9,9 +12,9 @@ from benchmarks.zoo.making import Specimen
 from edgekd import plugins
 from edgekd.errors import EdgekdError, NotConverted, Unsuited
 from edgekd.policies.files import Wanted, convert, reason
-from edgekd.results import Artifact, DeviceFacts, Diffed, Profiled, Rehearsed
+from edgekd.results import Artifact, DeviceFacts, Diffed, GoldenSet, Profiled, Rehearsed
 from edgekd.spec import Precision, Ranges, Target, Value
-from edgekd.steps import Diff, Profile, Rehearse
+from edgekd.steps import Diff, Golden, Profile, Rehearse
 
 # A file in 8 bits is right if its noise has at most a tenth of the power of what torch's outputs tell of the sample.
 # Rounding alone leaves 15 to 40 dB of these networks; one layer with its weights in another order leaves less than 6.
@@ -86,6 +89,8 @@ class Cells:
             )
         )
         cell = cell.model_copy(update=judged(run, cell.precision, found.varied))
+        if cell.state == "lossy" and len(file.signature.outputs) > 1:
+            cell = cell.model_copy(update=self._by_output(found, file))
         if cell.state in ("wrong", "lossy"):
             cell = cell.model_copy(update=self._blamed(cell, found, file))
         if not self._profile:
@@ -94,6 +99,24 @@ class Cells:
             return self._placed(cell, found, file)
         except Stopped:
             return cell
+
+    def _by_output(self, found: Specimen, file: Artifact) -> dict[str, object]:
+        """The same verdict by each output for itself: the farthest need not be the one that varies least."""
+        recorded: GoldenSet | EdgekdError = self._asked.ask(
+            Golden(
+                artifact=file,
+                splits=found.splits,
+                device=Target(name="", format="").device,
+                fingerprint=self._facts.fingerprint,
+                runtime=self._runtime(file),
+            )
+        )
+        if isinstance(recorded, EdgekdError):
+            return {}
+        with np.load(self._asked.store.path(recorded.folder) / "golden.npz", allow_pickle=False) as arrays:
+            names = [spec.name for spec in file.signature.outputs]
+            noise = max(share(arrays[f"runtime:{name}"], arrays[f"output:{name}"]) for name in names)
+        return measured(noise, "int8")
 
     def _runtime(self, file: Artifact) -> str:
         return self._facts.runtimes.get(file.format, "")
@@ -152,10 +175,19 @@ def judged(run: Rehearsed | EdgekdError, precision: Precision, varied: float) ->
         return {"state": "not verified", "why": run.fault}
     if run.relative_error is None:
         return {"state": "failed", "why": run.fault, "named": False, "basis": run.basis}
-    noise = run.relative_error / varied
-    told = {"basis": run.basis, "error": run.relative_error, "decibels": -20 * math.log10(max(noise, 1e-9))}
-    if run.fault:
-        return told | {"state": "wrong", "why": run.fault}
+    told = {"basis": run.basis, "error": run.relative_error} | measured(run.relative_error / varied, precision)
+    return told | {"state": "wrong", "why": run.fault} if run.fault else told
+
+
+def measured(noise: float, precision: Precision) -> dict[str, object]:
+    """The verdict on a file whose noise is so large a share of what its outputs tell of the sample."""
+    decibels = -20 * math.log10(max(noise, 1e-9))
     if precision == "int8" and not noise <= 10 ** (-RIGHT / 20):
-        return told | {"state": "lossy", "why": f"{told['decibels']:.1f} dB are left; {RIGHT:g} are wanted"}
-    return told | {"state": "right"}
+        return {"decibels": decibels, "state": "lossy", "why": f"{decibels:.1f} dB are left; {RIGHT:g} are wanted"}
+    return {"decibels": decibels, "state": "right", "why": ""}
+
+
+def share(found: NDArray[np.floating[Any]], wanted: NDArray[np.floating[Any]]) -> float:
+    """The error as a share of what varies with the sample."""
+    gap, signal = found.astype(np.float64) - wanted, wanted - wanted.astype(np.float64).mean(0)
+    return float(np.linalg.norm(gap) / max(float(np.linalg.norm(signal)), 1e-30))

@@ -109,10 +109,8 @@ def _prepare(model: onnx.ModelProto, path: Path) -> None:
     onnx.save(model, plain)
     try:
         quant_pre_process(model, path)
-    # of its own shape inference, which gives up at some resizing; onnx's is enough for most models
-    except Exception as error:
-        if "symbolic shape inference" not in str(error):
-            raise
+    # its own shape inference gives up at some resizing and broadcasting, with any error; then onnx's is enough
+    except Exception:
         quant_pre_process(plain, path, skip_symbolic_shape=True)
 
 
