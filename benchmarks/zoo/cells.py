@@ -174,9 +174,15 @@ def judged(run: Rehearsed | EdgekdError, precision: Precision, varied: float) ->
     if run.basis == "not measured":
         return {"state": "not verified", "why": run.fault}
     if run.relative_error is None:
-        return {"state": "failed", "why": run.fault, "named": False, "basis": run.basis}
+        return {"state": "failed", "why": _ends(run.fault), "named": False, "basis": run.basis}
     told = {"basis": run.basis, "error": run.relative_error} | measured(run.relative_error / varied, precision)
     return told | {"state": "wrong", "why": run.fault} if run.fault else told
+
+
+def _ends(text: str) -> str:
+    """The first and the last line of what a process left behind: what lies between are paths of its own."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return ": ".join(dict.fromkeys((lines[0], lines[-1])))
 
 
 def measured(noise: float, precision: Precision) -> dict[str, object]:
