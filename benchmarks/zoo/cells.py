@@ -176,7 +176,8 @@ def judged(run: Rehearsed | EdgekdError, precision: Precision, varied: float) ->
     if run.relative_error is None:
         return {"state": "failed", "why": _ends(run.fault), "named": False, "basis": run.basis}
     told = {"basis": run.basis, "error": run.relative_error} | measured(run.relative_error / varied, precision)
-    return told | {"state": "wrong", "why": run.fault} if run.fault else told
+    # how far a faulty file is may be told of its good outputs alone
+    return {"basis": run.basis, "state": "wrong", "why": run.fault} if run.fault else told
 
 
 def _ends(text: str) -> str:

@@ -97,7 +97,7 @@ class Evaluator:
                 return False
         pairs = [(alone[slot.number].float(), together[slot.number].float()) for slot in self.outputs]
         return all(
-            torch.allclose(a, b, rtol=0, atol=self._tolerance * float(a.abs().max()), equal_nan=True) for a, b in pairs
+            torch.allclose(a, b, rtol=0, atol=self._tolerance * float(a.nan_to_num().abs().max()), equal_nan=True) for a, b in pairs
         )
 
     def _at_once(self, given: Mapping[int, Tensor]) -> dict[int, Tensor]:
