@@ -96,9 +96,11 @@ class Evaluator:
             except NotVerified:  # of vmap, not of the operator: alone it was evaluated
                 return False
         pairs = [(alone[slot.number].float(), together[slot.number].float()) for slot in self.outputs]
-        return all(
-            torch.allclose(a, b, rtol=0, atol=self._tolerance * float(a.nan_to_num().abs().max()), equal_nan=True) for a, b in pairs
-        )
+        return all(torch.allclose(a, b, rtol=0, atol=self._most(a), equal_nan=True) for a, b in pairs)
+
+    def _most(self, values: Tensor) -> float:
+        """How far these values may be from others; where there are infinities, as a share of the largest number."""
+        return self._tolerance * float(values.nan_to_num().abs().max())
 
     def _at_once(self, given: Mapping[int, Tensor]) -> dict[int, Tensor]:
         found: dict[int, Tensor] = torch.vmap(self._run)(dict(given))
