@@ -282,3 +282,13 @@ def test_what_the_reference_leaves_open_has_no_rule(kind: str, given: dict[str, 
     usual |= {"one_hot_vector_size": torch.tensor(3)}
     with pytest.raises(NotVerified, match=message):
         RULES[kind](Arguments(kind, usual | given))
+
+
+def test_outputs_that_are_no_numbers_are_given_as_they_are(packages: Path) -> None:
+    """And no infinity makes everything else agree."""
+    made = Evaluator(packages / "series-float32.mlpackage")
+    values = torch.tensor([1.0, -3.0, float("nan"), float("inf")])
+    assert made._most(values) == pytest.approx(3 * made._tolerance)
+    inputs, _ = arrays(packages, "series-float32")
+    broken = {name: np.full_like(samples, np.nan) for name, samples in inputs.items()}
+    assert np.isnan(made(broken)["logits"]).all()

@@ -100,7 +100,7 @@ class Evaluator:
 
     def _most(self, values: Tensor) -> float:
         """How far these values may be from others; where there are infinities, as a share of the largest number."""
-        return self._tolerance * float(values.nan_to_num().abs().max())
+        return self._tolerance * float(values.nan_to_num(0, 0, 0).abs().max())
 
     def _at_once(self, given: Mapping[int, Tensor]) -> dict[int, Tensor]:
         found: dict[int, Tensor] = torch.vmap(self._run)(dict(given))
