@@ -95,6 +95,23 @@ class Series(nn.Module):
         return self.head(F.silu(x).mean(2))
 
 
+class Steps(nn.Module):
+    """Recurrent layers and cells of each kind, and a pool whose stride is not said."""
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.long = nn.LSTM(2, width, 2, batch_first=True, bidirectional=True)
+        self.gated, self.plain = nn.GRU(2 * width, width, bidirectional=True), nn.RNN(2 * width, width, bias=False)
+        self.cell, self.head = nn.LSTMCell(3 * width, width), nn.Linear(3 * width, CLASSES)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        x, (h, _) = self.long(F.max_pool1d(signal, 4).transpose(1, 2))
+        x = x.transpose(0, 1)
+        y, z = self.gated(x)[0], self.plain(x)[0]
+        state = self.cell(torch.cat([y, z], 2)[-1], (h[0], h[3]))
+        return self.head(torch.cat([*state, z[0]], 1))
+
+
 class Mixed(nn.Module):
     """One of nearly everything else: activations, pools, norms, comparisons, shapes."""
 

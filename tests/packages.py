@@ -11,8 +11,10 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import coremltools as ct
 import numpy as np
@@ -20,12 +22,15 @@ import torch
 from coremltools.converters.mil import Builder as mb
 from coremltools.optimize import coreml as optimize
 from torch import nn
+from torch.export import ExportedProgram
 
 from edgekd.formats import coreml
+from edgekd.mil import lowering
 from edgekd.nets import programs
 from edgekd.plugins import Conversion
 from edgekd.results import Signature, TensorSpec
 from edgekd.students import convnet, resnet
+from tests import built as written
 from tests import foreign
 
 COUNT = 48
@@ -43,7 +48,9 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[TensorSpec, ...]]] = {
     "series": (foreign.Series, foreign.INPUTS["series"]),
     "encoder": (lambda: foreign.Encoder(boolean=False), foreign.INPUTS["text"]),
     "mixed": (foreign.Mixed, foreign.INPUTS["mixed"]),
-    # coremltools inverts its mask without a word
+    "steps": (foreign.Steps, foreign.INPUTS["series"]),
+    "padded": (lambda: foreign.Encoder(boolean=True), foreign.INPUTS["text"]),
+    # coremltools by itself inverts its mask without a word
     "inverted": (lambda: foreign.Encoder(boolean=True), foreign.INPUTS["text"]),
     # with 32 channels and more, which blocks of weights want
     "wide_convnet": (
@@ -64,6 +71,9 @@ CONVERTED = (
     "wide_text-int4-weights",
     "encoder-float32",
     "mixed-float32",
+    "steps-float32",
+    "steps-int8",
+    "padded-float32",
 )
 # the rest of every kind of network in every precision
 MORE = (
@@ -85,7 +95,7 @@ COMPRESSED = (
     "blocks-sparse",
     "affine",
 )
-BUILT = ("rare", "attention")
+BUILT = ("rare", "attention", *written.PROGRAMS)
 NAMES = (*CONVERTED, *COMPRESSED, *BUILT)
 WRONG = tuple(f"inverted-{precision}" for precision in ("float32", "float16", "int8", "int8-weights"))
 
@@ -118,12 +128,18 @@ def converted(name: str, work: Path) -> tuple[Path, Arrays]:
     signature = Signature(inputs=NETS[net][1], outputs=OUTPUTS)
     program, signature = programs.trace(module, signature, {k: v[:3] for k, v in inputs.items()}, net)
     programs.write(program, work / "student.pt2")
-    made = coreml.convert(Conversion(work / "student.pt2", signature, precision, inputs, work))
+    with mock.patch.object(lowering, "lowered", bare) if net == "inverted" else nullcontext():
+        made = coreml.convert(Conversion(work / "student.pt2", signature, precision, inputs, work))
     (work / "made.json").write_text(json.dumps(dict(made.layers)))
     with torch.no_grad():
         answer = module(*(torch.from_numpy(values) for values in inputs.values()))
     expected = answer["logits"] if isinstance(answer, dict) else answer
     return work / made.name, inputs | {"expected": expected.numpy()}
+
+
+def bare(program: ExportedProgram) -> ExportedProgram:
+    """What coremltools is given without edgekd's own changes."""
+    return program.run_decompositions({})
 
 
 def weights(most: int = 7) -> np.ndarray:
@@ -251,6 +267,10 @@ def attention_expected(x: np.ndarray) -> np.ndarray:
 
 def built(name: str, work: Path) -> tuple[Path, Arrays]:
     """A program written operator by operator."""
+    if name in written.PROGRAMS:
+        program, x, expected = written.made(name, COUNT)
+        finished(program, ct.target.iOS17).save(str(work / "made.mlpackage"))
+        return work / "made.mlpackage", {"x": x, "expected": expected}
     random = np.random.default_rng(3)
     if name == "rare":
         x, build, version = random.integers(-40, 40, (COUNT, 4, 8)) / 16, rare, ct.target.iOS17

@@ -103,3 +103,27 @@ def test_what_to_use_instead_is_said(kind: str, word: str) -> None:
     assert found is not None and word in culprit.instead(found)
     plain = next(node for node in program("gamma")[0].graph.nodes if culprit.operator(node) == "linear")
     assert culprit.instead(plain) == culprit.OTHERWISE
+
+
+class Stepwise(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.net = nn.Linear(8, 8), nn.LSTM(2, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.net(self.first(x).reshape(-1, 4, 2))[0][:, -1, :3]
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")
+def test_a_constant_is_not_blamed_for_an_operator_after_it() -> None:
+    """A part of a program that gives a constant alone is nothing that converters can take."""
+    rows = {"x": np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)}
+    made, signature = programs.trace(Stepwise(), SIGNATURE, rows, "student")
+
+    def fails(part, signature) -> bool:
+        inputs = set(part.graph_signature.user_inputs)
+        unused = not any(node.name in inputs and node.users for node in part.graph.nodes)
+        return unused or any("lstm" in str(node.target) for node in part.graph.nodes)
+
+    node = culprit.culprit(made, signature, "no such thing", fails)
+    assert node is not None and culprit.told(node) == "aten.lstm.input in net (LSTM)"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import coremltools as ct
@@ -14,10 +15,13 @@ from coremltools.proto import Model_pb2
 from torch import Tensor
 
 from edgekd import files
-from edgekd.errors import NotVerified
+from edgekd.errors import NotVerified, UsageError
+from edgekd.formats import coreml
 from edgekd.mil import evaluator, reading
 from edgekd.mil.evaluator import RULES, Evaluator
+from edgekd.mil.given import Arguments
 from edgekd.mil.reading import Slot, model, read
+from edgekd.results import Signature, TensorSpec
 from edgekd.stages.evaluate import parity
 from tests import packages as toy
 
@@ -241,3 +245,62 @@ def test_what_is_not_a_program_is_not_verified(packages: Path, monkeypatch: pyte
     monkeypatch.setattr("edgekd.mil.reading.load", unreadable)
     with pytest.raises(NotVerified, match=r"cannot read the package back \(a state\)"):
         Evaluator(packages / "text-float32.mlpackage")
+
+
+def test_a_name_that_the_converter_changes_is_refused() -> None:
+    """Core ML reserves some names, and coremltools calls what has one otherwise without saying so."""
+
+    def model(*names: str) -> SimpleNamespace:
+        told = SimpleNamespace(input=[SimpleNamespace(name=one) for one in names], output=[SimpleNamespace(name="y")])
+        return SimpleNamespace(get_spec=lambda: SimpleNamespace(description=told))
+
+    wanted = Signature(inputs=(TensorSpec(name="state", shape=(1, 2)),), outputs=(TensorSpec(name="y", shape=(1, 2)),))
+    coreml._check_names(model("state"), wanted)
+    with pytest.raises(UsageError, match="Core ML reserves the name 'state'"):
+        coreml._check_names(model("state_workaround"), wanted)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"peephole": torch.zeros(12)}, "no rule for lstm with peephole"),
+        ({"clip": torch.tensor(1.0)}, "no rule for lstm with clip"),
+        ({"activation": "hard_sigmoid"}, "no rule for lstm with activation hard_sigmoid"),
+        ({"direction": "sideways"}, "no rule for lstm with direction sideways"),
+    ],
+)
+def test_a_variant_of_lstm_without_a_rule_is_named(more: dict[str, Any], message: str) -> None:
+    given = {"x": torch.zeros(2, 1, 3), "initial_h": torch.zeros(1, 4), "initial_c": torch.zeros(1, 4)}
+    given |= {"weight_ih": torch.zeros(16, 3), "weight_hh": torch.zeros(16, 4)} | more
+    with pytest.raises(NotVerified, match=message):
+        RULES["lstm"](Arguments("lstm", given))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("max_pool", {"pad_type": "same", "strides": torch.tensor([2, 2])}, r"pad_type same and strides \[2, 2\]"),
+        ("conv", {"pad_type": "same", "strides": torch.tensor([2, 1])}, r"pad_type same and strides \[2, 1\]"),
+        ("conv_transpose", {"pad_type": "same"}, "pad_type same"),
+        ("resize_bilinear", {"sampling_mode": "OFFSET_CORNERS"}, "sampling_mode OFFSET_CORNERS"),
+        ("resize_bilinear", {"sampling_mode": "DEFAULT", "target_size_height": torch.tensor(1)}, "DEFAULT to 1"),
+        ("one_hot", {"indices": torch.zeros(1, 2).long(), "axis": torch.tensor(0)}, "along another axis"),
+        ("gather_nd", {"indices": torch.zeros(1, 2).long(), "batch_dims": torch.tensor(1)}, "with batch_dims"),
+    ],
+)
+def test_what_the_reference_leaves_open_has_no_rule(kind: str, given: dict[str, Any], message: str) -> None:
+    usual = {"x": torch.zeros(1, 2, 4, 4), "weight": torch.zeros(2, 2, 3, 3), "kernel_sizes": torch.tensor([3, 3])}
+    usual |= {f"target_size_{side}": torch.tensor(3) for side in ("height", "width")}
+    usual |= {"one_hot_vector_size": torch.tensor(3)}
+    with pytest.raises(NotVerified, match=message):
+        RULES[kind](Arguments(kind, usual | given))
+
+
+def test_outputs_that_are_no_numbers_are_given_as_they_are(packages: Path) -> None:
+    """And no infinity makes everything else agree."""
+    made = Evaluator(packages / "series-float32.mlpackage")
+    values = torch.tensor([1.0, -3.0, float("nan"), float("inf")])
+    assert made._most(values) == pytest.approx(3 * made._tolerance)
+    inputs, _ = arrays(packages, "series-float32")
+    broken = {name: np.full_like(samples, np.nan) for name, samples in inputs.items()}
+    assert np.isnan(made(broken)["logits"]).all()

@@ -24,6 +24,8 @@ NEAR = {"float32": 1e-3, "float16": 1e-2}
 COARSE = 0.3
 # nodes that no value of the package holds: batch norm is folded into what stands before it, and so on
 LEAST = 0.6
+# in a recurrent network also initial states, last states that nobody reads, and steps that were written out
+RECURRENT = 0.35
 
 
 def claims(folder: Path, name: str) -> dict[str, str]:
@@ -60,7 +62,7 @@ def test_every_claim_is_true(packages: Path, name: str, tmp_path: Path) -> None:
     assert max(found.values()) <= NEAR.get(name.partition("-")[2], COARSE), found
     program = programs.load(packages / f"{name}.pt2")
     nodes = [node for node in program.graph.nodes if node.op == "call_function"]
-    assert len(found) >= LEAST * len(nodes)
+    assert len(found) >= (RECURRENT if name.startswith("steps") else LEAST) * len(nodes)
     claimed = claims(packages, name)
     assert len(set(claimed.values())) == len(claimed), "a node was claimed twice"
     assert len(found) >= len(claimed) - 1, "Core ML has outputs of five dimensions at most"

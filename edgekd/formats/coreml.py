@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
 from edgekd import files
-from edgekd.errors import NotVerified, Problem, Unsuited
-from edgekd.mil import calibration, compression, eligible, opening, provenance
+from edgekd.errors import NotVerified, Problem, Unsuited, UsageError
+from edgekd.mil import calibration, compression, eligible, lowering, opening, provenance
 from edgekd.mil.evaluator import Evaluator
 from edgekd.nets import layers, programs, surgery
 from edgekd.plugins import Conversion, Converted, Opened, Operator
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import FLOATS, Precision, Value
 
-VERSION = 3
+VERSION = 4
 PACKAGES = ("torch", "coremltools")
 EXTRA = "coreml"
 # coremltools has no wheels for Linux arm64 and Windows
@@ -203,7 +203,7 @@ def _lowered(conversion: Conversion, program: ExportedProgram, signature: Signat
         names = {}
     else:
         # coremltools takes the core ATen dialect only
-        source = alone.run_decompositions({})
+        source = lowering.lowered(alone)
         names = provenance.number(source, program)
     half = conversion.precision != "float32"
     model = ct.convert(
@@ -214,8 +214,21 @@ def _lowered(conversion: Conversion, program: ExportedProgram, signature: Signat
         compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
         skip_model_load=True,
     )
+    _check_names(model, signature)
     made_of = provenance.named(model, names)
     return compression.with_relu6(model) if conversion.precision == "int8" else model, made_of
+
+
+def _check_names(model: Any, signature: Signature) -> None:
+    """Raise UsageError where the converter has given an input or output another name: callers would not find it."""
+    told = model.get_spec().description
+    found = {one.name for one in (*told.input, *told.output)}
+    reserved = [spec.name for spec in (*signature.inputs, *signature.outputs) if spec.name not in found]
+    if reserved:
+        message = f"Core ML reserves the name {reserved[0]!r}, so the file would have another in its place"
+        raise UsageError(
+            Problem("coreml", message, f"Call this input or output otherwise, {reserved[0]}_1 for example")
+        )
 
 
 def _outputs(program: ExportedProgram, signature: Signature) -> dict[str, str]:

@@ -16,6 +16,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnx
 import torch
+from torch.export import ExportedProgram
 
 from edgekd.nets import programs
 from edgekd.ort import adopting, fronts, layers, opening, quantizing
@@ -144,6 +145,31 @@ def _exported(path: Path, signature: Signature) -> tuple[onnx.ModelProto, dict[s
     if path.suffix == ".onnx":
         return _bare(onnx.load(path)), {}
     program = programs.load(path)
+    model, names = _by_torch(program, signature)
+    made = [name for node in model.graph.node for name in node.output]
+    if len(set(made)) == len(made):
+        return model, names
+    # an output is called as a tensor inside is, which torch does not look at: so they are called otherwise meanwhile
+    own = {spec.name: f"{spec.name}:output" for spec in signature.outputs}
+    specs = tuple(spec.model_copy(update={"name": own[spec.name]}) for spec in signature.outputs)
+    model, names = _by_torch(program, signature.model_copy(update={"outputs": specs}))
+    return _renamed(model, names, {name: f"{name}:inner" for name in own} | {new: old for old, new in own.items()})
+
+
+def _renamed(
+    model: onnx.ModelProto, names: Mapping[str, str], called: Mapping[str, str]
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """A model with other names of tensors, and its record of layers."""
+    for node in model.graph.node:
+        for field in (node.input, node.output):
+            field[:] = [called.get(name, name) for name in field]
+    for value in model.graph.output:
+        value.name = called.get(value.name, value.name)
+    return model, {called.get(name, name): node for name, node in names.items()}
+
+
+def _by_torch(program: ExportedProgram, signature: Signature) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """What torch makes of a program."""
     exported = torch.onnx.export(
         program,
         dynamo=True,

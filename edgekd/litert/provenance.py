@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from edgekd.litert import content as files
+from edgekd.litert.instead import INSTEAD
 from edgekd.nets import layers
 from edgekd.results import Signature
 
@@ -51,7 +52,7 @@ def traced(program: ExportedProgram) -> fx.GraphModule:
     for node in list(module.graph.nodes):
         if node.op == "call_function" and hasattr(node.target, "_schema") and _tensors(node):
             path = f"{_Traced.__name__}.node_{node.name}"
-            module.add_submodule(path, _Traced(node.target))
+            module.add_submodule(path, _Traced(INSTEAD.get(node.target, node.target)))
             with module.graph.inserting_before(node):
                 twin = module.graph.call_module(path, node.args, node.kwargs)
             node.replace_all_uses_with(twin)

@@ -4,4 +4,4 @@ Not Core ML's own arithmetic: each operator is worked out by its definition in t
 type that the file declares. Apart from nets/, so that a change of a rule never trains a network again.
 """
 
-VERSION = 3
+VERSION = 4

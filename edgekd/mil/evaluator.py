@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekd.errors import NotVerified
-from edgekd.mil import elementwise, layers, shapes, weights
+from edgekd.mil import elementwise, layers, recurrent, resizing, shapes, weights
 from edgekd.mil.given import Arguments, Given, Rule
 from edgekd.mil.reading import Operation, Program, Reference, Slot, read
 
 Array = NDArray[Any]
 
-RULES: dict[str, Rule] = {**elementwise.RULES, **layers.RULES, **shapes.RULES, **weights.RULES}
+RULES: dict[str, Rule] = {
+    **elementwise.RULES,
+    **layers.RULES,
+    **recurrent.RULES,
+    **resizing.RULES,
+    **shapes.RULES,
+    **weights.RULES,
+}
 
 # How torch holds a declared type here; float16 values are float32 ones that float16 has.
 HELD = {"fp16": torch.float32, "fp32": torch.float32, "bool": torch.bool, "int8": torch.int8, "uint8": torch.uint8}
@@ -90,9 +97,11 @@ class Evaluator:
             except NotVerified:  # of vmap, not of the operator: alone it was evaluated
                 return False
         pairs = [(alone[slot.number].float(), together[slot.number].float()) for slot in self.outputs]
-        return all(
-            torch.allclose(a, b, rtol=0, atol=self._tolerance * float(a.abs().max()), equal_nan=True) for a, b in pairs
-        )
+        return all(torch.allclose(a, b, rtol=0, atol=self._most(a), equal_nan=True) for a, b in pairs)
+
+    def _most(self, values: Tensor) -> float:
+        """How far these values may be from others; where there are infinities, as a share of the largest number."""
+        return self._tolerance * float(values.nan_to_num(0, 0, 0).abs().max())
 
     def _at_once(self, given: Mapping[int, Tensor]) -> dict[int, Tensor]:
         found: dict[int, Tensor] = torch.vmap(self._run)(dict(given))

@@ -1,7 +1,7 @@
 """Rules for operators that sum over elements: convolutions, products, pools, norms, reductions, attention."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,14 +15,21 @@ AVERAGES: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 
 MAXIMA: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
-def _padding(given: Arguments, dimensions: int) -> list[int]:
-    """Elements before and after each spatial dimension, in their order."""
-    kind = given.text("pad_type", "valid")
+def _padding(given: Arguments, kernel: Sequence[int]) -> list[int]:
+    """Elements before and after each spatial dimension, in their order, for a kernel of such sizes.
+
+    Of padding "same" together with a stride the reference says two things, so that has no rule.
+    """
+    kind, ones = given.text("pad_type", "valid"), [1] * len(kernel)
     if kind == "valid":
-        return [0, 0] * dimensions
-    if kind != "custom":
-        raise given.refused(f"with pad_type {kind}")
-    return given.integers("pad", [0, 0] * dimensions)
+        return [0, 0] * len(kernel)
+    if kind == "custom":
+        return given.integers("pad", [0, 0] * len(kernel))
+    if kind not in ("same", "same_lower") or given.integers("strides", ones) != ones or given.flag("ceil_mode"):
+        raise given.refused(f"with pad_type {kind} and strides {given.integers('strides', ones)}")
+    more = [(size - 1) * step for size, step in zip(kernel, given.integers("dilations", ones), strict=True)]
+    pairs = [(whole // 2, whole - whole // 2) for whole in more]
+    return [size for pair in pairs for size in (pair if kind == "same" else pair[::-1])]
 
 
 def _padded(x: Tensor, pad: list[int], value: float = 0.0) -> Tensor:
@@ -34,7 +41,7 @@ def _padded(x: Tensor, pad: list[int], value: float = 0.0) -> Tensor:
 def conv(given: Arguments) -> Tensor:
     x = given.tensor("x")
     dimensions = x.dim() - 2
-    pad, ones = _padding(given, dimensions), [1] * dimensions
+    pad, ones = _padding(given, given.tensor("weight").shape[2:]), [1] * dimensions
     even = pad[::2] == pad[1::2]
     return CONVOLUTIONS[dimensions](
         x if even else _padded(x, pad),
@@ -51,7 +58,9 @@ def conv_transpose(given: Arguments) -> Tensor:
     """The whole transposed convolution, then without what `pad` takes off and filled up to `output_shape`."""
     x = given.tensor("x")
     dimensions = x.dim() - 2
-    pad, ones = _padding(given, dimensions), [1] * dimensions
+    if given.text("pad_type", "valid").startswith("same"):
+        raise given.refused(f"with pad_type {given.text('pad_type')}")
+    pad, ones = _padding(given, given.tensor("weight").shape[2:]), [1] * dimensions
     strides, dilations = given.integers("strides", ones), given.integers("dilations", ones)
     kernel = given.tensor("weight").shape[2:]
     plain = [
@@ -75,25 +84,24 @@ def conv_transpose(given: Arguments) -> Tensor:
 
 
 def avg_pool(given: Arguments) -> Tensor:
-    x = given.tensor("x")
-    kernel, pad = given.integers("kernel_sizes"), _pool_padding(given, x.dim() - 2)
-    strides = given.integers("strides", [1] * len(kernel))
-    counted = not given.flag("exclude_padding_from_average")
-    return AVERAGES[len(kernel)](x, kernel, strides, pad, given.flag("ceil_mode"), counted)
+    """The mean of each window; what was padded counts, or not."""
+    x, kernel = given.tensor("x"), given.integers("kernel_sizes")
+    pad, strides = _padding(given, kernel), given.integers("strides", [1] * len(kernel))
+    counted, ceil = not given.flag("exclude_padding_from_average"), given.flag("ceil_mode")
+    average = AVERAGES[len(kernel)]
+    if pad[::2] == pad[1::2]:
+        return average(x, kernel, strides, pad[::2], ceil, counted)
+    found = average(_padded(x, pad), kernel, strides)
+    return found if counted else found / average(_padded(torch.ones_like(x), pad), kernel, strides)
 
 
 def max_pool(given: Arguments) -> Tensor:
-    x = given.tensor("x")
-    kernel, pad = given.integers("kernel_sizes"), _pool_padding(given, x.dim() - 2)
-    strides = given.integers("strides", [1] * len(kernel))
-    return MAXIMA[len(kernel)](x, kernel, strides, pad, 1, given.flag("ceil_mode"))
-
-
-def _pool_padding(given: Arguments, dimensions: int) -> list[int]:
-    pad = _padding(given, dimensions)
+    """The largest of each window; what was padded is none."""
+    x, kernel = given.tensor("x"), given.integers("kernel_sizes")
+    pad, strides = _padding(given, kernel), given.integers("strides", [1] * len(kernel))
     if pad[::2] != pad[1::2]:
-        raise given.refused(f"with pad {pad}")
-    return pad[::2]
+        return MAXIMA[len(kernel)](_padded(x, pad, -math.inf), kernel, strides)
+    return MAXIMA[len(kernel)](x, kernel, strides, pad[::2], 1, given.flag("ceil_mode"))
 
 
 def matmul(given: Arguments) -> Tensor:
@@ -144,6 +152,21 @@ def _scaled(given: Arguments, y: Tensor, shape: tuple[int, ...]) -> Tensor:
     return y if beta is None else y + beta.reshape(shape)
 
 
+def _l2_norm(x: Tensor, axes: list[int], keepdim: bool) -> Tensor:
+    return x.square().sum(axes, keepdim).sqrt()
+
+
+def _prod(x: Tensor, axes: list[int], keepdim: bool) -> Tensor:
+    for axis in sorted((axis % x.dim() for axis in axes), reverse=True):
+        x = x.prod(axis, keepdim)
+    return x
+
+
+def _best(how: Callable[..., Tensor]) -> Rule:
+    """The index of the largest or smallest along one axis."""
+    return lambda given: how(given.tensor("x"), given.integer("axis", -1), given.flag("keep_dims"))
+
+
 def _over(how: Callable[..., Tensor]) -> Rule:
     """A reduction over axes, over all of them where the file names none."""
 
@@ -164,10 +187,17 @@ RULES: dict[str, Rule] = {
     "linear": lambda given: F.linear(given.tensor("x"), given.tensor("weight"), given.optional("bias")),
     "matmul": matmul,
     "max_pool": max_pool,
+    "reduce_argmax": _best(torch.argmax),
+    "reduce_argmin": _best(torch.argmin),
+    "reduce_l1_norm": _over(lambda x, axes, keepdim: x.abs().sum(axes, keepdim)),
+    "reduce_l2_norm": _over(_l2_norm),
+    "reduce_log_sum_exp": _over(torch.logsumexp),
     "reduce_max": _over(torch.amax),
     "reduce_mean": _over(torch.mean),
     "reduce_min": _over(torch.amin),
+    "reduce_prod": _over(_prod),
     "reduce_sum": _over(torch.sum),
+    "reduce_sum_square": _over(lambda x, axes, keepdim: x.square().sum(axes, keepdim)),
     "scaled_dot_product_attention": attention,
     "softmax": lambda given: given.tensor("x").softmax(given.integer("axis", -1)),
 }

@@ -28,9 +28,12 @@ def squeeze(given: Arguments) -> Tensor:
 
 
 def concat(given: Arguments) -> Tensor:
+    """One after the other along an axis, or their slices in turn."""
+    values, axis = given.tensors("values"), given.integer("axis")
     if given.flag("interleave"):
-        raise given.refused("with interleave")
-    return torch.cat(given.tensors("values"), given.integer("axis"))
+        axis %= values[0].dim()
+        return torch.stack(values, axis + 1).flatten(axis, axis + 1)
+    return torch.cat(values, axis)
 
 
 def split(given: Arguments) -> list[Tensor]:
@@ -102,24 +105,64 @@ def pad(given: Arguments) -> Tensor:
     return F.pad(x, flat, mode=mode)
 
 
-def upsample_nearest(given: Arguments) -> Tensor:
-    """Each pixel as many times as the factors say, which must be whole."""
-    x = given.tensor("x")
-    factors = [given.number(f"scale_factor_{side}", 1.0) for side in ("height", "width")]
-    if any(factor != int(factor) for factor in factors):
-        raise given.refused(f"by {factors}")
-    return x.repeat_interleave(int(factors[0]), -2).repeat_interleave(int(factors[1]), -1)
+def cumsum(given: Arguments) -> Tensor:
+    """Sums up to each place, from the end if reversed, without itself if exclusive."""
+    x, axis, back = given.tensor("x"), given.integer("axis", 0), given.flag("reverse")
+    y = x.flip(axis).cumsum(axis).flip(axis) if back else x.cumsum(axis)
+    return y - x if given.flag("exclusive") else y
 
 
-def upsample_bilinear(given: Arguments) -> Tensor:
-    x, align = given.tensor("x"), given.flag("align_corners", True)
-    if not given.flag("half_pixel_centers", not align) and not align:
-        raise given.refused("without half_pixel_centers")
-    sizes = [int(x.shape[i] * given.number(f"scale_factor_{side}", 1.0)) for i, side in ((-2, "height"), (-1, "width"))]
-    return F.interpolate(x, size=sizes, mode="bilinear", align_corners=align)
+def one_hot(given: Arguments) -> Tensor:
+    indices, size = given.tensor("indices"), given.integer("one_hot_vector_size")
+    if given.integer("axis", -1) not in (-1, indices.dim()):
+        raise given.refused("along another axis than the last")
+    hot = indices.unsqueeze(-1) == torch.arange(size)
+    on, off = given.optional("on_value"), given.optional("off_value")
+    one = torch.tensor(1) if on is None else on
+    return torch.where(hot, one, torch.zeros_like(one) if off is None else off)
+
+
+def fill(given: Arguments) -> Tensor:
+    """One value everywhere."""
+    return given.tensor("value").expand(given.integers("shape"))
+
+
+def band_part(given: Arguments) -> Tensor:
+    """Zero but for so many diagonals below and above the middle one; all of them where that is -1."""
+    x, lower, upper = given.tensor("x"), given.integer("lower", -1), given.integer("upper", -1)
+    x = x if lower < 0 else x.triu(-lower)
+    return x if upper < 0 else x.tril(upper)
+
+
+def topk(given: Arguments) -> list[Tensor]:
+    """The largest (or smallest) along an axis in order, and their indices."""
+    x, axis, smallest = given.tensor("x"), given.integer("axis", -1), given.flag("ascending")
+    values, indices = x.topk(given.integer("k", 1), axis, largest=not smallest)
+    return [values, indices][: 2 if given.flag("return_indices", True) else 1]
+
+
+def gather_nd(given: Arguments) -> Tensor:
+    """What stands at each vector of indices of the first axes."""
+    x, indices = given.tensor("x"), given.tensor("indices")
+    if given.integer("batch_dims", 0):
+        raise given.refused("with batch_dims")
+    count = indices.shape[-1]
+    flat = torch.zeros_like(indices[..., 0])
+    for axis in range(count):
+        size = x.shape[axis]
+        flat = flat * size + indices[..., axis] % size
+    found = x.flatten(0, count - 1).index_select(0, flat.reshape(-1))
+    return found.reshape([*flat.shape, *x.shape[count:]])
 
 
 RULES: dict[str, Rule] = {
+    "band_part": band_part,
+    "cumsum": cumsum,
+    "fill": fill,
+    "gather_nd": gather_nd,
+    "one_hot": one_hot,
+    "pixel_shuffle": lambda given: F.pixel_shuffle(given.tensor("x"), given.integer("upscale_factor")),
+    "topk": topk,
     "concat": concat,
     "crop": crop,
     "expand_dims": expand_dims,
@@ -136,6 +179,4 @@ RULES: dict[str, Rule] = {
     "stack": lambda given: torch.stack(given.tensors("values"), given.integer("axis")),
     "tile": lambda given: given.tensor("x").repeat(given.integers("reps")),
     "transpose": lambda given: given.tensor("x").permute(given.integers("perm")),
-    "upsample_bilinear": upsample_bilinear,
-    "upsample_nearest_neighbor": upsample_nearest,
 }

@@ -50,7 +50,7 @@ def culprit(
     Found by bisection, which begins at the node that the converter's `message` seems to name. The parts take one sample
     at a time and give the node's value as their only output.
     """
-    nodes = [node for node in program.graph.nodes if node.op == "call_function" and _is_float(node)]
+    nodes = [node for node in _depending(program) if node.op == "call_function" and _is_float(node)]
     low, high = 0, len(nodes)
     guess = next((i for i, node in enumerate(nodes) if node in _named(nodes, message)), None)
     probes = [] if guess is None else [guess, guess - 1]
@@ -65,6 +65,20 @@ def culprit(
     while found is not None and (hidden := _not_cut(found)):
         found = hidden[0]
     return found
+
+
+def _depending(program: ExportedProgram) -> list[fx.Node]:
+    """Nodes whose value depends on an input's: many converters fail at any part of a program that gives a constant.
+
+    A size of an input is no value: zeros for so many samples are constant.
+    """
+    inputs = set(program.graph_signature.user_inputs)
+    found: dict[fx.Node, None] = {}
+    for node in program.graph.nodes:
+        holds = isinstance(node.meta.get("val"), Tensor | tuple | list)
+        if node.name in inputs or (holds and any(one in found for one in node.all_input_nodes)):
+            found[node] = None
+    return list(found)
 
 
 def _not_cut(node: fx.Node) -> list[fx.Node]:
@@ -101,7 +115,10 @@ def _up_to(program: ExportedProgram, signature: Signature, name: str) -> tuple[E
     with graph.inserting_before(output):
         graph.output((node,))
     graph.erase_node(output)
-    graph.eliminate_dead_code()
+    # not by eliminate_dead_code, which keeps what might draw random numbers, such as a recurrent layer
+    for other in reversed(list(graph.nodes)):
+        if other.op == "call_function" and not other.users:
+            graph.erase_node(other)
     module.recompile()
     one = programs.with_batch(signature, 1)
     try:

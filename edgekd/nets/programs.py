@@ -176,8 +176,11 @@ def _lines(module: fx.GraphModule, kinds: Mapping[str, str]) -> list[str]:
 
 
 def _target(target: Any) -> str:
-    """An operator's name, or a function's."""
-    return str(target) if hasattr(target, "_schema") else f"{target.__module__}.{target.__qualname__}"
+    """An operator's name, a function's, or that of what runs a part of the graph, an object without a name."""
+    if hasattr(target, "_schema"):
+        return str(target)
+    kind = target if hasattr(target, "__qualname__") else type(target)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _shape(value: Any) -> str:

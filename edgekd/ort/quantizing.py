@@ -76,7 +76,7 @@ def static(model: onnx.ModelProto, conversion: Conversion, names: Mapping[str, s
     with tempfile.TemporaryDirectory(dir=conversion.folder) as name:
         folder = Path(name)
         prepared, quantized, cache = (folder / f"{part}" for part in ("prepared.onnx", "quantized.onnx", "ranges.json"))
-        quant_pre_process(model, prepared)
+        _prepare(model, prepared)
         found = ranges.found(prepared, kinds, partial(one_by_one, conversion.calibration), conversion.ranges, folder)
         given = onnx.load(prepared)
         _check_finite(found, given, names)
@@ -103,12 +103,23 @@ def one_by_one(inputs: Mapping[str, NDArray[np.float32]]) -> Iterator[dict[str, 
         yield {name: values[row : row + 1] for name, values in inputs.items()}
 
 
+def _prepare(model: onnx.ModelProto, path: Path) -> None:
+    """Write the model as the quantizer wants it: with known shapes and fused operators."""
+    plain = path.with_name("plain.onnx")
+    onnx.save(model, plain)
+    try:
+        quant_pre_process(model, path)
+    # its own shape inference gives up at some resizing and broadcasting, with any error; then onnx's is enough
+    except Exception:
+        quant_pre_process(plain, path, skip_symbolic_shape=True)
+
+
 def dynamic(model: onnx.ModelProto, conversion: Conversion, names: Mapping[str, str]) -> onnx.ModelProto:
     """Compute linear layers in 8 bits, with ranges of activations found at each run. Raises Unsuited."""
     _check_worthwhile(model, "int8-dynamic", "int8")
     with tempfile.TemporaryDirectory(dir=conversion.folder) as name:
         prepared, quantized = Path(name) / "prepared.onnx", Path(name) / "quantized.onnx"
-        quant_pre_process(model, prepared)
+        _prepare(model, prepared)
         kept = layers.behind(onnx.load(prepared), names, conversion.in_float)
         quantize_dynamic(
             prepared,
