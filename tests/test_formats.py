@@ -5,6 +5,7 @@ import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import coremltools as ct
 import numpy as np
@@ -164,19 +165,24 @@ def test_coreml_packages_are_of_ios_17_and_as_their_signature_says(converted: Ma
     made, path = at(converted, "coreml", *conversion.split("-", 1))
     spec = ct.utils.load_spec(str(path / "Data/com.apple.CoreML/model.mlmodel"))
     assert spec.specificationVersion == 8, "iOS 17"
-    kinds = {65568: "float32", 131104: "int32"}  # ArrayFeatureType
-    found = [
-        (value.name, tuple(array.shape), kinds[array.dataType])
-        for value in (*spec.description.input, *spec.description.output)
-        for array in (value.type.multiArrayType,)
-    ]
+    found = [taken(value) for value in (*spec.description.input, *spec.description.output)]
     assert found == [(s.name, s.shape, s.dtype) for s in (*made.signature.inputs, *made.signature.outputs)]
+
+
+def taken(value: Any) -> tuple[str, tuple[int, ...], str]:
+    """Name, shape and type of what a package takes or gives; a gray image has one channel."""
+    if value.type.HasField("imageType"):
+        image = value.type.imageType
+        assert image.colorSpace == image.GRAYSCALE
+        return value.name, (1, image.height, image.width, 1), "uint8"
+    array = value.type.multiArrayType
+    return value.name, tuple(array.shape), {65568: "float32", 131104: "int32"}[array.dataType]  # ArrayFeatureType
 
 
 @pytest.mark.parametrize("conversion", (*toy.CONVERSIONS, *toy.FURTHER["coreml"]))
 def test_coreml_packages_store_weights_and_compute_as_the_precision_says(converted: Made, conversion: str) -> None:
-    net, _, precision = conversion.partition("-")
-    program = read(at(converted, "coreml", net, precision)[1])
+    net, _, way = conversion.partition("-")
+    program, precision = read(at(converted, "coreml", net, way)[1]), way.partition("@")[0]
     operators = {one.kind for one in program.operations}
     assert ("constexpr_affine_dequantize" in operators) == precision.startswith("int8")
     assert ("constexpr_lut_to_dense" in operators) == (precision == "palette4")
