@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from edgekd.errors import EdgekdError, UsageError
+from edgekd.errors import EdgekdError, StepFailed, UsageError
 from edgekd.policies.preflight import Cleared, preflight
-from edgekd.results import Size
+from edgekd.results import Artifact, Size
 from edgekd.spec import Teacher
 from edgekd.steps import Convert, Export, Rehearse, Train
 from tests.world import World, known, target
@@ -118,3 +118,20 @@ def test_where_every_converter_fails_all_of_them_are_told() -> None:
 def test_where_the_last_converter_is_wrong_the_first_ones_fault_is_told() -> None:
     with pytest.raises(UsageError, match="its output is upside down"):
         routed(World(wrong=("",), failing=("onnx", "hand")))
+
+
+def test_a_converter_that_crashes_or_hangs_is_followed_by_the_next() -> None:
+    world = World()
+    honest = world._convert
+
+    def convert(step: Convert) -> Artifact:
+        if step.base is None and not step.route:
+            raise StepFailed("convert", "ended by signal SIGSEGV", "log.txt", "again")
+        return honest(step)
+
+    world._convert = convert
+    cleared = routed(world)
+    assert cleared.routes == {"tflite": ("onnx", "hand")}
+    assert cleared.notes[-1].startswith(
+        "tflite files come by onnx, since direct fails: convert failed: ended by signal"
+    )
