@@ -1,5 +1,6 @@
 """ONNX files of networks that torch's exporter or the quantizer's preparation stumble over."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,9 @@ NETS = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "precision", "far"), [("embedding", "float32", 1e-5), ("scores", "int8", 0.05)])
-def test_a_file_gives_what_torch_gives(name: str, precision: str, far: float, tmp_path: Path) -> None:
+def test_a_file_gives_what_torch_gives(
+    name: str, precision: str, far: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     kind, spec, shape = NETS[name]
     net, random = kind().eval(), np.random.default_rng(0)
@@ -56,7 +59,9 @@ def test_a_file_gives_what_torch_gives(name: str, precision: str, far: float, tm
     signature = Signature(inputs=(spec,), outputs=(TensorSpec(name=name, shape=shape),))
     program, signature = programs.trace(net, signature, {key: v[:3] for key, v in rows.items()}, "student")
     programs.write(program, tmp_path / "student.pt2")
+    monkeypatch.chdir(here := Path(tempfile.mkdtemp(dir=tmp_path)))
     made = onnx.convert(Conversion(tmp_path / "student.pt2", signature, precision, rows, tmp_path))
+    assert not list(here.iterdir()), "the converter's leftovers"
     session = onnxruntime.InferenceSession(tmp_path / made.name, providers=["CPUExecutionProvider"])
     assert [one.name for one in session.get_outputs()] == [name]
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """ONNX models in fewer bits, by ONNX Runtime's tools."""
 
+import contextlib
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -105,10 +106,12 @@ def one_by_one(inputs: Mapping[str, NDArray[np.float32]]) -> Iterator[dict[str, 
 
 def _prepare(model: onnx.ModelProto, path: Path) -> None:
     """Write the model as the quantizer wants it: with known shapes and fused operators."""
+    path = path.absolute()
     plain = path.with_name("plain.onnx")
     onnx.save(model, plain)
     try:
-        quant_pre_process(model, path)
+        with contextlib.chdir(path.parent):  # it leaves what it was at where it gives up
+            quant_pre_process(model, path)
     # its own shape inference gives up at some resizing and broadcasting, with any error; then onnx's is enough
     except Exception:
         quant_pre_process(plain, path, skip_symbolic_shape=True)
