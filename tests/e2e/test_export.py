@@ -122,7 +122,8 @@ def test_what_one_exporter_cannot_the_older_one_does_and_the_lock_says_so(tmp_pa
     done = run(folder, *MODEL, *FLOAT, "--out", "run")
     assert done.returncode == 0, done.stderr
     assert "onnx files come by torchscript, since dynamo fails: the converter fails at aten." in done.stdout
-    assert '"route": "torchscript"' in (folder / "run/report.json").read_text(encoding="utf-8")
+    steps = json.loads((folder / "run/edgekd.lock.json").read_text(encoding="utf-8"))["steps"]
+    assert {step["asked"].get("route") for step in steps if step["stage"] == "convert"} == {"torchscript"}
     assert "Made by torch's older exporter" in (folder / "run/onnx/MODEL_CARD.md").read_text(encoding="utf-8")
     assert run(folder, "verify", "run/onnx").returncode == 0
 
