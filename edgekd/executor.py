@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,11 +65,14 @@ class Executor:
         with self._cores(step.cores or self.cores), self._turns.take(step.exclusive, waiting, self._closed.is_set):
             if self._closed.is_set():
                 raise EdgekdError("stopped")
-            started, process = time.monotonic(), self._start(step, folder)
-            try:
-                status = self._wait(process, step, folder, tell)
-            finally:
-                process.kill()
+            started = time.monotonic()
+            # libraries leave files behind that a worker, which is ended and never exits, would not take away
+            with tempfile.TemporaryDirectory(prefix="edgekd-", ignore_cleanup_errors=True) as temporary:
+                process = self._start(step, folder, temporary)
+                try:
+                    status = self._wait(process, step, folder, tell)
+                finally:
+                    process.kill()
             seconds = time.monotonic() - started
         if status == 0 and (folder / "result.json").is_file():
             return seconds
@@ -80,10 +84,10 @@ class Executor:
         for server in self._servers.values():
             server.close()
 
-    def _start(self, step: Step[Any], folder: Path) -> Process:
+    def _start(self, step: Step[Any], folder: Path, temporary: str) -> Process:
         modules = step.warm()
         if not modules or not hasattr(os, "fork"):
-            return Fresh(folder)
+            return Fresh(folder, temporary)
         with self._turn:
             server = self._servers.get(modules)
             if server is None or not server.alive():
@@ -91,7 +95,7 @@ class Executor:
                 server = self._servers[modules] = ForkServer(
                     modules, self._scratch / f"server-{os.getpid()}-{name}.log"
                 )
-        return server.start(folder)
+        return server.start(folder, temporary)
 
     def _wait(self, process: Process, step: Step[Any], folder: Path, tell: Tell) -> int:
         started, seen = time.monotonic(), 0.0

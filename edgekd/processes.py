@@ -40,16 +40,16 @@ class Process(Protocol):
 
 
 class Fresh:
-    """A worker that is a new interpreter."""
+    """A worker that is a new interpreter; its temporary files go to `temporary`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, temporary: str) -> None:
         with (folder / "log.txt").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "edgekd.worker", str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=environment() | {"EDGEKD_LIFELINE": "stdin"},
+                env=environment() | {"EDGEKD_LIFELINE": "stdin", "TMPDIR": temporary},
                 start_new_session=True,
             )
 
@@ -90,12 +90,12 @@ class ForkServer:
             if "folder" in reply:
                 self._replies.setdefault(reply.pop("folder"), {}).update(reply)
 
-    def start(self, folder: Path) -> "Forked":
-        """Have a worker forked for `folder`."""
+    def start(self, folder: Path, temporary: str) -> "Forked":
+        """Have a worker forked for `folder`, with its temporary files in `temporary`."""
         self._replies.pop(str(folder), None)
         try:
             if self._process.stdin:
-                self._process.stdin.write(f"{folder}\n".encode())
+                self._process.stdin.write((json.dumps([str(folder), temporary]) + "\n").encode())
                 self._process.stdin.flush()
         except BrokenPipeError:
             pass  # poll() reports the server's end

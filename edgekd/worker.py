@@ -11,6 +11,7 @@ import os
 import selectors
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
@@ -70,8 +71,8 @@ def run(folder: Path) -> None:
     os._exit(status)  # converters leave threads and exit hooks behind that may hang or crash
 
 
-def _fork(folder: Path, alive: tuple[int, int], replies: int) -> int:
-    """Fork a worker with its own process group, output file and life line; returns its process id."""
+def _fork(folder: Path, temporary: str, alive: tuple[int, int], replies: int) -> int:
+    """Fork a worker with its own process group, output file, temporary folder and life line; returns its process id."""
     child = os.fork()
     if child:
         return child
@@ -84,6 +85,7 @@ def _fork(folder: Path, alive: tuple[int, int], replies: int) -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
+    os.environ["TMPDIR"] = tempfile.tempdir = temporary
     watch(alive[0])
     run(folder)
     return 0
@@ -122,8 +124,8 @@ def serve(modules: Sequence[str]) -> None:
                 return
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                folder = line.decode()
-                pid = _fork(Path(folder), alive, replies)
+                folder, temporary = json.loads(line)
+                pid = _fork(Path(folder), temporary, alive, replies)
                 children[pid] = folder
                 tell(folder=folder, pid=pid)
         while children:

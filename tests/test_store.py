@@ -173,6 +173,33 @@ def test_a_killed_worker_is_an_error_that_says_how_to_repeat_it(store: Store, tm
     assert "KeyError" in json.loads((folder / "error.json").read_text())["message"]
 
 
+LEAVES = """
+import tempfile
+from pathlib import Path
+import numpy as np
+
+def make():
+    left = tempfile.mkdtemp(prefix="left-")
+    Path(__file__).with_name("left.txt").write_text(left)
+    ids = np.arange(480).reshape(120, 4)
+    return {"train": {"ids": ids, "y": np.arange(120) % 3}}
+"""
+
+
+@pytest.mark.parametrize("warm", [(), ("edgekd.stages.split",)], ids=["fresh", "forked"])
+def test_what_a_library_leaves_in_the_temporary_folder_goes_with_its_worker(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: tuple[str, ...]
+) -> None:
+    (tmp_path / "mine.py").write_text(LEAVES)
+    code = UserFile(path=str(tmp_path / "mine.py"), sha256=files.digest(tmp_path / "mine.py"), member="make")
+    source = Choice(name="python", settings={"make": "mine:make"}, files={"make": code})
+    monkeypatch.setattr(Split, "warm", lambda self: warm)
+    store.do(Split(data=Data(source=source, validation=30, calibration=10), images=()))
+    left = Path((tmp_path / "left.txt").read_text())
+    assert left.name.startswith("left-") and left.parent.name.startswith("edgekd-")
+    assert not left.parent.exists()
+
+
 def test_two_builds_at_once_do_the_work_once(tmp_path: Path) -> None:
     step = split(arrays(tmp_path))
     script = (
