@@ -1,6 +1,8 @@
 """Fixtures that several test modules share."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ settings.load_profile("edgekd")
 # A build that times something keeps all others off the computer; tests look at no timing, so each process of the test
 # run has locks of its own.
 os.environ["EDGEKD_LOCKS"] = tempfile.mkdtemp(prefix="edgekd-locks-")
+atexit.register(shutil.rmtree, os.environ["EDGEKD_LOCKS"], ignore_errors=True)
 
 REQUIRED = tuple(filter(None, os.environ.get("EDGEKD_REQUIRE", "").split(",")))
 REQUIRED = plugged.FORMATS if REQUIRED == ("formats",) else REQUIRED
