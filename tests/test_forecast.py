@@ -47,7 +47,7 @@ def test_limits_leave_out_students_and_are_named():
     assert (told.students, told.within, told.possible) == (3, 1, True)
     text = "\n".join(told.binds)
     assert "2 students are over the limit: parameters" in text
-    assert "1 student is over the limit: 0.25 of the teacher's parameters" in text
+    assert "1 student is over the limit: 25 % of the teacher's parameters" in text
     assert "tflite: latency is measured on this computer (test)" in text
 
 

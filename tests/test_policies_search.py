@@ -62,7 +62,7 @@ def test_the_smallest_within_one_standard_error_is_taken_not_the_largest() -> No
 def test_the_teachers_quarter_binds_where_nothing_else_does() -> None:
     sized = World().follow(search(known(target(), teacher=Size(params=4000, macs=10**9))))
     assert width(sized.chosen) <= 10
-    assert "0.25 of the teacher's parameters" in sized.binds
+    assert "25 % of the teacher's parameters" in sized.binds
 
 
 def test_the_time_for_a_build_leaves_out_students_by_estimate_and_cores_make_room() -> None:

@@ -34,9 +34,9 @@ def too_large(known: Outlook, option: Option) -> tuple[str, ...]:
     found = list(exact(budget, size))
     share, teacher = plan.teacher_share, known.teacher
     if teacher is not None and size.params > share * teacher.params:
-        found.append(f"{share:g} of the teacher's parameters")
+        found.append(f"{100 * share:g} % of the teacher's parameters")
     if teacher is not None and size.macs > share * teacher.macs:
-        found.append(f"{share:g} of the teacher's MACs")
+        found.append(f"{100 * share:g} % of the teacher's MACs")
     samples = known.splits.parts["train"].count
     if training_seconds(plan, samples, size.macs, plan.effort.epochs) > plan.effort.train_seconds:
         found.append(f"training time of effort {plan.effort.name}")

@@ -18,7 +18,7 @@ class Seer(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.conv, self.head = nn.Conv2d(3, 8, 3, 2, 1), nn.Linear(8, 3)
+        self.conv, self.head = nn.Conv2d(3, 16, 3, 2, 1), nn.Linear(16, 3)
 
     def forward(self, image):
         return 5 * self.head(torch.relu(self.conv(image)).mean((2, 3)))
