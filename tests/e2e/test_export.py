@@ -39,6 +39,7 @@ def run(folder: Path, *arguments: str):
     return toy.ask(*arguments, home=folder.parent / "home", cwd=folder)
 
 
+@pytest.mark.slow
 def test_a_model_of_the_users_own_ships_in_the_best_precision(tmp_path: Path) -> None:
     folder = toy.write(tmp_path / "task", net=toy.NET + SIXTEEN).parent
     done = run(folder, *MODEL, "--out", "run")

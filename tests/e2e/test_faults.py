@@ -21,13 +21,14 @@ ELSEWHERE = {
     "tryout": "edgekd init tries a teacher on the data before there is a recipe",
 }
 STAGES = tuple(name for name in names("stages") if name not in ELSEWHERE)
-# A lost worker looks the same to the build in most stages. Always tested: where a failure may be the teacher's own
-# (export, convert), which a build can live with, and where there are children (measure).
-TELLING = ("convert", "export", "measure")
+# A loss looks the same in most stages. Always tested: of workers, where a failure may be the teacher's own (export,
+# convert), which a build can live with, and where there are children (measure); of builds, where the worker is a fresh
+# process (label), resumes (train), was forked (convert) and has children (measure).
+TELLING = {"worker": ("convert", "export", "measure"), "build": ("convert", "label", "measure", "train")}
 CASES = [
-    *(pytest.param(stage, "build", id=f"{stage}-build") for stage in STAGES),
     *(
-        pytest.param(stage, "worker", id=f"{stage}-worker", marks=() if stage in TELLING else pytest.mark.slow)
+        pytest.param(stage, victim, id=f"{stage}-{victim}", marks=() if stage in telling else pytest.mark.slow)
+        for victim, telling in TELLING.items()
         for stage in STAGES
     ),
     pytest.param("train", "fork server", id="train-server", marks=pytest.mark.slow),
