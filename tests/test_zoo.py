@@ -8,11 +8,15 @@ import onnxruntime
 import pytest
 
 from benchmarks.zoo import making, summary
-from benchmarks.zoo.cells import Cell, failed, judged
+from benchmarks.zoo.asking import Asked
+from benchmarks.zoo.cells import Cell, Cells, failed, judged
 from benchmarks.zoo.entries import entries
 from edgekd.errors import EdgekdError, NotConverted, Problem, Unsuited
+from edgekd.jobs import Reached
 from edgekd.results import Rehearsed
+from edgekd.spec import Device
 from edgekd.stages import rehearse
+from edgekd.store import Store
 from edgekd.workspace import locate
 from tests import altered
 from tests import converted as toy
@@ -115,6 +119,17 @@ def test_a_layer_with_its_weights_in_another_order_is_not_right_in_8_bits(
     run = rehearse.judged(made, outputs, arrays, "measured")
     verdict = judged(run, "int8", making.varied({"logits": arrays["output:logits"]}))
     assert verdict["state"] == ("right" if number is None else "lossy"), verdict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_cell_is_filled_by_the_steps_of_a_build_and_known_the_second_time(tmp_path: Path, precision: str) -> None:
+    for run in range(2):
+        with Store(tmp_path / "store") as store:
+            cell = Cells(Asked(store), Reached(Device()).facts(), profile=True).fill(KNOWN["dlrm"], "onnx", precision)
+            assert (cell.state, cell.basis, cell.why, cell.route) == ("right", "measured", "", "")
+            assert cell.decibels is not None and cell.decibels > (10 if precision == "int8" else 60)
+            assert all(one.cached for one in store.records) == bool(run)
 
 
 def test_the_page_has_every_network_and_every_reason() -> None:

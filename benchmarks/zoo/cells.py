@@ -12,6 +12,7 @@ from benchmarks.zoo.making import Specimen
 from edgekd import plugins
 from edgekd.errors import EdgekdError, NotConverted, Unsuited
 from edgekd.policies.files import Wanted, convert, reason
+from edgekd.policies.known import Outlook
 from edgekd.results import Artifact, DeviceFacts, Diffed, GoldenSet, Profiled, Rehearsed
 from edgekd.spec import Precision, Ranges, Target, Value
 from edgekd.steps import Diff, Golden, Profile, Rehearse
@@ -27,7 +28,8 @@ class Cell(Value):
     """What became of it. `noise` is the error as a share of what varies, `why` the reason of all but "right".
 
     `named`: the reason says at which operator, or what no file could do. `delegated` is the share of operators that run
-    where one wants them, `stays` what does not; `ranges` how ranges were found where not in the first way.
+    where one wants them, `stays` what does not; `ranges` how ranges were found where not in the first way, `route` the
+    converter where not the first one.
     """
 
     model: str
@@ -40,6 +42,7 @@ class Cell(Value):
     error: float | None = None
     decibels: float | None = None
     ranges: Ranges | None = None
+    route: str = ""
     delegated: float | None = None
     stays: str = ""
     seconds: float | None = None
@@ -77,11 +80,15 @@ class Cells:
 
     def _with(self, cell: Cell, found: Specimen, ranges: Ranges) -> Cell:
         target = Target(name=cell.format, format=cell.format, ranges=ranges)
-        policy = convert(target, found.splits, [Wanted(program=found.program, precisions=(cell.precision,))])
+        # of what a build knows, conversion asks for no more than this
+        routes = {cell.format: plugins.declared("formats", cell.format).routes}
+        known = Outlook.model_construct(splits=found.splits, routes=routes)
+        policy = convert(known, target, [Wanted(program=found.program, precisions=(cell.precision,))])
         (made,) = self._asked.follow(policy)
-        file = made[cell.precision]
+        file = made.files[cell.precision]
         if isinstance(file, EdgekdError):
             return cell.model_copy(update=failed(file))
+        cell = cell.model_copy(update={"route": file.route})
         cell = cell.model_copy(update={"seconds": self._asked.seconds("convert", file.file.entry), "size": file.size})
         run = self._asked.ask(
             Rehearse(

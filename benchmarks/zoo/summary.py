@@ -75,7 +75,8 @@ def page(models: Sequence[Entry], cells: Sequence[Cell]) -> str:
         lines.append(f"| {model.name} | {model.kind} | " + " | ".join(told) + " |")
     lines += [
         "",
-        "In a cell: dB to torch; seconds to convert; kB; share of operators on the wanted kernels, if it was seen.",
+        "In a cell: dB to torch; seconds to convert; kB; share of operators on the wanted kernels, if it was seen; "
+        "the converter, where it was not the format's first one.",
     ]
     return "\n".join([*lines, "", *_reasons(cells), *_staying(cells)]) + "\n"
 
@@ -92,6 +93,8 @@ def _cell(cell: Cell | None) -> str:
         found.append(f"{cell.size / 1000:.0f} kB")
     if cell.delegated is not None:
         found.append(f"{100 * cell.delegated:.0f} %")
+    if cell.route:
+        found.append(f"by {cell.route}")
     return ", ".join(found)
 
 
