@@ -2,8 +2,9 @@
 
 from typing import Any, ClassVar, Literal
 
+from edgekd.conditions import Conditions, Energy, Noise, Soak
 from edgekd.errors import Problem
-from edgekd.spec import Architecture, Image, Part, Plan, Precision, Value
+from edgekd.spec import Architecture, Image, Part, Plan, Precision, Protocol, Value
 
 # What one step of 16-bit audio is to a network, which sees -1 to 1.
 AUDIO_SCALE = 2.0**-15
@@ -284,10 +285,20 @@ class DeviceFacts(Value):
     temperature: float | None = None
 
 
+class Interval(Value):
+    """A number and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 class Latency(Value):
     """Warm latencies in seconds, one inner tuple a session (a fresh process), and what surrounds them.
 
-    `p90_high` is the upper 95 % bound of the p90 (bootstrap over sessions, then over runs).
+    `p90_high` is the upper 95 % bound of the p90; `intervals` are two-sided 95 % ones of quiet, p50, p90 and p99; both
+    resample sessions, then runs. `sessions` may be a part of all `inferences`, evenly spaced, which took `seconds`.
+    `noise` is what the file differs from itself: no smaller difference to another is one.
     """
 
     sessions: tuple[tuple[float, ...], ...]
@@ -300,17 +311,40 @@ class Latency(Value):
     p90_high: float
     p99: float
     quiet: float
+    intervals: dict[str, Interval] = {}
+    protocol: Protocol = "quick"
+    inferences: int = 0
+    seconds: float = 0.0
+    noise: Noise | None = None
+    soak: Soak | None = None
     stable: bool
     why: str = ""
 
+    @property
+    def bound(self) -> float:
+        """What a budget is held against: the upper bound of the p90, after minutes of load where those were timed."""
+        return self.p90_high * max(1.0, self.soak.slowdown.high if self.soak else 1.0)
+
+    @property
+    def floor(self) -> float:
+        """The share by which two files must differ in their quiet latency before one is faster; 0 where unknown."""
+        return self.noise.quiet.margin if self.noise else 0.0
+
 
 class Measurement(Value):
-    """What one artifact costs on one device. `memory` is peak resident bytes over the empty runtime's."""
+    """What one artifact costs on one device. `memory` is peak resident bytes over the empty runtime's.
+
+    `arena` are the bytes that the runtime itself says it keeps for tensors (None: `arena_why`).
+    """
 
     basis: Basis
     device: DeviceFacts | None = None
     latency: Latency | None = None
     memory: int | None = None
+    arena: int | None = None
+    arena_why: str = ""
+    energy: Energy | None = None
+    conditions: Conditions | None = None
     why: str = ""
 
 
@@ -440,14 +474,6 @@ class Diffed(Value):
     threshold: float
     altered: bool = False
     values: File | None = None
-
-
-class Interval(Value):
-    """A number and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Parity(Value):

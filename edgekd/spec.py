@@ -45,6 +45,9 @@ Ranges = Literal["min-max", "percentile", "entropy"]
 Input = Literal["float", "raw"]
 Part = Literal["train", "calibration", "validation", "test"]
 EffortName = Literal["quick", "standard", "thorough"]
+# How much is measured before a number is told (timing/protocols.py); by itself a build takes what its budgets need.
+Protocol = Literal["quick", "reportable", "soak"]
+Bench = Literal["auto", "quick", "reportable", "soak"]
 KEY = {"for": "store key"}
 
 
@@ -251,7 +254,7 @@ class Plan(Value):
     the pages that the plan was read from. Without a student nothing is trained: the teacher itself is what ships.
     """
 
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"page", "said", "cards"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"page", "said", "cards", "bench"})
     name: str
     page: str = ""
     said: tuple[str, ...] = ()
@@ -266,6 +269,7 @@ class Plan(Value):
     mirror: bool = True
     teacher_share: float = 0.25
     max_time: Seconds | None = None
+    bench: Bench = "auto"
     seed: int = 0
     accept_stand_in: bool = False
     skip_bad: bool = False

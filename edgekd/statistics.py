@@ -1,6 +1,7 @@
 """Intervals, quantiles and verdicts about repeated measurements, by seeded bootstrap in bounded memory.
 
-Source: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13 (percentile intervals).
+Sources: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13 (percentile intervals);
+Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, section 4 (widened for few groups).
 """
 
 import math
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = 3
 
 Values = NDArray[np.float64]
 
@@ -18,23 +19,36 @@ Values = NDArray[np.float64]
 _BLOCK = 1 << 21
 # Runs of one session that a bootstrap of quantiles looks at, and its rounds.
 _RUNS, _ROUNDS = 512, 1000
-# Sessions whose medians vary by more than this share of their mean are not one and the same measurement.
-UNSTABLE = 0.10
+# Sessions whose medians vary by more than this share of their mean are not one and the same measurement, nor is one
+# whose p90 is more than TAIL times its p50, whatever the medians are.
+UNSTABLE, TAIL = 0.10, 2.0
+# Quantiles that are told of latencies, and which of them is called quiet.
+QUANTILES = {"quiet": 0.05, "p50": 0.5, "p90": 0.9, "p99": 0.99}
+# Student's t at 0.95 and at 0.975 for 1, 2, ... degrees of freedom, then the normal distribution's.
+T95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753)
+T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+Z95, Z975 = 1.645, 1.960
+
+
+@dataclass(frozen=True)
+class Span:
+    """A quantile of latencies in seconds, its 95 % interval, and its one-sided upper 95 % bound."""
+
+    value: float
+    low: float
+    high: float
+    most: float
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Quantiles of latencies in seconds over all sessions, and whether the sessions agree.
+    """Quantiles of latencies in seconds over all sessions, by name, and whether the sessions agree.
 
-    `p90_high` is the one-sided upper 95 % bound of p90; `quiet`, the 5 % quantile, is what an undisturbed device needs;
-    `variation` is the standard deviation of the sessions' medians over their mean.
+    `quiet`, the 5 % quantile, is what an undisturbed device needs; `variation` is the standard deviation of the
+    sessions' medians over their mean; `why` says why they are not `stable`.
     """
 
-    p50: float
-    p90: float
-    p90_high: float
-    p99: float
-    quiet: float
+    spans: dict[str, Span]
     variation: float
     stable: bool
     why: str
@@ -45,27 +59,24 @@ def spread(sessions: Sequence[Values], seed: int = 0) -> Spread:
     kept = [_finite(session) for session in sessions]
     if not kept:
         raise ValueError("there are no sessions")
-    quiet, p50, p90, p99 = (float(q) for q in np.quantile(np.concatenate(kept), (0.05, 0.5, 0.9, 0.99)))
-    variation = _variation(kept)
-    stable = variation <= UNSTABLE
-    why = f"the median varies by {100 * variation:.0f} % between sessions (at most {100 * UNSTABLE:.0f} % is stable)"
-    return Spread(
-        p50=p50,
-        p90=p90,
-        p90_high=max(p90, quantile_bound(kept, 0.9, seed)),
-        p99=p99,
-        quiet=quiet,
-        variation=variation,
-        stable=stable,
-        why="" if stable else why,
-    )
+    spans = dict(zip(QUANTILES, quantile_spans(kept, tuple(QUANTILES.values()), seed), strict=True))
+    variation, tail = _variation(kept), spans["p90"].value / spans["p50"].value
+    found = []
+    if variation > UNSTABLE:
+        found.append(
+            f"the median varies by {100 * variation:.0f} % between sessions (at most {100 * UNSTABLE:.0f} % is stable)"
+        )
+    if tail > TAIL:
+        found.append(f"p90 is {tail:.1f} times p50 (at most {TAIL:g} is stable)")
+    return Spread(spans=spans, variation=variation, stable=not found, why="; ".join(found))
 
 
-def quantile_bound(sessions: Sequence[Values], share: float, seed: int = 0) -> float:
-    """One-sided upper 95 % bound of the `share` quantile, by a bootstrap over sessions, then over runs within each.
+def quantile_spans(sessions: Sequence[Values], shares: Sequence[float], seed: int = 0) -> list[Span]:
+    """Quantiles over all runs with intervals, by a bootstrap over sessions, then over runs within each.
 
-    Sessions are the larger source of variation: each is one process with its own memory layout and neighbours. Of a
-    long session, evenly spaced runs stand for all.
+    Sessions are the larger source of variation: each is one process with its own memory layout and neighbours. They
+    are few, so the bootstrap's spread is widened to what Student's t allows. Of a long session, evenly spaced runs
+    stand for all.
     """
     table = [session[np.linspace(0, len(session) - 1, min(len(session), _RUNS)).astype(int)] for session in sessions]
     lengths = np.array([len(session) for session in table])
@@ -77,8 +88,69 @@ def quantile_bound(sessions: Sequence[Values], share: float, seed: int = 0) -> f
         picked = generator.integers(0, len(table), size=len(table))
         runs = (generator.random((len(table), width)) * lengths[picked, None]).astype(int) + starts[picked, None]
         inside = np.arange(width) < lengths[picked, None]
-        found.append(np.quantile(flat[runs[inside]], share))
-    return float(np.quantile(found, 0.95))
+        found.append(np.quantile(flat[runs[inside]], shares))
+    values = np.quantile(np.concatenate(list(sessions)), shares)
+    rounds = np.array(found)
+    return [_span(float(value), rounds[:, i], len(sessions)) for i, value in enumerate(values)]
+
+
+def _span(value: float, resampled: Values, sessions: int) -> Span:
+    """The interval of a quantile from its resamples, in logarithms, as wide as so many sessions allow."""
+    if value <= 0:
+        raise ValueError("latencies must be above zero")
+    away = np.log(resampled / value)
+    low, high, most = (float(q) for q in np.quantile(away, (0.025, 0.975, 0.95)))
+    wide, one = widening(sessions, T975, Z975), widening(sessions, T95, Z95)
+    return Span(
+        value=value,
+        low=value * math.exp(min(0.0, wide * low)),
+        high=value * math.exp(max(0.0, wide * high)),
+        most=value * math.exp(max(0.0, one * most)),
+    )
+
+
+def widening(groups: int, table: Sequence[float], normal: float) -> float:
+    """By how much the spread of a bootstrap over so few groups is too narrow; of one group, as if there were two."""
+    groups = max(2, groups)
+    t = table[groups - 2] if groups - 2 < len(table) else normal
+    return t / normal * math.sqrt(groups / (groups - 1))
+
+
+def noise_floor(sessions: Sequence[Values], share: float) -> tuple[float, float, float]:
+    """A/A: how many times the quantile of every second session is that of the others, and its 95 % interval.
+
+    Both are one and the same artifact, so the truth is one. Student's t on logarithms of the sessions' quantiles, with
+    the variance that both halves share. Raises ValueError for fewer than four sessions.
+    """
+    logs = [math.log(float(np.quantile(_finite(session), share))) for session in sessions]
+    halves = [np.array(logs[0::2]), np.array(logs[1::2])]
+    degrees = len(logs) - 2
+    if degrees < 2:
+        raise ValueError("two halves of two sessions each are the least")
+    squares = sum(float(((half - half.mean()) ** 2).sum()) for half in halves)
+    error = math.sqrt(squares / degrees * sum(1 / len(half) for half in halves))
+    return _student(float(halves[1].mean() - halves[0].mean()), error, degrees)
+
+
+def paired_ratio(first: Sequence[Values], second: Sequence[Values], share: float) -> tuple[float, float, float]:
+    """How many times a quantile of `first` is that of `second`, and its 95 % interval: (value, low, high).
+
+    The sessions of both were taken in turn, so each pair met the same device. Student's t on logarithms of the ratios.
+    Raises ValueError where there are not two pairs.
+    """
+    pairs = list(zip(first, second, strict=True))
+    if len(pairs) < 2:
+        raise ValueError("two pairs of sessions are the least")
+    logs = np.array(
+        [math.log(float(np.quantile(_finite(a), share) / np.quantile(_finite(b), share))) for a, b in pairs]
+    )
+    return _student(float(logs.mean()), float(logs.std(ddof=1)) / math.sqrt(len(logs)), len(logs) - 1)
+
+
+def _student(centre: float, error: float, degrees: int) -> tuple[float, float, float]:
+    """Of a mean of logarithms and its standard error: (value, low, high) of the ratio."""
+    reach = error * (T975[degrees - 1] if degrees <= len(T975) else Z975)
+    return math.exp(centre), math.exp(centre - reach), math.exp(centre + reach)
 
 
 def reach(sessions: Sequence[Values], share: float = 0.9) -> tuple[float, float]:

@@ -5,7 +5,7 @@ earlier steps (values with digests), so a change re-runs exactly what lies below
 """
 
 from collections.abc import Generator, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from edgekd.results import (
     Artifact,
@@ -38,6 +38,7 @@ from edgekd.spec import (
     Part,
     Plan,
     Precision,
+    Protocol,
     Ranges,
     Schedule,
     Settings,
@@ -330,21 +331,23 @@ class Probe(Step[DeviceFacts]):
 class Measure(Step[Measured]):
     """Time artifacts of one format on one device, interleaved, each session a fresh process without torch.
 
-    `quick` prices untrained candidates; `full` gives the numbers of the report (at least 1,024 inferences in several
-    sessions, and memory in a process of its own). `fingerprint` and `runtime` tie the answer to device and version;
-    a higher `attempt` asks again where the answer before was unstable.
+    `quick` prices candidates and chooses among files; `reportable` is what a budget is certified on (a minute and
+    1,024 inferences of each in at least ten sessions), `soak` that and ten minutes of sustained load. Memory has a
+    process of its own. `fingerprint` and `runtime` tie the answer to device and version; a higher `attempt` asks again
+    where the answer before was unstable.
     """
 
     stage: ClassVar[str] = "measure"
     answer: ClassVar[type[Value]] = Measured
     exclusive: ClassVar[bool] = True
+    seconds: ClassVar[float] = 4 * 3600.0
     artifacts: tuple[Artifact, ...]
     splits: Splits
     device: Device
     fingerprint: str
     runtime: str
     threads: int = 1
-    protocol: Literal["quick", "full"] = "full"
+    protocol: Protocol = "quick"
     attempt: int = 0
 
     def plugins(self) -> tuple[PlugIn, ...]:

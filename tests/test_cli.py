@@ -293,10 +293,11 @@ def test_bench_of_no_model_is_usage(tmp_path: Path, file: str):
 
 
 def test_bench_times_a_bare_file(tiny: Path):
-    result = run("bench", str(tiny / "image-dynamic.onnx"), "--json")
+    result = run("bench", str(tiny / "image-dynamic.onnx"), "--bench", "quick", "--json")
     told = json.loads(result.stdout)
     assert told["measurement"]["basis"] == "measured" and "random" in told["inputs"]
-    assert sum(map(len, told["measurement"]["latency"]["sessions"])) >= 1024
+    assert sum(map(len, told["measurement"]["latency"]["sessions"])) >= 64
+    assert told["measurement"]["latency"]["protocol"] == "quick"
     assert result.exit_code == (0 if told["measurement"]["latency"]["stable"] else 4)
 
 

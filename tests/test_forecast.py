@@ -51,6 +51,19 @@ def test_limits_leave_out_students_and_are_named():
     assert "tflite: latency is measured on this computer (test)" in text
 
 
+def test_minutes_of_measuring_are_told_where_a_budget_or_the_user_asks_for_them():
+    def ahead(**flags):
+        plan = load_plan(None, Flags(target=("tflite",), **flags))
+        told = forecast(outlook(plan, counted((1000, 10_000))))
+        return {step.what: (step.count, step.seconds / 2) for step in told.steps if step.stage == "measure"}
+
+    what = "timed to certify the budget"
+    assert what not in ahead() and what not in ahead(max_latency="1ms", bench="quick")
+    assert ahead(max_latency="1ms")[what] == (2, 160.0)
+    assert ahead(bench="soak")[what] == (1, 700.0)
+    assert ahead(bench="reportable")[what][0] > 2
+
+
 def test_nothing_possible_is_said():
     plan = load_plan(None, Flags(target=("tflite",), max_params="10"))
     told = forecast(outlook(plan, counted((1000, 10_000))))

@@ -2,10 +2,11 @@
 
 import pytest
 
+from edgekd.conditions import Noise, Ratio
 from edgekd.errors import EdgekdError, StoreError, Unsuited, WorkerKilled
 from edgekd.policies.stepdown import choose
 from edgekd.spec import Teacher
-from edgekd.steps import Convert, Evaluate, Export, Measure, Predict, Reference
+from edgekd.steps import Convert, Evaluate, Export, Measure, Predict, Reference, Train
 from tests.world import EFFORT, World, known, target
 
 
@@ -236,7 +237,70 @@ def test_an_unstable_measurement_is_asked_again_once() -> None:
 
     world._measure = shaky
     world.follow(choose(known(target())))
-    assert [s.attempt for s in world.asked if isinstance(s, Measure) and s.protocol == "full"] == [0, 1]
+    judged = [s for s in world.asked if isinstance(s, Measure) and len(s.artifacts) > 3]
+    assert [s.attempt for s in judged[-2:]] == [0, 1]
+    assert judged[-1].artifacts == judged[-2].artifacts
+
+
+def timed_as(world: World) -> list[tuple[str, int]]:
+    """Protocol and number of files of every measurement that was asked for after the students were priced."""
+    last = max(i for i, step in enumerate(world.asked) if isinstance(step, Train))
+    return [(s.protocol, len(s.artifacts)) for s in world.asked[last:] if isinstance(s, Measure)]
+
+
+@pytest.mark.parametrize(
+    ("bench", "latency", "protocols"),
+    [
+        ("auto", None, ["quick"]),
+        ("auto", 1.0, ["quick", "reportable"]),
+        ("quick", 1.0, ["quick"]),
+        ("reportable", None, ["reportable"]),
+        ("soak", None, ["quick", "soak"]),
+    ],
+)
+def test_what_ships_is_timed_as_its_budget_or_the_user_asks(bench, latency, protocols) -> None:
+    world = World()
+    plan = known(target(max_latency=latency))
+    plan = plan.model_copy(update={"plan": plan.plan.model_copy(update={"bench": bench})})
+    (row,) = ships(world.follow(choose(plan)))
+    asked = timed_as(world)
+    assert [protocol for protocol, _ in asked] == protocols
+    assert row.measurement.latency.protocol == protocols[-1]
+    if protocols[-1] in ("reportable", "soak") and len(protocols) > 1:
+        assert asked[-1][1] == {"reportable": 2, "soak": 1}[protocols[-1]], "beside the teacher, to be compared with it"
+
+
+def test_a_file_that_keeps_its_budget_only_by_the_quick_p90_is_found_out() -> None:
+    """The reportable bound of the fastest file is over the budget, so the other precision is timed and ships."""
+    world = World(seconds=lambda macs, precision: macs * (1e-9 if precision == "float32" else 0.9e-9))
+    honest = world._timed
+
+    def wide(artifact, protocol):
+        measured = honest(artifact, protocol)
+        if artifact.precision != "int8" or protocol == "quick":
+            return measured
+        return measured.model_copy(update={"latency": measured.latency.model_copy(update={"p90_high": 9.0})})
+
+    world._timed = wide
+    outcome = world.follow(choose(known(target(max_latency=1.0))))
+    (row,) = ships(outcome)
+    assert (row.precision, row.fits, row.measurement.latency.protocol) == ("float32", True, "reportable")
+
+
+def test_a_file_within_the_noise_of_float_is_not_taken_for_faster() -> None:
+    world = World(seconds=lambda macs, precision: macs * (1e-9 if precision == "float32" else 0.9e-9))
+    (row,) = ships(world.follow(choose(known(target()))))
+    assert row.precision == "int8", "10 % faster, as far as is known"
+    honest, ratio = world._measure, Ratio(value=1.0, low=1 / 1.15, high=1.15)
+
+    def noisy(artifact):
+        measured = honest(artifact)
+        latency = measured.latency.model_copy(update={"noise": Noise(quiet=ratio, p90=ratio)})
+        return measured.model_copy(update={"latency": latency})
+
+    world._measure = noisy
+    (row,) = ships(world.follow(choose(known(target()))))
+    assert row.precision == "float32", "a file differs from itself by 15 %"
 
 
 def test_seeds_ship_the_best_on_validation() -> None:

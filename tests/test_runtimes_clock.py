@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.runtimes import clock
+from edgekd.runtimes import clock, sensors
 
 AUTO = {"seconds": 0.05, "least": 20, "longest": 1.0, "most": 64}
 
@@ -100,21 +100,42 @@ def test_a_slow_model_is_not_run_for_a_whole_window(monkeypatch: pytest.MonkeyPa
     assert found["warmup"] <= 4
 
 
-def test_surroundings_are_read_before_and_after(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sensors_are_read_before_and_after(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = session(monkeypatch, tmp_path, Model(0.0001), runs=2)
-    assert (
-        set(found["before"])
-        == set(found["after"])
-        == {
-            "steal",
-            "pressure",
-            "load",
-            "governor",
-            "frequency",
-            "temperature",
-        }
-    )
+    assert set(found["before"]) == set(found["after"]) == set(sensors.reading()) | set(sensors.counters())
+    assert set(found["rest"]) == set(sensors.reading())
     assert found["switches"] >= 0
+    assert found["rested"] and found["waited"] < 0.2, "there is nothing to wait for"
+    assert found["affinity"] is None or found["affinity"]
+    assert found["kernel"].split()[0] in ("Linux", "Darwin")
+
+
+def test_a_session_waits_until_the_device_is_as_cool_as_at_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    zone = tmp_path / "sys/class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "temp").write_text("61000\n")
+    monkeypatch.setattr(sensors, "ROOT", tmp_path)
+    monkeypatch.setattr(sensors.time, "sleep", lambda _: (zone / "temp").write_text("47000\n"))
+    rest = {"temperature": 46.0, "ceiling": None}
+    found = session(monkeypatch, tmp_path, Model(0.0001), runs=2, rest=rest, cooling=30.0)
+    assert found["rested"] and found["rest"]["temperature"] == 47.0
+    (zone / "temp").write_text("61000\n")
+    monkeypatch.setattr(sensors.time, "sleep", lambda _: None)
+    found = session(monkeypatch, tmp_path, Model(0.0001), runs=2, rest=rest, cooling=0.05)
+    assert not found["rested"] and found["waited"] < 1.0
+
+
+def test_sustained_load_is_told_by_the_minute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model = Model(0.0005)
+    found = session(monkeypatch, tmp_path, model, minutes=3, minute=0.05, most=20)["minutes"]
+    assert len(found) == 3
+    assert sum(one["runs"] for one in found) + 1 < model.runs
+    for one in found:
+        assert one["runs"] * 0.0005 < 0.2 and 1 <= len(one["latencies"]) <= 20
+        assert min(one["latencies"]) >= 0.0005
+        assert set(one["after"]) == set(sensors.reading())
 
 
 @given(typical=st.floats(1e-6, 20), least=st.integers(1, 500), most=st.integers(100, 2000))

@@ -1,5 +1,4 @@
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -38,14 +37,11 @@ def test_an_arm_board_is_called_by_its_model(monkeypatch: pytest.MonkeyPatch) ->
     assert facts._processor() == "ARM part 0xd0b"
 
 
-def test_sensors_that_are_not_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(facts, "CPUFREQ", tmp_path)
-    assert facts.governor() is None
-    assert facts.frequency() is None
-    (tmp_path / "scaling_governor").write_text("performance\n")
-    (tmp_path / "scaling_cur_freq").write_text("1800000\n")
-    assert facts.governor() == "performance"
-    assert facts.frequency() == 1.8e9
+def test_a_board_is_called_by_its_device_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "proc/device-tree").mkdir(parents=True)
+    (tmp_path / "proc/device-tree/model").write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
+    monkeypatch.setattr(facts.sensors, "ROOT", tmp_path)
+    assert facts._model() == "Raspberry Pi 5 Model B Rev 1.0"
 
 
 def test_on_a_mac_facts_come_from_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,10 +91,3 @@ def test_a_runtime_is_refused_on_systems_that_it_does_not_name(
 ) -> None:
     monkeypatch.setattr(facts.sys, "platform", system)
     assert facts.elsewhere({"PLATFORMS": platforms}) == why
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_counters_of_the_surroundings_do_not_run_backwards() -> None:
-    before, after = facts.surroundings(), facts.surroundings()
-    for name in ("steal", "pressure"):
-        assert before[name] is None or after[name] >= before[name] >= 0

@@ -1,8 +1,10 @@
 import json
+import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from edgekd.errors import DeviceError
@@ -11,6 +13,8 @@ from edgekd.results import Artifact, DeviceFacts, Measurement, Splits
 from edgekd.stages import measure
 from edgekd.steps import Measure
 from tests.bench import DEVICE, Bench
+from tests.boards import vcgencmd
+from tests.sessions import session
 
 
 @pytest.fixture
@@ -37,8 +41,8 @@ def test_quick_prices_every_artifact_in_order(bench: Bench, facts: DeviceFacts) 
     assert one.device == facts
     assert one.latency is not None
     assert two.latency is not None
-    assert len(one.latency.sessions) == 2
-    assert sum(map(len, one.latency.sessions)) >= 64
+    assert len(one.latency.sessions) == 4
+    assert one.latency.inferences >= 64
     assert 0 < one.latency.quiet <= one.latency.p50 <= one.latency.p90 <= one.latency.p90_high
     assert one.memory is None or 1 << 18 < one.memory < 64 << 20
     assert "one inference takes 4 samples" in two.latency.why
@@ -56,7 +60,7 @@ def test_ids_with_a_mask_are_measured_like_images(bench: Bench, facts: DeviceFac
     assert found.latency.threads == 2
 
 
-def test_full_has_at_least_1024_inferences_interleaved(
+def test_reportable_has_1024_inferences_and_a_minute_interleaved(
     bench: Bench, facts: DeviceFacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The order of the processes and their number, with answers made up; the real ones are in the other tests."""
@@ -67,41 +71,53 @@ def test_full_has_at_least_1024_inferences_interleaved(
         slow = job.folder.name == "job-1"
         if verb == "memory":
             return {"memory": 5, "why": ""}
-        runs = more.get("runs", 80 if slow else 205)
-        latencies = np.random.default_rng(len(asked)).normal(1e-3, 1e-5, runs).tolist()
-        around = {"pressure": 1.0, "steal": None}
-        return {
-            "runs": runs,
-            "stride": 2,
-            "latencies": latencies,
-            "warmup": len(asked),
-            "settled": not slow,
-            "load": 0.1,
-            "first": 0.2,
-            "batch": 1,
-            "seconds": 0.4,
-            "before": around,
-            "after": around | {"pressure": 1.1},
-        }
+        return session(seconds=5.0 if slow else 6.3, runs=80 if slow else 205, seed=len(asked), settled=not slow)
 
     monkeypatch.setattr(measure.jobs.Job, "ask", ask)
     first, second = bench.artifact("image-dynamic.onnx", "image"), bench.artifact("image-four.onnx", "image", 4)
-    one, two = measure.run(question(facts, first, second, splits=bench.splits("image")), bench.out).measurements
+    step = question(facts, first, second, splits=bench.splits("image"), protocol="reportable")
+    one, two = measure.run(step, bench.out).measurements
     clocked = [name for name, verb, _ in asked if verb == "clock"]
-    assert clocked == ["job-0", "job-1"] * 5 + ["job-1"] * 8
+    assert clocked == ["job-0", "job-1"] * 10 + ["job-1"] * 3
     assert [name for name, verb, _ in asked if verb == "memory"] == ["job-0", "job-1"]
-    assert asked[0][2]["least"] == 205
-    assert "runs" not in asked[0][2]
-    assert all((more["runs"], more["stride"]) == (80, 2) for name, verb, more in asked[2:-2] if name == "job-1")
+    assert asked[0][2]["least"] == 103
     assert one.latency is not None
     assert two.latency is not None
-    assert sum(map(len, one.latency.sessions)) == 1025
-    assert sum(map(len, two.latency.sessions)) == 1040
-    assert one.latency.warmup_runs == 1
-    assert one.latency.why == "processes waited for a core 25 % of the time"
-    assert "13 of 13 warm-ups did not settle" in two.latency.why
+    assert (one.latency.inferences, two.latency.inferences) == (2050, 1040)
+    assert one.latency.seconds >= 60 and two.latency.seconds >= 60
+    assert one.latency.stable and one.latency.why == ""
+    assert two.latency.why == "13 of 13 warm-ups did not settle"
     assert one.memory == 5
-    assert one.latency.stable
+    assert one.conditions is not None and one.conditions.sessions == 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a made-up vcgencmd is a shell script")
+def test_an_under_volted_board_is_refused_by_what_its_own_sensor_says(
+    bench: Bench, facts: DeviceFacts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    vcgencmd(tmp_path / "bin", "0x50005")
+    monkeypatch.setitem(measure.PROTOCOLS, "quick", replace(measure.PROTOCOLS["quick"], cooling=0.1))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    step = question(facts, bench.artifact("image-dynamic.onnx", "image"), splits=bench.splits("image"))
+    (found,) = measure.run(step, bench.out).measurements
+    assert (found.basis, found.latency) == ("not measured", None)
+    assert found.why.startswith("every session was refused: under-voltage, throttled. Then use the board's own power")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a made-up vcgencmd is a shell script")
+def test_a_board_that_throttles_in_the_middle_loses_that_session_only(
+    bench: Bench, facts: DeviceFacts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its firmware is asked three times a session (and once in a while in between): the fifth answer is a bad one."""
+    asked = tmp_path / "asked"
+    vcgencmd(tmp_path / "bin", f"$(echo x >> {asked}; if [ $(wc -l < {asked}) = 5 ]; then echo 0x4; else echo 0x0; fi)")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    step = question(facts, bench.artifact("image-dynamic.onnx", "image"), splits=bench.splits("image"))
+    (found,) = measure.run(step, bench.out).measurements
+    assert found.latency is not None and len(found.latency.sessions) == 4
+    assert found.conditions is not None and found.conditions.refused == ("throttled",)
+    assert "one session was refused: throttled" in found.latency.why
+    assert found.conditions.before.frequency == 2.4e9, "what the firmware says, not what the kernel asked for"
 
 
 def core_ml(bench: Bench, monkeypatch: pytest.MonkeyPatch, facts: DeviceFacts) -> tuple[Artifact, DeviceFacts]:

@@ -37,7 +37,7 @@ from edgekd.results import (
     Splits,
     Trained,
 )
-from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Plan, Schedule, Student, Target, Teacher
+from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Plan, Protocol, Schedule, Student, Target, Teacher
 from edgekd.steps import (
     Compare,
     Convert,
@@ -250,7 +250,7 @@ class World:
             case Convert():
                 return self._convert(step)
             case Measure():
-                return Measured(measurements=tuple(self._measure(a) for a in step.artifacts))
+                return Measured(measurements=tuple(self._timed(a, step.protocol) for a in step.artifacts))
             case Profile():
                 return self.placed(step.artifact)
             case Predict():
@@ -340,6 +340,11 @@ class World:
             made_by="nobody",
             route=step.route,
         )
+
+    def _timed(self, artifact: Artifact, protocol: Protocol) -> Measurement:
+        measured = self._measure(artifact)
+        latency = measured.latency.model_copy(update={"protocol": protocol}) if measured.latency else None
+        return measured.model_copy(update={"latency": latency})
 
     def _measure(self, artifact: Artifact) -> Measurement:
         _, width, precision, *_ = artifact.graph.split(":")

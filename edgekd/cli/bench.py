@@ -9,8 +9,10 @@ from edgekd import units
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
-from edgekd.commands.bench import Benched, bench
-from edgekd.report import text
+from edgekd.commands.bench import Benched
+from edgekd.commands.bench import bench as time_artifact
+from edgekd.report import text, timed
+from edgekd.spec import Protocol
 from edgekd.store import Event
 
 app = typer.Typer(add_completion=False)
@@ -29,12 +31,17 @@ def show(found: Benched) -> None:
     if latency is None:
         output.answer(f"not measured: {measurement.why}")
         return
-    count = sum(map(len, latency.sessions))
-    output.answer(f"{measurement.basis} on {place}, {latency.threads} thread(s), {count} inferences")
-    rows = [(name, units.show_seconds(getattr(latency, name))) for name in ("p50", "p90", "p99", "first", "load")]
-    rows.append(("memory", "not measured" if measurement.memory is None else units.show_size(measurement.memory)))
-    output.answer(output.lines(rows))
-    for note in (f"inputs: {found.inputs}", latency.why, measurement.why):
+    output.answer(f"{measurement.basis} on {place}, {latency.threads} thread(s), {timed.sessions(latency)}")
+    rows = [*timed.quantiles(latency), ("noise floor", timed.floor(latency)), ("verdict", timed.verdict(latency))]
+    rows += [("soak", timed.soak(latency.soak))] if latency.soak else []
+    rows += [(name, units.show_seconds(getattr(latency, name))) for name in ("first", "load")]
+    rows.append(("memory", text.memory(measurement).main))
+    rows.append(("arena", timed.arena(measurement)))
+    rows.append(("energy", timed.energy(measurement.energy)))
+    output.answer(
+        output.lines([*rows, *(timed.circumstances(measurement.conditions) if measurement.conditions else ())])
+    )
+    for note in (f"inputs: {found.inputs}", measurement.why):
         if note:
             output.answer(f"note: {note}")
 
@@ -43,12 +50,16 @@ def show(found: Benched) -> None:
 def bench_artifact(
     artifact: Annotated[Path, typer.Argument(help="A bundle, or a .tflite, .onnx or OpenVINO .xml file.")],
     threads: Annotated[int, typer.Option(min=1, help="Threads of an inference.")] = 1,
+    bench: Annotated[
+        Protocol,
+        typer.Option("--bench", help="quick: seconds; reportable: over a minute; soak: that and 10 minutes more."),
+    ] = "reportable",
     json: o.Json = False,
 ) -> None:
     """Time a model file or a bundle on this computer."""
     with display() as observer:
         observer(Event(kind="start", stage="bench"))
-        found = bench(artifact, threads, lambda done, what: observer(progress(done, what)))
+        found = time_artifact(artifact, threads, bench, lambda done, what: observer(progress(done, what)))
     if json:
         output.show_json(found.model_dump(mode="json"))
     else:

@@ -67,6 +67,7 @@ def build(
     threads: o.Threads = None,
     effort: o.Effort = None,
     max_time: o.MaxTime = None,
+    bench: o.Bench = None,
     seed: o.Seed = None,
     teacher_share: o.TeacherShare = None,
     trust: o.Trust = False,

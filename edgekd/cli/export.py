@@ -55,6 +55,7 @@ def export(
     ranges: o.Ranges = None,
     input: o.Input = None,
     threads: o.Threads = None,
+    bench: o.Bench = None,
     seed: o.Seed = None,
     trust: o.Trust = False,
     skip_bad: o.SkipBad = False,

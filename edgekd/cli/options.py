@@ -63,6 +63,10 @@ MaxTime = Annotated[
     str | None,
     _text("--max-time", "10m", "Sizes the student so that a build takes about this long; stops nothing.", _TRAINING),
 ]
+Bench = Annotated[
+    str | None,
+    _text("--bench", "quick|reportable|soak", "How long files are timed; by itself what the budget needs.", _WHERE),
+]
 Seed = Annotated[str | None, _text("--seed", "0", "Seed of splits, initial weights and order.", _TRAINING)]
 TeacherShare = Annotated[
     str | None,

@@ -68,6 +68,7 @@ def plan(
     threads: o.Threads = None,
     effort: o.Effort = None,
     max_time: o.MaxTime = None,
+    bench: o.Bench = None,
     seed: o.Seed = None,
     teacher_share: o.TeacherShare = None,
     trust: o.Trust = False,

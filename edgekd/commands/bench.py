@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import files, jobs, plugins, timing
+from edgekd import files, jobs, plugins
 from edgekd.catalog import shown
 from edgekd.errors import Problem, UsageError
 from edgekd.results import Artifact, File, Measurement, Signature, TensorSpec
-from edgekd.spec import Device, Value
+from edgekd.spec import Device, Protocol, Value
+from edgekd.timing.measurement import measurement
+from edgekd.timing.protocols import PROTOCOLS
+from edgekd.timing.sessions import clock
 from edgekd.turns import Turns
 
 TIMEOUT = 300.0
@@ -44,7 +47,7 @@ class Subject:
     inputs: str
 
 
-def bench(path: Path, threads: int, tell: Callable[[float, str], None]) -> Benched:
+def bench(path: Path, threads: int, protocol: Protocol, tell: Callable[[float, str], None]) -> Benched:
     """Time a bundle with its golden samples, a bare file with random numbers, while no build works on this computer.
 
     Raises UsageError and DeviceError.
@@ -57,7 +60,6 @@ def bench(path: Path, threads: int, tell: Callable[[float, str], None]) -> Bench
     if subject.format not in facts.runtimes:
         why = f"{subject.format} cannot run on {facts.name}: {facts.missing.get(subject.format, 'no runtime')}"
         return Benched(**told, measurement=Measurement(basis="not measured", device=facts, why=why))
-    protocol = timing.PROTOCOLS["full"]
     with (
         tempfile.TemporaryDirectory(prefix="edgekd-") as name,
         jobs.Job(Path(name, "job"), _artifact(subject, size), subject.model, threads) as job,
@@ -69,9 +71,9 @@ def bench(path: Path, threads: int, tell: Callable[[float, str], None]) -> Bench
         for key, array in subject.samples.items():
             job.save(inputs["inputs"][key], array)
         with Turns().take(alone=True, waiting=lambda text: tell(0.0, text)):
-            (sessions,) = timing.clock([job], reached, protocol, inputs, tell)
-            memory = job.ask(reached, "memory", timing.TIMEOUT, inputs)
-    return Benched(**told, measurement=timing.measurement(facts, threads, protocol, sessions, memory))
+            (taken,) = clock([job], reached, PROTOCOLS[protocol], inputs, tell)
+            memory = job.ask(reached, "memory", TIMEOUT, inputs)
+    return Benched(**told, measurement=measurement(facts, threads, PROTOCOLS[protocol], taken, memory))
 
 
 def _artifact(subject: Subject, size: int) -> Artifact:

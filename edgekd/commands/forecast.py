@@ -1,11 +1,16 @@
 """What a build will do, about how long it takes, and what will bind, as far as sizes alone can say."""
 
+from collections.abc import Iterator
+
 from edgekd.policies import limits, search
 from edgekd.policies.known import Outlook
+from edgekd.policies.measuring import certifies
 from edgekd.spec import Value
 
 # Seconds on one core of converting, and of measuring and scoring, one small file: cautious round figures.
 CONVERTING, JUDGING = 8.0, 15.0
+# Seconds that the reportable protocol and the soak take for one file, processes included.
+REPORTABLE, SOAK = 80.0, 700.0
 # Multiply-accumulates that one core infers in a second, for plain convolutions like most teachers': cautious.
 LABELLING_RATE = 12e9
 
@@ -75,7 +80,21 @@ def _steps(known: Outlook, within: int, largest: int) -> tuple[Ahead, ...]:
         Ahead(stage="train", what=f"trials of {effort.trial_epochs} epochs", count=trials, seconds=trials * trial),
         Ahead(stage="train", what=f"runs of {effort.epochs} epochs", count=runs, seconds=runs * full),
         Ahead(stage="measure", what="files converted, measured, scored", count=shipped, seconds=shipped * JUDGING),
+        *_minutes(known, shipped),
     )
+
+
+def _minutes(known: Outlook, shipped: int) -> Iterator[Ahead]:
+    """What is timed for a minute and more: what ships beside the teacher, or every file."""
+    bench, count, each = known.plan.bench, 0, REPORTABLE
+    for target in known.runnable():
+        wanted = certifies(bench, target.budget)
+        count += 0 if wanted is None else 2 if wanted == "reportable" else 1
+        each = SOAK if wanted == "soak" else each
+    count = shipped if bench == "reportable" else count
+    if count:
+        seconds = count * each * known.cores  # on all of which nothing else runs
+        yield Ahead(stage="measure", what="timed to certify the budget", count=count, seconds=seconds)
 
 
 def _binds(known: Outlook) -> tuple[str, ...]:

@@ -25,7 +25,13 @@ class Item(Value):
 
 
 def p90(item: Item) -> float | None:
-    return item.measurement.latency.p90_high if item.measurement.latency else None
+    """What is held against a budget while files are chosen: of a quick measurement the p90 itself, since its bound is
+    wide, and what ships is measured again; of any other the bound on which the budget is judged.
+    """
+    latency = item.measurement.latency
+    if latency is None:
+        return None
+    return latency.p90 if latency.protocol == "quick" else latency.bound
 
 
 def quiet(item: Item) -> float:
@@ -39,8 +45,9 @@ def float_latency(items: Sequence[Item], role: Role) -> float | None:
 
 
 def pointless(item: Item, limit: float | None) -> bool:
-    """Whether a file is quantized without being known to be faster than float for it."""
-    return item.precision not in FLOATS and (limit is None or quiet(item) > limit * (1 - TIE))
+    """Whether a file is quantized without being known to be faster than float for it, beyond what noise would do."""
+    margin = max(TIE, item.measurement.latency.floor if item.measurement.latency else 0.0)
+    return item.precision not in FLOATS and (limit is None or quiet(item) * (1 + margin) > limit)
 
 
 def item_of(items: Sequence[Item], row: Row) -> Item:

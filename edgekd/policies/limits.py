@@ -130,7 +130,7 @@ def conclusive(budget: Budget, latency: Latency | None) -> bool:
     if latency is None or latency.stable or budget.max_latency is None:
         return latency is not None
     least, most = reach([np.asarray(session) for session in latency.sessions])
-    return not least <= budget.max_latency < max(most, latency.p90_high)
+    return not least <= budget.max_latency < max(most, latency.bound)
 
 
 def unknown(budget: Budget, size: Size | None, measurement: Measurement, score: Score | None, stand_in: bool) -> bool:

@@ -98,7 +98,7 @@ def _share(known: Known, row: Row) -> float:
     """The largest share of its target's budget that a measured file uses."""
     budget = next(target.budget for target in known.plan.targets if target.name == row.target)
     timed = row.measurement.latency
-    latency = timed.p90_high if timed and limits.conclusive(budget, timed) else None
+    latency = timed.bound if timed and limits.conclusive(budget, timed) else None
     return limits.share(budget, row.artifact.size if row.artifact else None, row.measurement.memory, latency)
 
 

@@ -28,6 +28,7 @@ class Flags(Value):
     effort: str | None = None
     max_time: str | None = None
     seed: str | None = None
+    bench: str | None = None
     teacher_share: str | None = None
     accept_stand_in: bool = False
     skip_bad: bool = False

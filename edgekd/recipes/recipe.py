@@ -19,6 +19,7 @@ from edgekd.recipes.flags import Flags
 from edgekd.recipes.parsing import parse
 from edgekd.recipes.targets import read_addresses, read_targets
 from edgekd.spec import (
+    Bench,
     Data,
     Effort,
     Image,
@@ -36,7 +37,7 @@ SECTIONS = ("data", "teacher", "student", "train", "target")
 DATA_KEYS = (*(key for key in Data.model_fields if key != "source"), "name")
 TEACHER_KEYS = ("image", "name")
 STUDENT_KEYS = ("image", "search", "name")
-PLAN_KEYS = ("effort", "augment", "mirror", "seed", "teacher_share", "max_time")
+PLAN_KEYS = ("effort", "augment", "mirror", "seed", "teacher_share", "max_time", "bench")
 NO_PAGE = Page(Path(), {}, {}, {})
 
 
@@ -51,6 +52,7 @@ class Training:
     seed: int
     teacher_share: float
     max_time: float | None
+    bench: Bench
 
 
 class _PlanKeys(Value):
@@ -61,6 +63,7 @@ class _PlanKeys(Value):
     seed: int = 0
     teacher_share: Share = 0.25
     max_time: Seconds | None = None
+    bench: Bench = "auto"
 
 
 def load_plan(recipe: str | Path | Page | None = None, flags: Flags | None = None, train: bool = True) -> Plan:
@@ -246,4 +249,6 @@ def read_training(page: Page, flags: Flags) -> Training:
         gather.problems.append(Problem(table["seed"].where, f"{plan.seed} must be 0 or above"))
     gather.check()
     assert effort and schedule and plan
-    return Training(effort, schedule, plan.augment, plan.mirror, plan.seed, plan.teacher_share, plan.max_time)
+    return Training(
+        effort, schedule, plan.augment, plan.mirror, plan.seed, plan.teacher_share, plan.max_time, plan.bench
+    )

@@ -24,6 +24,8 @@ def command(plan: Plan) -> str:
         words.append(f"--effort {plan.effort.name}")
     if plan.max_time is not None:
         words.append(f"--max-time {plan.max_time:g}s")
+    if plan.bench != "auto":
+        words.append(f"--bench {plan.bench}")
     if plan.teacher_share != Plan.model_fields["teacher_share"].default:
         words.append(f"--teacher-share {100 * plan.teacher_share:.12g}%")
     said = {"--trust": plan.teacher.trust, "--skip-bad": plan.skip_bad, "--accept-stand-in": plan.accept_stand_in}

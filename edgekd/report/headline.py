@@ -37,8 +37,9 @@ def _exported(chosen: Row, rows: Sequence[Row]) -> str:
         return f"{chosen.precision} ships: {text.accuracy(chosen.score).main} accuracy, p90 {latency}"
     parts = [_times(whole.artifact.size / chosen.artifact.size, "smaller", "larger", "as large")]
     if chosen.measurement.latency and whole.measurement.latency:
-        ratio = whole.measurement.latency.p90 / chosen.measurement.latency.p90
-        parts.append(_times(ratio, "faster", "slower", "as fast"))
+        both = (whole.measurement.latency, chosen.measurement.latency)
+        floor = max(latency.noise.p90.margin if latency.noise else 0.0 for latency in both)
+        parts.append(_times(both[0].p90 / both[1].p90, "faster", "slower", "as fast", floor))
     if chosen.score and whole.score:
         lost = 100 * (whole.score.accuracy.value - chosen.score.accuracy.value)
         parts.append(f"{abs(lost):.1f} points {'less' if lost >= 0 else 'more'} accuracy")
@@ -92,7 +93,8 @@ def _faster(student: Row, teacher: Row) -> str:
         return f"{alone}, the teacher not timed{f' ({theirs.why})' if brief else ''}"
     if (ours.basis, ours.device) != (theirs.basis, theirs.device):
         return f"{alone}, the teacher timed elsewhere"
-    times = _times(theirs.latency.p90 / ours.latency.p90, "faster", "slower", "as fast as the teacher")
+    floor = max(latency.noise.p90.margin if latency.noise else 0.0 for latency in (ours.latency, theirs.latency))
+    times = _times(theirs.latency.p90 / ours.latency.p90, "faster", "slower", "as fast as the teacher", floor)
     return times if ours.basis == "measured" else f"{times} ({ours.basis})"
 
 
@@ -106,9 +108,9 @@ def _keeps(student: Row, teacher: Row) -> str:
     return f"keeps {100 * kept:.1f} % of the teacher's accuracy{basis}"
 
 
-def _times(ratio: float, more: str, less: str, same: str) -> str:
-    """12.3 -> "12× smaller"; 0.5 -> "2.0× larger"; near one neither."""
-    if 0.95 < ratio < 1.05:
+def _times(ratio: float, more: str, less: str, same: str, noise: float = 0.0) -> str:
+    """12.3 -> "12× smaller"; 0.5 -> "2.0× larger"; near one, or within the noise, neither."""
+    if 0.95 < ratio < 1.05 or max(ratio, 1 / ratio) <= 1 + noise:
         return same
     factor, word = (ratio, more) if ratio > 1 else (1 / ratio, less)
     return f"{factor:.0f}× {word}" if factor >= 10 else f"{factor:.1f}× {word}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from edgekd import units
-from edgekd.report import text
+from edgekd.report import text, timed
 from edgekd.report.text import Cell
 from edgekd.results import Candidate, DeviceFacts, Report, Row, Trial
 
@@ -63,7 +63,7 @@ def _accuracies(row: Row) -> tuple[Cell, ...]:
 
 def latencies(rows: Sequence[Row]) -> Table:
     """Every number of every file's latency, with how it was taken."""
-    header = ("", "p50", "p90", "p90 at most", "p99", "quiet", "first", "load", "memory", "how")
+    header = ("", "p50", "p90", "p90 at most", "p99", "quiet", "floor", "first", "load", "memory", "how")
     several = len(text.targets(rows)) > 1
     return Table(header, tuple((_name(row, several), *_latencies(row)) for row in rows), _ships(rows))
 
@@ -72,23 +72,31 @@ def _latencies(row: Row) -> tuple[Cell, ...]:
     measurement = row.measurement
     memory = Cell(text.memory(measurement).main)
     if measurement.latency is None:
-        return (*(Cell(text.NONE) for _ in range(7)), memory, Cell("not measured", measurement.why))
+        return (*(Cell(text.NONE) for _ in range(8)), memory, Cell("not measured", measurement.why))
     latency = measurement.latency
-    numbers = (latency.p50, latency.p90, latency.p90_high, latency.p99, latency.quiet, latency.first, latency.load)
-    runs = sum(len(session) for session in latency.sessions)
-    how = f"{runs} runs" if latency.stable else f"{runs} runs, unstable"
+    numbers = (latency.p50, latency.p90, latency.bound, latency.p99, latency.quiet)
+    floor = Cell(text.NONE if latency.noise is None else f"{100 * latency.floor:.2g} %")
+    once = (latency.first, latency.load)
+    how = timed.sessions(latency) if latency.stable else f"{timed.sessions(latency)}, unstable"
     how += f": {latency.why}" if latency.why else ""
-    return (*(Cell(units.show_seconds(number)) for number in numbers), memory, Cell(measurement.basis, how))
+    return (
+        *(Cell(units.show_seconds(number)) for number in numbers),
+        floor,
+        *(Cell(units.show_seconds(number)) for number in once),
+        memory,
+        Cell(measurement.basis, how),
+    )
 
 
 def protocol(rows: Sequence[Row]) -> str:
     """How latencies were taken: threads, processes and warm-up."""
-    timed = [row.measurement.latency for row in rows if row.measurement.latency]
-    if not timed:
+    found = [row.measurement.latency for row in rows if row.measurement.latency]
+    if not found:
         return ""
-    threads = " or ".join(f"{n} thread{'' if n == 1 else 's'}" for n in sorted({one.threads for one in timed}))
-    processes, warmup = min(len(one.sessions) for one in timed), min(one.warmup_runs for one in timed)
-    return f"{threads}, one sample at a time, in {processes} fresh processes after {warmup} runs or more to warm up"
+    threads = " or ".join(f"{n} thread{'' if n == 1 else 's'}" for n in sorted({one.threads for one in found}))
+    processes, warmup = min(len(one.sessions) for one in found), min(one.warmup_runs for one in found)
+    alone = f"{threads}, one sample at a time, in {processes} fresh processes or more"
+    return f"{alone}, after {warmup} runs or more to warm up"
 
 
 def _ships(rows: Sequence[Row]) -> frozenset[int]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import array
 import gc
 import math
+import os
+import platform
 import resource
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
-from .facts import surroundings
+from . import sensors
 from .job import runtime
 from .tensors import Array, Samples, pad
 
@@ -20,43 +23,74 @@ WINDOW_RUNS, WINDOW_SECONDS, AGREE, LONGEST_WARMUP = 16, 0.04, 0.05, 2.0
 
 
 def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Time one session.
+    """Time one session, once the device is as cool as at `rest` (an earlier session's; `cooling` seconds at most).
 
     Either `runs` and `stride` are given, or they are chosen after the warm-up so that the session lasts `seconds`, has
     at least `least` runs, but does not exceed `longest` seconds; of many runs every stride-th is kept, at most `most`.
-    All times in the result are seconds.
+    With `minutes`, that many minutes of sustained load are timed instead. All times in the result are seconds.
     """
-    signature = request["signature"]
+    waited, rested = sensors.cool_down(request.get("rest"), float(request.get("cooling", 0)))
+    rest = sensors.reading()
     kind = runtime(request["runtime"])
     samples = Samples(request, folder)
     started = time.perf_counter_ns()
-    model = kind.load(folder / request["model"], request["threads"], signature, 1)
+    model = kind.load(folder / request["model"], request["threads"], request["signature"], 1)
     load = time.perf_counter_ns() - started
     inputs = _batches(samples, model.batch)
     first = _timed(model, inputs, 1)[0]
     warm, settled = _warm_up(model, inputs, float(request.get("longest_warmup", LONGEST_WARMUP)))
-    runs, stride = choose(statistics.median(warm[-WINDOW_RUNS:]) * 1e-9, request)
-    before, switches = surroundings(), _switches()
-    started = time.perf_counter_ns()
-    times = _timed(model, inputs, runs * stride)
-    seconds = (time.perf_counter_ns() - started) * 1e-9
-    return {
+    typical = statistics.median(warm[-WINDOW_RUNS:]) * 1e-9
+    told = {
         "runtime": request["runtime"],
         "version": kind.version(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "affinity": sensors.affinity(),
+        "nice": os.nice(0),
         "load": load * 1e-9,
         "first": first * 1e-9,
         "warmup": len(warm),
         "settled": settled,
+        "batch": model.batch,
+        "notes": model.notes,
+        "waited": waited,
+        "rested": rested,
+        "rest": rest,
+    }
+    if "minutes" in request:
+        return told | {"minutes": soaked(model, inputs, request, typical)}
+    return told | _session(model, inputs, *choose(typical, request))
+
+
+def _session(model: Any, inputs: list[list[Array]], runs: int, stride: int) -> dict[str, Any]:
+    """The timed runs, with sensors and counters before and after them."""
+    before, switches = sensors.reading() | sensors.counters(), _switches()
+    started = time.perf_counter_ns()
+    times = _timed(model, inputs, runs * stride)
+    seconds = (time.perf_counter_ns() - started) * 1e-9
+    switches, counted = _switches() - switches, sensors.counters()
+    return {
         "runs": runs,
         "stride": stride,
         "latencies": [round(t * 1e-9, 9) for t in times[::stride]],
         "seconds": seconds,
-        "batch": model.batch,
-        "notes": model.notes,
-        "switches": _switches() - switches,
+        "switches": switches,
         "before": before,
-        "after": surroundings(),
+        "after": sensors.reading() | counted,
     }
+
+
+def soaked(model: Any, inputs: list[list[Array]], request: dict[str, Any], typical: float) -> list[dict[str, Any]]:
+    """Minutes of sustained load (each of `minute` seconds): runs, evenly spaced latencies of them, and the sensors."""
+    length, found = float(request.get("minute", 60.0)), []
+    chunk = max(1, int(min(1.0, length / 4) / max(typical, 1e-9)))
+    for _ in range(int(request["minutes"])):
+        started, times = time.perf_counter(), array.array("q")
+        while time.perf_counter() - started < length:
+            times.extend(_timed(model, inputs, chunk, len(times)))
+        stride = math.ceil(len(times) / int(request["most"]))
+        kept = [round(t * 1e-9, 9) for t in times[::stride]]
+        found.append({"runs": len(times), "latencies": kept, "after": sensors.reading()})
+    return found
 
 
 def choose(typical: float, request: dict[str, Any]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What this device is: model, processor, memory, installed runtimes and sensors. Standard library only, and quick."""
+"""What this device is: model, processor, memory and installed runtimes. Standard library only, and quick."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from . import sensors
 from .fault import Fault
+from .sensors import text
 
-CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
-MODELS = (Path("/proc/device-tree/model"), Path("/sys/devices/virtual/dmi/id/product_name"))
+MODELS = ("proc/device-tree/model", "sys/devices/virtual/dmi/id/product_name")
 SYSTEMS = {"darwin": "macOS", "linux": "Linux", "windows": "Windows"}
 OWN = {"win32": "windows"}
 # cpuinfo's names of a processor, best first: x86, then ARM boards, then what ARM kernels give without a name.
@@ -40,8 +41,8 @@ def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "runtimes": installed,
         "missing": missing,
-        "governor": governor(),
-        "temperature": temperature(),
+        "governor": sensors.governor(),
+        "temperature": sensors.temperature(),
     }
 
 
@@ -91,54 +92,6 @@ def elsewhere(literals: dict[str, Any]) -> str:
     return f"its runtime works on {wanted} only, and this is {own}"
 
 
-def governor() -> str | None:
-    """The frequency governor of the first core, for example "performance"."""
-    return text(CPUFREQ / "scaling_governor")
-
-
-def frequency() -> float | None:
-    """Current clock of the first core in hertz."""
-    value = text(CPUFREQ / "scaling_cur_freq")
-    return float(value) * 1000 if value and value.isdigit() else None
-
-
-def temperature() -> float | None:
-    """The hottest thermal zone in degrees Celsius."""
-    values = (text(zone) for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp"))
-    degrees = [int(value) / 1000 for value in values if value and value.lstrip("-").isdigit()]
-    return max(degrees) if degrees else None
-
-
-def surroundings() -> dict[str, Any]:
-    """What disturbs a measurement, as counters in seconds since start-up where they are counters; None where unknown.
-
-    `steal`: time that a hypervisor gave to others; `pressure`: time in which some process waited for a core.
-    """
-    steal = pressure = None
-    cpu = (text(Path("/proc/stat")) or "").split("\n", 1)[0].split()
-    if len(cpu) > 8:
-        steal = int(cpu[8]) / os.sysconf("SC_CLK_TCK")
-    some = (text(Path("/proc/pressure/cpu")) or "").split("\n", 1)[0]
-    if "total=" in some:
-        pressure = int(some.rpartition("total=")[2]) / 1e6
-    return {
-        "steal": steal,
-        "pressure": pressure,
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "governor": governor(),
-        "frequency": frequency(),
-        "temperature": temperature(),
-    }
-
-
-def text(path: Path) -> str | None:
-    """A small file's text without trailing blanks and zeros, None where it cannot be read."""
-    try:
-        return path.read_bytes().decode(errors="replace").rstrip("\0 \n")
-    except OSError:
-        return None
-
-
 def _sysctl(name: str) -> str | None:
     """A kernel value of macOS."""
     if sys.platform != "darwin":
@@ -152,7 +105,7 @@ def _sysctl(name: str) -> str | None:
 
 def _model() -> str:
     for path in MODELS:
-        found = text(path)
+        found = text(sensors.ROOT / path)
         if found:
             return found
     return _sysctl("hw.model") or f"{platform.machine()} computer"
@@ -160,7 +113,7 @@ def _model() -> str:
 
 def _processor() -> str:
     named: dict[str, str] = {}
-    for line in (text(Path("/proc/cpuinfo")) or "").splitlines():
+    for line in (text(sensors.ROOT / "proc/cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
         named.setdefault(key.strip(), value.strip())
     for key in PROCESSORS:
@@ -174,7 +127,7 @@ def _system() -> str:
     kernel = f"{platform.system()} {platform.release()}"
     if platform.mac_ver()[0]:
         return f"macOS {platform.mac_ver()[0]}, {kernel}"
-    for line in (text(Path("/etc/os-release")) or "").splitlines():
+    for line in (text(sensors.ROOT / "etc/os-release") or "").splitlines():
         if line.startswith("PRETTY_NAME="):
             name = line.partition("=")[2].strip('"')
             return f"{name}, {kernel}"

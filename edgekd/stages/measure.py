@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from edgekd import files, jobs, timing
+from edgekd import files, jobs
 from edgekd.results import Measured, Measurement
 from edgekd.steps import Measure
+from edgekd.timing.measurement import measurement
+from edgekd.timing.protocols import PROTOCOLS, Answer
+from edgekd.timing.sessions import Taken, clock
 from edgekd.workspace import Workspace
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("numpy",)
 
 # Samples of the validation part that the runs take in turn.
 SAMPLES = 32
+# The process that measures memory is given up after this many seconds.
+TIMEOUT = 300.0
 
 
 def run(step: Measure, out: Workspace) -> Measured:
@@ -26,15 +31,14 @@ def run(step: Measure, out: Workspace) -> Measured:
     why = jobs.cannot_run(facts, step.fingerprint, step.artifacts[0].format, step.runtime)
     if why:
         return Measured(measurements=(Measurement(basis="not measured", device=facts, why=why),) * len(step.artifacts))
-    protocol = timing.PROTOCOLS[step.protocol]
+    protocol = PROTOCOLS[step.protocol]
     with ExitStack() as stack:
         sent = [stack.enter_context(job) for job in _jobs(step, out)]
-        sessions = timing.clock(sent, reached, protocol, _inputs(step), out.progress)
-        memory = [job.ask(reached, "memory", timing.TIMEOUT, _inputs(step)) for job in sent]
-    _keep(out, sessions, memory)
+        taken = clock(sent, reached, protocol, _inputs(step), out.progress)
+        memory = [job.ask(reached, "memory", TIMEOUT, _inputs(step)) for job in sent]
+    _keep(out, taken, memory)
     measurements = (
-        timing.measurement(facts, step.threads, protocol, told, peak)
-        for told, peak in zip(sessions, memory, strict=True)
+        measurement(facts, step.threads, protocol, one, peak) for one, peak in zip(taken, memory, strict=True)
     )
     return Measured(measurements=tuple(measurements))
 
@@ -55,10 +59,11 @@ def _jobs(step: Measure, out: Workspace) -> Iterator[jobs.Job]:
         yield job
 
 
-def _keep(out: Workspace, sessions: Sequence[Sequence[timing.Answer]], memory: Sequence[timing.Answer]) -> None:
+def _keep(out: Workspace, taken: Sequence[Taken], memory: Sequence[Answer]) -> None:
     """Keep everything else that the processes said (sensors, warm-ups, delegates) beside the result."""
     told = [
-        {"sessions": [{k: v for k, v in s.items() if k != "latencies"} for s in each], "memory": memory[i]}
-        for i, each in enumerate(sessions)
+        {"sessions": [{k: v for k, v in s.items() if k != "latencies"} for s in each.kept], "memory": memory[i]}
+        | {"repeated": each.repeated, "refused": each.refused}
+        for i, each in enumerate(taken)
     ]
     files.write(out.path("sessions.json"), json.dumps(told, indent=1))

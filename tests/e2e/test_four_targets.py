@@ -60,7 +60,7 @@ def test_one_student_for_all_four_targets(tmp_path: Path) -> None:
     # student or control, whichever was better on the validation part: with so little training either may be
     assert "coreml" in done.stdout and done.stdout.count("(ships)") >= len(TARGETS)
 
-    late = toy.ask(*wanted, "--max-latency", "1s", home=tmp_path, timeout=900)
+    late = toy.ask(*wanted, "--max-latency", "1s", "--bench", "quick", home=tmp_path, timeout=900)
     assert late.returncode == 4, late.stderr
     told = toy.report(tmp_path)
     assert told["status"] == "inconclusive" and told["steps_run"] <= 3
