@@ -62,6 +62,17 @@ def test_the_peak_counts_what_is_needed_for_a_moment(monkeypatch: pytest.MonkeyP
 
 
 @linux
+def test_the_runtimes_own_arena_is_told_or_why_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = peak(monkeypatch, tmp_path, 1, 1)
+    assert (found["arena"], found["arena_why"]) == (None, "this runtime does not tell")
+    monkeypatch.setattr(Runtime, "NO_ARENA", "it keeps that to itself", raising=False)
+    assert peak(monkeypatch, tmp_path, 1, 1)["arena_why"] == "it keeps that to itself"
+    monkeypatch.setattr(Runtime, "arena", lambda _, model: model.batch + 4095, raising=False)
+    found = peak(monkeypatch, tmp_path, 1, 1)
+    assert (found["arena"], found["arena_why"]) == (4096, "")
+
+
+@linux
 def test_a_peak_that_cannot_be_reset_is_said_to_be_too_high(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     np.ones(60 << 17)
     monkeypatch.setattr(memory, "_reset_peak", lambda: False)

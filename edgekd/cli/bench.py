@@ -54,12 +54,15 @@ def bench_artifact(
         Protocol,
         typer.Option("--bench", help="quick: seconds; reportable: over a minute; soak: that and 10 minutes more."),
     ] = "reportable",
+    power_log: Annotated[
+        str, typer.Option(metavar="FILE", help="A power meter's log on the device: a line of seconds,watts a reading.")
+    ] = "",
     json: o.Json = False,
 ) -> None:
     """Time a model file or a bundle on this computer."""
     with display() as observer:
         observer(Event(kind="start", stage="bench"))
-        found = time_artifact(artifact, threads, bench, lambda done, what: observer(progress(done, what)))
+        found = time_artifact(artifact, threads, bench, lambda done, what: observer(progress(done, what)), power_log)
     if json:
         output.show_json(found.model_dump(mode="json"))
     else:

@@ -19,7 +19,7 @@ from edgekd.results import Artifact, File, Measurement, Signature, TensorSpec
 from edgekd.spec import Device, Protocol, Value
 from edgekd.timing.measurement import measurement
 from edgekd.timing.protocols import PROTOCOLS
-from edgekd.timing.sessions import clock
+from edgekd.timing.sessions import clock, energy
 from edgekd.turns import Turns
 
 TIMEOUT = 300.0
@@ -47,10 +47,12 @@ class Subject:
     inputs: str
 
 
-def bench(path: Path, threads: int, protocol: Protocol, tell: Callable[[float, str], None]) -> Benched:
+def bench(
+    path: Path, threads: int, protocol: Protocol, tell: Callable[[float, str], None], power_log: str = ""
+) -> Benched:
     """Time a bundle with its golden samples, a bare file with random numbers, while no build works on this computer.
 
-    Raises UsageError and DeviceError.
+    `power_log` is a file on the device that a power meter's logger writes. Raises UsageError and DeviceError.
     """
     subject = _bundle(path) if (path / "signature.json").is_file() else _bare(path)
     reached = jobs.Reached(Device())
@@ -73,7 +75,9 @@ def bench(path: Path, threads: int, protocol: Protocol, tell: Callable[[float, s
         with Turns().take(alone=True, waiting=lambda text: tell(0.0, text)):
             (taken,) = clock([job], reached, PROTOCOLS[protocol], inputs, tell)
             memory = job.ask(reached, "memory", TIMEOUT, inputs)
-    return Benched(**told, measurement=measurement(facts, threads, PROTOCOLS[protocol], taken, memory))
+            meter = {"name": "log", "file": power_log} if power_log else None
+            power = energy(job, reached, PROTOCOLS[protocol], inputs, meter)
+    return Benched(**told, measurement=measurement(facts, threads, PROTOCOLS[protocol], taken, memory, power))
 
 
 def _artifact(subject: Subject, size: int) -> Artifact:

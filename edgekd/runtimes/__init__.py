@@ -7,6 +7,8 @@ import), EXTRA, REQUIRES and PLATFORMS ("linux-x86_64", ...; on another system i
     load(path, threads, signature, batch) -> model  raises fault.Fault for a file that it cannot run
     profiled(path, threads, signature, batch)       the same, while the runtime watches itself; or a literal
                                                     UNPROFILED = "why it cannot tell where operators run"
+    arena(model) -> bytes that the runtime itself says it keeps for tensors; or a literal
+                                                    NO_ARENA = "why it does not tell"
     described(path) -> {"inputs": [...], "outputs": [...]}    optional: the tensors of a file alone, each as
                                                     tensors.tensor gives it; may raise anything
 

@@ -20,6 +20,7 @@ VERSION = 1
 PACKAGES = ("coremltools",)
 EXTRA = "coreml"
 PLATFORMS = ("darwin-arm64", "darwin-x86_64")
+NO_ARENA = "Core ML does not tell"
 UNPROFILED = "edgekd does not read Core ML's compute plans; Xcode's performance report shows where operators ran"
 
 # Codes of FeatureTypes_pb2.ArrayFeatureType.

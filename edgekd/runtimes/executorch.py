@@ -113,6 +113,17 @@ def _tensors(meta: Any) -> tuple[list[tuple[list[int], str]], list[tuple[list[in
     return told(inputs), told(outputs)
 
 
+def arena(model: Model) -> int:
+    """Bytes of the buffers that the file plans for its tensors; XNNPACK's own workspace is not among them."""
+    return sum(int(size) for size in _plan(model.path).non_const_buffer_sizes)
+
+
+def _plan(path: Path) -> Any:
+    """How the file's method runs."""
+    plans = deserialize_pte_binary(path.read_bytes()).program.execution_plan
+    return next(one for one in plans if one.name == METHOD)
+
+
 class Model:
     """A loaded method; its inputs and outputs have no names, and are those of the signature in order."""
 
@@ -133,6 +144,7 @@ class Model:
                 raise Fault(f"the signature's inputs are not those of the file: {spec['name']} is {there}")
         self.batch = self._inputs[0][0][0] if self._inputs[0][0] else 1
         self.notes = {"threads": portable_lib._threadpool_get_thread_count()}
+        self.path = path
         self.invoke = self._method.execute
 
     def feed(self, arrays: Sequence[Array]) -> None:
@@ -164,8 +176,7 @@ class Profiled:
             self._program.write_etdump_result_to_file(str(trace), str(Path(name) / "values.bin"))
             runs = deserialize_from_etdump_flatcc(trace.read_bytes()).run_data
         events = _timed([run.events for run in runs if run.name == EXECUTE])
-        plans = deserialize_pte_binary(self._path.read_bytes()).program.execution_plan
-        plan = next(one for one in plans if one.name == METHOD)
+        plan = _plan(self._path)
         made, operators, partitions = set(plan.inputs), [], 0
         for number, instruction in enumerate(plan.chains[0].instructions):
             call = instruction.instr_args

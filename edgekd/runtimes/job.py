@@ -1,4 +1,4 @@
-"""One job: request.json -> result.json beside it. A verb (clock, facts, memory, predict, profile) is a module's `run`.
+"""One job: request.json -> result.json beside it. A verb (clock, energy, facts, ...) is a module's `run`.
 
 Every request has `verb`; all but facts also have `runtime`, `model` (a file or folder beside the request), `threads`
 and `signature`. A failure that can be named becomes {"error": sentence} and exit status 1.
@@ -16,7 +16,7 @@ from typing import Any
 from .facts import declared, elsewhere
 from .fault import Fault
 
-VERBS = ("clock", "facts", "memory", "predict", "profile")
+VERBS = ("clock", "energy", "facts", "memory", "predict", "profile")
 NEEDED = ("runtime", "model", "threads", "signature")
 
 

@@ -44,10 +44,11 @@ def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         model.outputs()
         runs += 1
         first = first or _known("VmRSS")
+    peak = max(0, _known("VmHWM") - base)
     return {
         "runtime": request["runtime"],
         "version": kind.version(),
-        "memory": max(0, _known("VmHWM") - base),
+        "memory": peak,
         "why": "" if reset or before <= base else "the import's peak could not be reset, so this may be too high",
         "base": base,
         "load": load - base,
@@ -56,7 +57,18 @@ def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         "reset": reset,
         "code": code,
         "notes": model.notes,
+        **_arena(kind, model),
     }
+
+
+def _arena(kind: Any, model: Any) -> dict[str, Any]:
+    """What the runtime itself says that it keeps for tensors, or why it does not tell."""
+    if not hasattr(kind, "arena"):
+        return {"arena": None, "arena_why": getattr(kind, "NO_ARENA", "this runtime does not tell")}
+    try:
+        return {"arena": kind.arena(model), "arena_why": ""}
+    except Fault as error:
+        return {"arena": None, "arena_why": str(error)}
 
 
 def resident(field: str) -> int | None:

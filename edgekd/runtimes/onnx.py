@@ -25,6 +25,7 @@ PACKAGES = ("onnxruntime",)
 EXTRA = "onnx-run"
 REQUIRES = ("onnxruntime>=1.24",)
 PLATFORMS = ("linux-x86_64", "linux-aarch64", "darwin-arm64", "darwin-x86_64", "windows-amd64")
+NO_ARENA = "its Python package does not tell what its allocator holds"
 
 FAILURES = (
     state.EPFail,

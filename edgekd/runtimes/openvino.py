@@ -25,6 +25,7 @@ PACKAGES = ("openvino",)
 EXTRA = "openvino-run"
 REQUIRES = ("openvino>=2026.1",)
 PLATFORMS = ("linux-x86_64", "linux-aarch64", "darwin-arm64", "darwin-x86_64", "windows-amd64")
+NO_ARENA = "its processor plug-in does not tell what it holds"
 
 # Where a file says in which precision to compute, as OpenVINO's hint and as its name of what a processor can.
 COMPUTE = ["edgekd", "inference_precision"]

@@ -21,6 +21,7 @@ PACKAGES = ("ai-edge-litert",)
 EXTRA = "tflite-run"
 REQUIRES = ("ai-edge-litert>=2.3,<2.4; sys_platform != 'win32'",)
 PLATFORMS = ("linux-x86_64", "linux-aarch64", "darwin-arm64", "darwin-x86_64")
+NO_ARENA = "its Python package does not tell, and XNNPACK keeps inner tensors in a workspace of its own"
 
 DELEGATE = "DELEGATE"
 # Changes of shape alone, which do not count.

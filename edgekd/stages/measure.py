@@ -12,7 +12,7 @@ from edgekd.results import Measured, Measurement
 from edgekd.steps import Measure
 from edgekd.timing.measurement import measurement
 from edgekd.timing.protocols import PROTOCOLS, Answer
-from edgekd.timing.sessions import Taken, clock
+from edgekd.timing.sessions import Taken, clock, energy
 from edgekd.workspace import Workspace
 
 VERSION = 3
@@ -36,10 +36,9 @@ def run(step: Measure, out: Workspace) -> Measured:
         sent = [stack.enter_context(job) for job in _jobs(step, out)]
         taken = clock(sent, reached, protocol, _inputs(step), out.progress)
         memory = [job.ask(reached, "memory", TIMEOUT, _inputs(step)) for job in sent]
+        power = [energy(job, reached, protocol, _inputs(step)) for job in sent]
     _keep(out, taken, memory)
-    measurements = (
-        measurement(facts, step.threads, protocol, one, peak) for one, peak in zip(taken, memory, strict=True)
-    )
+    measurements = (measurement(facts, step.threads, protocol, one, memory[i], power[i]) for i, one in enumerate(taken))
     return Measured(measurements=tuple(measurements))
 
 

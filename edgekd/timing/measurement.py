@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.conditions import Conditions, Minute, Noise, Ratio, Reading, Soak
+from edgekd.conditions import Conditions, Energy, Minute, Noise, Ratio, Reading, Soak
 from edgekd.results import DeviceFacts, Interval, Latency, Measurement
 from edgekd.statistics import QUANTILES, Spread, Values, noise_floor, spread
 from edgekd.timing.disturbances import advice, disturbance, known, shares
@@ -16,7 +16,9 @@ from edgekd.timing.sessions import Taken
 HALVES = 4
 
 
-def measurement(facts: DeviceFacts, threads: int, protocol: Protocol, taken: Taken, memory: Answer) -> Measurement:
+def measurement(
+    facts: DeviceFacts, threads: int, protocol: Protocol, taken: Taken, memory: Answer, energy: Answer | None = None
+) -> Measurement:
     """Latency, memory and conditions of one artifact; not measured where every session was refused."""
     if not taken.kept:
         why = f"every session was refused: {'; '.join(dict.fromkeys(taken.refused))}. Then {advice(taken.refused)}"
@@ -28,6 +30,7 @@ def measurement(facts: DeviceFacts, threads: int, protocol: Protocol, taken: Tak
         memory=memory["memory"],
         arena=memory.get("arena"),
         arena_why=memory.get("arena_why", ""),
+        energy=None if energy is None else Energy(**energy),
         conditions=conditions(facts, threads, taken),
         why=memory.get("why", ""),
     )

@@ -71,6 +71,15 @@ def clock(
     return taken
 
 
+def energy(
+    job: Job, reached: Reached, protocol: Protocol, inputs: Mapping[str, Any], meter: Mapping[str, str] | None = None
+) -> Answer | None:
+    """Ask the device's power meter, where the protocol is not a quick one; `meter` names one with its settings."""
+    if protocol.name == "quick" and not meter:
+        return None
+    return job.ask(reached, "energy", protocol.timeout(), {**inputs, **({"meter": dict(meter)} if meter else {})})
+
+
 def coolest(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """The lowest temperature and the highest ceiling of the clock of two readings at rest."""
     found = {}

@@ -120,6 +120,12 @@ def test_a_runtime_tells_where_operators_run_or_says_why_it_does_not(name: str) 
     assert ("profiled" in plugins.declared("runtimes", name).offers) != bool(reason)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_runtime_tells_its_arena_or_says_why_it_does_not(name: str) -> None:
+    reason = facts.declared(name).get("NO_ARENA", "")
+    assert ("arena" in plugins.declared("runtimes", name).offers) != bool(reason)
+
+
 @pytest.mark.parametrize(
     ("runtime", "file", "kind", "batch", "ids"),
     [one for one in FILES if one[0] in THAT_TELL],
