@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from edgekd.cli.compare import change_cells
 from edgekd.commands.comparison import Change, compare, regressions
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import load_plan
@@ -30,10 +31,13 @@ def run(
     target: str = "tflite",
     dtype: str = "float32",
     classes: tuple[str, ...] = ("x", "y"),
+    noise: float = 0.0,
 ) -> Report:
     file = {"entry": "0", "name": "m", "sha256": "0", "size": size}
     latency = dict.fromkeys(("load", "first", "p50", "p90", "p90_high", "p99", "quiet"), p90)
     latency |= {"sessions": ((p90,),), "warmup_runs": 1, "threads": threads, "stable": True}
+    ratio = {"value": 1.0, "low": 1 / (1 + noise), "high": 1 + noise}
+    latency |= {"noise": {"quiet": ratio, "p90": ratio}} if noise else {}
     signature = {
         "inputs": [{"name": "image", "shape": (-1, 3), "dtype": dtype}],
         "outputs": [{"name": "logits", "shape": (-1, 2)}],
@@ -84,6 +88,16 @@ def test_the_gate_names_what_got_worse_by_more(plan: dict[str, Any]):
     worse, unknown = regressions(compare(run(plan), run(plan, accuracy=0.72, p90=0.0104)), 0.05)
     assert worse == ["tflite: accuracy is 10.0 % worse"] and unknown == []
     assert regressions(compare(run(plan), run(plan)), 0.0) == ([], [])
+
+
+def test_a_difference_within_the_noise_is_none_and_proves_none(plan: dict[str, Any]):
+    quiet, slow = run(plan), run(plan, p90=0.0108, noise=0.1)
+    assert regressions(compare(quiet, slow), 0.05) == (
+        [], ["tflite: p90 latency is 8.0 % worse, within the noise of 10 %"]
+    )  # fmt: skip
+    assert regressions(compare(quiet, slow), 0.09) == ([], [])
+    assert regressions(compare(quiet, run(plan, p90=0.012, noise=0.1)), 0.05)[0] != []
+    assert change_cells(changes(quiet, slow)["p90 latency"])[3] == "the same within the noise of 10 %"
 
 
 def test_latencies_of_two_devices_or_thread_counts_are_not_compared(plan: dict[str, Any]):

@@ -20,6 +20,7 @@ def test_a_quiet_session_and_one_of_a_device_that_tells_nothing_are_fine() -> No
         ("rest", {"throttled": ["soft temperature limit"]}, "soft temperature limit"),
         ("after", {"occurred": ["under-voltage"]}, "under-voltage"),
         ("after", {"throttlings": 3}, "throttled"),
+        ("before", {"ceiling": 1.2e9}, "clock capped"),
     ],
 )
 def test_a_throttled_session_is_refused(when: str, reading: dict[str, object], reason: str) -> None:

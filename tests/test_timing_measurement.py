@@ -16,7 +16,7 @@ MEMORY = {"memory": 5, "why": "", "arena": None, "arena_why": "it does not tell"
 
 
 def of(*told: dict[str, Any], protocol: Any = QUICK, **more: Any) -> Measurement:
-    return measurement(DEVICE, 1, protocol, Taken(kept=list(told), **more), MEMORY)
+    return measurement(DEVICE, 1, protocol, Taken(kept=told, **more), MEMORY)
 
 
 def four(**more: Any) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def test_sessions_that_differ_and_a_long_tail_make_it_unstable() -> None:
 
 
 def test_where_every_session_was_refused_nothing_was_measured() -> None:
-    found = of(refused=["under-voltage", "under-voltage"], given_up=True)
+    found = of(refused=("under-voltage",) * 2, given_up=True)
     assert (found.basis, found.latency) == ("not measured", None)
     assert found.why == (
         "every session was refused: under-voltage. Then use the board's own power supply and a short cable"
@@ -82,10 +82,10 @@ def test_where_every_session_was_refused_nothing_was_measured() -> None:
 
 
 def test_refused_sessions_that_leave_too_few_make_it_unstable_and_others_are_told() -> None:
-    few = of(*four()[:2], refused=["throttled"] * 3, given_up=True).latency
+    few = of(*four()[:2], refused=("throttled",) * 3, given_up=True).latency
     assert few is not None and not few.stable and few.noise is None
     assert "2 of 4 sessions are left, others were refused: throttled" in few.why
-    enough = of(*four(), refused=["throttled"], repeated=["the clock fell"]).latency
+    enough = of(*four(), refused=("throttled",), repeated=("the clock fell",)).latency
     assert enough is not None and enough.stable
     assert enough.why == "one session was taken again: the clock fell; one session was refused: throttled"
 
@@ -106,7 +106,7 @@ def test_a_soak_compares_the_last_minute_with_the_first_and_budgets_are_held_aga
         return {"runs": 9000, "latencies": told["latencies"], "after": told["after"] | after}
 
     minutes = [minute(1e-3, 0), minute(1.1e-3, 1), minute(1.2e-3, 2, temperature=80.0, throttled=["throttled"])]
-    latency = of(*four(), minutes=minutes).latency
+    latency = of(*four(), minutes=tuple(minutes)).latency
     assert latency is not None and latency.soak is not None
     ratio = latency.soak.slowdown
     assert ratio.low < 1.2 < ratio.high and ratio.value == pytest.approx(1.2, abs=0.02)

@@ -53,20 +53,20 @@ def test_a_disturbed_session_is_taken_again_and_does_not_count() -> None:
     (taken,) = board.taken("a")
     assert len(board.asked) == 5
     assert len(taken.kept) == 4 and BUSY not in taken.kept
-    assert taken.repeated == ["processes waited for a core 50 % of the time"]
+    assert taken.repeated == ("processes waited for a core 50 % of the time",)
 
 
 def test_where_all_are_disturbed_they_count_after_a_bounded_number_of_tries() -> None:
     (taken,) = Board(a=[BUSY]).taken("a")
     assert len(taken.repeated) == QUICK.repeats == 2
-    assert taken.kept == [BUSY] * 4
+    assert taken.kept == (BUSY,) * 4
 
 
 def test_a_throttled_session_never_counts_and_the_board_is_not_asked_for_ever() -> None:
     board = Board(a=[HOT])
     (taken,) = board.taken("a")
-    assert taken.kept == [] and taken.given_up
-    assert taken.refused == ["throttled"] * 3 == ["throttled"] * len(board.asked)
+    assert taken.kept == () and taken.given_up
+    assert taken.refused == ("throttled",) * 3 == ("throttled",) * len(board.asked)
 
 
 @given(st.lists(st.sampled_from([session(), BUSY, HOT]), min_size=1, max_size=12), st.integers(0, 5))

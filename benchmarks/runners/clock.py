@@ -1,6 +1,6 @@
 """edgekd's clock against the runtimes' own benchmark tools, on files of about 0.1, 1 and 5 ms.
 
-    python -m benchmarks.runners.clock [ROUNDS]
+    python -m benchmarks.runners.clock [ROUNDS]      four at least
 
 Each round is one session of each, in turn; who begins changes from round to round. A/A is edgekd's own sessions in
 halves.
@@ -137,7 +137,7 @@ def _case(store: Store, splits: Splits, program: Program, name: str, folder: Pat
 
 def main() -> None:
     """Compare every file, one after the other."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    rounds = max(4, int(sys.argv[1])) if len(sys.argv) > 1 else ROUNDS
     reached, rows = jobs.Reached(Device()), list[dict[str, str]]()
     with tempfile.TemporaryDirectory() as name, Store(Path(name, "store")) as store:
         files = cases(store, Path(name))

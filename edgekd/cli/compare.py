@@ -29,6 +29,8 @@ def change_cells(change: Change) -> tuple[str, str, str, str]:
     )
     if change.worse is None:
         return change.quantity, before, after, f"not compared: {change.why}"
+    if 0 < abs(change.worse) <= change.noise:
+        return change.quantity, before, after, f"the same within the noise of {100 * change.noise:.2g} %"
     word = "worse" if change.worse > 0 else "better"
     return change.quantity, before, after, f"{100 * abs(change.worse):.1f} % {word}" if change.worse else "the same"
 

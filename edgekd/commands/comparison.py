@@ -9,12 +9,16 @@ Quantity = Literal["accuracy", "p90 latency", "file size", "memory", "parameters
 
 
 class Change(Value):
-    """One number before and after; `worse` is by which share of `before` it got worse (below zero: better)."""
+    """One number before and after; `worse` is by which share of `before` it got worse (below zero: better).
+
+    `noise` is the share by which such a number differs from itself: no smaller difference is one.
+    """
 
     quantity: Quantity
     before: float | None
     after: float | None
     worse: float | None
+    noise: float = 0.0
     why: str = ""
 
 
@@ -44,6 +48,9 @@ def regressions(found: tuple[TargetChange, ...], allowed: float) -> tuple[list[s
                 continue
             if change.worse is None:
                 unknown.append(f"{target.target}: {change.quantity}: {change.why}")
+            elif allowed < change.worse <= change.noise:
+                told = f"{100 * change.worse:.1f} % worse, within the noise of {100 * change.noise:.2g} %"
+                unknown.append(f"{target.target}: {change.quantity} is {told}")
             elif change.worse > allowed:
                 worse.append(f"{target.target}: {change.quantity} is {100 * change.worse:.1f} % worse")
     return worse, unknown
@@ -98,7 +105,8 @@ def _latency(old: Row, new: Row) -> Change:
         return change.model_copy(update={"worse": None, "why": why})
     if first.latency.threads != second.latency.threads:
         return change.model_copy(update={"worse": None, "why": "measured with different numbers of threads"})
-    return change
+    floors = [one.noise.p90.margin for one in (first.latency, second.latency) if one.noise]
+    return change.model_copy(update={"noise": max(floors, default=0.0)})
 
 
 def _differences(old: Row, new: Row) -> tuple[str, ...]:

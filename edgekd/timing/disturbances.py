@@ -26,6 +26,9 @@ def refusal(told: Answer) -> str:
     counted = (rest.get("throttlings"), after.get("throttlings"))
     if not found and None not in counted and counted[1] > counted[0]:
         found = ["throttled"]
+    ceilings = [one["ceiling"] for one in (rest, before, after) if one.get("ceiling") is not None]
+    if not found and len(ceilings) == 3 and min(ceilings) < ceilings[0]:
+        found = ["clock capped"]
     return ", ".join(found)
 
 

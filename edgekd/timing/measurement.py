@@ -98,8 +98,8 @@ def conditions(facts: DeviceFacts, threads: int, taken: Taken) -> Conditions:
         others=share["others"] if known(first, "busy") else None,
         waited=sum(session["waited"] for session in told),
         sessions=len(told),
-        repeated=tuple(taken.repeated),
-        refused=tuple(taken.refused),
+        repeated=taken.repeated,
+        refused=taken.refused,
     )
 
 

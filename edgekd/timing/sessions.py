@@ -1,9 +1,9 @@
 """Sessions of several artifacts in turn, A B A B: each a fresh process on the device, disturbed ones taken again."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Self
 
 from edgekd.jobs import Job, Reached
 from edgekd.timing.disturbances import disturbance, refusal
@@ -14,33 +14,31 @@ Tell = Callable[[float, str], None]
 SAY = 2.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Taken:
     """The sessions of one artifact: those that count, those that were taken again, and those that were refused."""
 
-    kept: list[Answer] = field(default_factory=list)
-    repeated: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    minutes: list[Answer] = field(default_factory=list)
+    kept: tuple[Answer, ...] = ()
+    repeated: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    minutes: tuple[Answer, ...] = ()
     given_up: bool = False
 
     def done(self, protocol: Protocol) -> bool:
         """Whether no further session is wanted, or none is to be had."""
         return self.given_up or protocol.enough(self.kept)
 
-    def add(self, told: Answer, protocol: Protocol) -> None:
-        """Keep a session, or set it aside. One that was refused never counts; where nothing but disturbed ones are to
-        be had, they count, and the verdict says so.
+    def add(self, told: Answer, protocol: Protocol) -> Self:
+        """With one more session, kept or set aside. One that was refused never counts; where nothing but disturbed ones
+        are to be had, they count, and the verdict says so.
         """
         left = protocol.repeats - len(self.repeated) - len(self.refused)
         refused, disturbed = refusal(told), disturbance(told)
         if refused:
-            self.refused.append(refused)
-            self.given_up = left <= 0
-        elif disturbed and left > 0:
-            self.repeated.append(disturbed)
-        else:
-            self.kept.append(told)
+            return replace(self, refused=(*self.refused, refused), given_up=left <= 0)
+        if disturbed and left > 0:
+            return replace(self, repeated=(*self.repeated, disturbed))
+        return replace(self, kept=(*self.kept, told))
 
 
 def clock(
@@ -60,14 +58,15 @@ def clock(
             request = {**inputs, **protocol.request(), **({"rest": rest} if rest else {})}
             told = job.ask(reached, "clock", protocol.timeout(), request)
             rest = coolest(rest, told["rest"])
-            taken[i].add(told, protocol)
+            taken[i] = taken[i].add(told, protocol)
             count += 1
             wanted = max(count + 1, protocol.sessions * len(sent))
             tell(share * count / wanted, f"session {count} of {wanted} or so")
     for i, job in enumerate(sent):
         if protocol.minutes and taken[i].kept:
             told_so_far = share + (1 - share) * i / len(sent)
-            taken[i].minutes = _soak(job, reached, protocol, inputs, tell, (told_so_far, (1 - share) / len(sent)))
+            minutes = _soak(job, reached, protocol, inputs, tell, (told_so_far, (1 - share) / len(sent)))
+            taken[i] = replace(taken[i], minutes=tuple(minutes))
     return taken
 
 
