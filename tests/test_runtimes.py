@@ -84,7 +84,7 @@ def test_facts_are_quick_stable_and_import_no_runtime(app: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"verb": "dance"}, "there is no verb 'dance'; choose from: clock, facts"),
+        ({"verb": "dance"}, "there is no verb 'dance'; choose from: clock, energy"),
         ([1], "there is no verb None"),
         ("{", "Expecting property name"),
         ({"verb": "predict"}, "the request lacks runtime, model, threads, signature"),

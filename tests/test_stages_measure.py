@@ -71,6 +71,8 @@ def test_reportable_has_1024_inferences_and_a_minute_interleaved(
         slow = job.folder.name == "job-1"
         if verb == "memory":
             return {"memory": 5, "why": ""}
+        if verb == "energy":
+            return {"joules": None, "why": "no meter"}
         return session(seconds=5.0 if slow else 6.3, runs=80 if slow else 205, seed=len(asked), settled=not slow)
 
     monkeypatch.setattr(measure.jobs.Job, "ask", ask)
@@ -88,6 +90,8 @@ def test_reportable_has_1024_inferences_and_a_minute_interleaved(
     assert one.latency.stable and one.latency.why == ""
     assert two.latency.why == "13 of 13 warm-ups did not settle"
     assert one.memory == 5
+    assert one.energy is not None and one.energy.why == "no meter"
+    assert [name for name, verb, _ in asked if verb == "energy"] == ["job-0", "job-1"]
     assert one.conditions is not None and one.conditions.sessions == 10
 
 
