@@ -61,9 +61,15 @@ def test_only_the_inference_is_timed_and_load_and_first_stand_apart(
     assert found["first"] >= 0.006
     assert 0.0003 <= np.quantile(found["latencies"], 0.2) < 0.0005  # feeding takes another 0.0002
     assert len(found["latencies"]) == found["runs"]
-    assert found["runs"] * found["stride"] * 0.0003 >= 0.05 * 0.5
+    assert found["runs"] * found["stride"] >= AUTO["least"]
     assert found["version"] == "1.2"
     assert found["notes"] == {"kind": "fake"}
+
+
+def test_a_session_lasts_as_long_as_it_shall_with_its_feeding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Feeding takes five times as long as the inference, and counts towards the seconds of a session."""
+    found = session(monkeypatch, tmp_path, Model(0.00004), **AUTO | {"least": 1, "seconds": 0.2})
+    assert found["runs"] * found["stride"] <= 0.2 / 0.0002
 
 
 def test_real_inputs_take_turns_in_warm_up_and_timing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
