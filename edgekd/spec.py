@@ -248,7 +248,8 @@ class Plan(Value):
     With `augment` the training images are shifted a little and, with `mirror`, half of them mirrored: right for
     photographs, wrong where left and right mean something (digits, text, left and right hands). `page` is the recipe as
     the user named it, to be typed again, `said` what stood on the command line in its place; `cards` are the digests of
-    the pages that the plan was read from. Without a student nothing is trained: the teacher itself is what ships.
+    the pages that the plan was read from. Without a student nothing is trained: the teacher itself is what ships. With
+    `pareto` several students of the front ship.
     """
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"page", "said", "cards"})
@@ -269,3 +270,8 @@ class Plan(Value):
     seed: int = 0
     accept_stand_in: bool = False
     skip_bad: bool = False
+    pareto: bool = False
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """How many students ship is no part of whether the plan can run."""
+        return {name: value for name, value in super().question(fields).items() if name != "pareto" or value}

@@ -15,6 +15,7 @@ from edgekd.results import (
     Counted,
     DeviceFacts,
     Diffed,
+    Estimated,
     File,
     GoldenSet,
     Measured,
@@ -23,10 +24,12 @@ from edgekd.results import (
     Program,
     Rehearsed,
     Score,
+    Series,
     SoftTargets,
     Splits,
     Trained,
     Tried,
+    Work,
 )
 from edgekd.spec import (
     Architecture,
@@ -327,12 +330,17 @@ class Probe(Step[DeviceFacts]):
         return (("devices", self.device.reach.name),)
 
 
+# What of a file decides how fast its runtime runs it.
+_GRAPH = ("graph", "format", "precision", "made_by", "route")
+
+
 class Measure(Step[Measured]):
     """Time artifacts of one format on one device, interleaved, each session a fresh process without torch.
 
     `quick` prices untrained candidates; `full` gives the numbers of the report (at least 1,024 inferences in several
     sessions, and memory in a process of its own). `fingerprint` and `runtime` tie the answer to device and version;
-    a higher `attempt` asks again where the answer before was unstable.
+    a higher `attempt` asks again where the answer before was unstable. With `by_graph` the question is about graphs:
+    whatever their weights and samples, it is answered once for a device and a version of the runtime.
     """
 
     stage: ClassVar[str] = "measure"
@@ -346,9 +354,32 @@ class Measure(Step[Measured]):
     threads: int = 1
     protocol: Literal["quick", "full"] = "full"
     attempt: int = 0
+    by_graph: bool = False
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """A price is that of a graph as one converter wrote it; any other measurement is of the files themselves."""
+        told = {name: value for name, value in fields.items() if name != "by_graph" or value}
+        if not self.by_graph:
+            return told
+        graphs = [{name: getattr(file, name) for name in _GRAPH} for file in self.artifacts]
+        return {name: value for name, value in told.items() if name != "splits"} | {"artifacts": graphs}
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (("devices", self.device.reach.name), ("runtimes", self.artifacts[0].format))
+
+
+class Foretell(Step[Estimated]):
+    """What would students cost that were not measured? Laws fitted on those that were, with their own errors."""
+
+    stage: ClassVar[str] = "foretell"
+    answer: ClassVar[type[Value]] = Estimated
+    usual: ClassVar[float] = 2.0
+    measured: tuple[Work, ...]
+    series: tuple[Series, ...]
+    others: tuple[Work, ...] = ()
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.foretell",)
 
 
 class Profile(Step[Profiled]):

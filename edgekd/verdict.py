@@ -33,6 +33,7 @@ def distilled(known: Known, outcome: Outcome, warnings: tuple[str, ...], made: L
         terms=raced.terms if raced else None,
         trials=raced.trials if raced else (),
         candidates=sized.candidates,
+        predictors=sized.predictors,
         rungs=_timed(outcome.rungs, made),
         student=sized.chosen.architecture if sized.chosen else known.options[0].architecture,
         chosen=_recipe(outcome),

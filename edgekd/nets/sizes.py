@@ -34,7 +34,7 @@ _PRODUCTS = {
 
 
 @contextmanager
-def _plain_kernels() -> Iterator[None]:
+def plain_kernels() -> Iterator[None]:
     """Fused kernels of transformer layers, attention and recurrent networks hide their products from the counter."""
     before = torch._C._get_mkldnn_enabled(), mha.get_fastpath_enabled()
     torch._C._set_mkldnn_enabled(False)
@@ -55,6 +55,6 @@ def size(module: nn.Module, batch: Mapping[str, Tensor], signature: Signature) -
     """
     module.eval()
     counter = FlopCounterMode(display=False, custom_mapping=_PRODUCTS)
-    with torch.no_grad(), _plain_kernels(), counter:
+    with torch.no_grad(), plain_kernels(), counter:
         networks.forward(module, batch, signature)
     return Size(params=sum(p.numel() for p in module.parameters()), macs=counter.get_total_flops() // 2)

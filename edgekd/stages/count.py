@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from edgekd.nets import networks, sizes
+from edgekd.nets import work as works
 from edgekd.results import Counted, Option, Signature, Size
 from edgekd.samples.views import Feed
 from edgekd.spec import Architecture, Student, Teacher
 from edgekd.steps import Count
 from edgekd.workspace import Workspace
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("torch", "pydantic")
 
 
@@ -32,7 +33,7 @@ def _options(step: Count, student: Student, out: Workspace) -> list[Option]:
     options = []
     architectures = _architectures(student, signature)
     for number, architecture in enumerate(architectures):
-        options.append(Option(architecture=architecture, size=_size(architecture, sample, signature, student.search)))
+        options.append(_option(architecture, sample, signature, student.search))
         if number % 8 == 0:
             out.progress(number / len(architectures), f"{number} of {len(architectures)} students counted")
     return sorted(options, key=lambda option: (option.size.macs, option.size.params))
@@ -52,14 +53,20 @@ def _architectures(student: Student, signature: Signature) -> tuple[Architecture
     )
 
 
-def _size(architecture: Architecture, sample: Mapping[str, Tensor], signature: Signature, search: bool) -> Size:
-    """Size of one student. In a search it is built without memory for its weights, so that large ones cost nothing."""
+def _option(architecture: Architecture, sample: Mapping[str, Tensor], signature: Signature, search: bool) -> Option:
+    """Size and work of one student. In a search it is built without memory for its weights: large ones cost nothing."""
     if not search or architecture.family.files:
         # a user's own code or weights may need real tensors
-        return sizes.size(networks.build(architecture, signature), sample, signature)
-    with torch.device("meta"):
         module = networks.build(architecture, signature)
-    return sizes.size(module, {name: value.to("meta") for name, value in sample.items()}, signature)
+    else:
+        with torch.device("meta"):
+            module = networks.build(architecture, signature)
+        sample = {name: value.to("meta") for name, value in sample.items()}
+    return Option(
+        architecture=architecture,
+        size=sizes.size(module, sample, signature),
+        work=works.work(module, sample, signature),
+    )
 
 
 def _teacher(step: Count, teacher: Teacher, out: Workspace) -> tuple[Size | None, str]:
