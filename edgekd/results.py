@@ -675,7 +675,10 @@ class StepRecord(Value):
 
 
 class Report(Value):
-    """The result of a build: what was wanted, every row, what binds, and what to know before believing a number."""
+    """The result of a build: what was wanted, every row, what binds, and what to know before believing a number.
+
+    `bundles` are folders by target, `members` run folders of several students of the front by name.
+    """
 
     schema_version: int = 1
     edgekd: str
@@ -700,3 +703,4 @@ class Report(Value):
     steps_run: int = 0
     steps_cached: int = 0
     bundles: dict[str, str] = {}
+    members: dict[str, str] = {}

@@ -24,14 +24,14 @@ def test_nothing_is_trained_where_no_student_keeps_the_exact_limits() -> None:
 
 
 @given(limit=st.integers(100, 5000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_the_chosen_student_keeps_a_limit_on_parameters(limit: int) -> None:
     sized = World().follow(search(known(target(max_params=limit))))
     assert sized.chosen.size.params <= limit
 
 
 @given(budget=st.floats(1.2e-5, 5e-4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_the_chosen_student_was_timed_within_the_budget_and_few_were_priced(budget: float) -> None:
     world = World()
     sized = world.follow(search(known(target(max_latency=budget, precision="float32"))))

@@ -170,10 +170,12 @@ def test_pictures_that_fail_do_not_take_the_report_along(tmp_path: Path, monkeyp
 
 
 def test_where_nothing_fits_there_is_no_empty_table(plain: None, tmp_path: Path) -> None:
-    pages.render(synthetic.report(rows=(), bundles={}, gain=None, status="missed", trials=()), tmp_path)
+    priced = tuple(one.model_copy(update={"front": False}) for one in synthetic.candidates())
+    made = synthetic.report(rows=(), bundles={}, gain=None, status="missed", trials=(), candidates=priced)
+    pages.render(made, tmp_path)
     text, page = ((tmp_path / name).read_text() for name in ("report.md", "report.html"))
     tables = [block for block in re.split(r"\n\n+", text) if block.startswith("|")]
-    assert len(tables) == 1 and tables[0].count("\n") >= 6 and "**" not in tables[0]
+    assert len(tables) == 2 and tables[0].count("\n") >= 6 and "**" not in tables[0]
     assert "\n\n\n" not in text and "Nothing was trained" in text
     assert "<tbody>\n</tbody>" not in page and "Nothing was trained" in page
 

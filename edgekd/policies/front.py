@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from edgekd.results import Candidate
 
+NAMES = ("smallest", "middle", "best")
+
 
 def mark(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """The candidates, those on the front marked; only those that fit and were trained for equally long can be."""

@@ -19,7 +19,10 @@ from edgekd.steps import Policy
 
 
 class Sized(Value):
-    """The student's size and why: candidates, smallest first; the chosen one (None: nothing fits); what binds."""
+    """The student's size and why: candidates, smallest first; the chosen one (None: nothing fits); what binds.
+
+    `predictors` say how well prices were predicted.
+    """
 
     candidates: tuple[Candidate, ...] = ()
     chosen: Candidate | None = None
@@ -42,24 +45,33 @@ class Tighter(Value):
         return smaller and option.architecture.model_dump_json() not in self.without
 
 
-def search(known: Known, tighter: Tighter | None = None) -> Policy[Sized]:
-    """Find the student's size; `tighter` is what an earlier round taught."""
+def survey(known: Outlook, tighter: Tighter | None = None) -> Policy[Sized]:
+    """Price students, untrained and without the teacher; where none fits, `binds` and `nearest` say so."""
     tighter = tighter or Tighter()
     options = [option for option in known.options if tighter.allows(option)]
     within = [option for option in options if not limits.too_large(known, option)]
     if not within:
         return nothing(known, options)
     found = yield from explore(known, within, tighter.margin)
-    fitting = [one for one in found.priced if one.fits]
-    if not fitting:
-        binds, nearest = found.priced[0].why, _smallest_budget(known, found.priced, tighter.margin)
-        return Sized(candidates=found.priced, predictors=found.predictors, binds=binds, nearest=nearest)
-    judged = yield from halve(known, fitting)
+    priced = Sized(candidates=found.priced, predictors=found.predictors)
+    if any(one.fits for one in found.priced):
+        return priced
+    nearest = _smallest_budget(known, found.priced, tighter.margin)
+    return priced.model_copy(update={"binds": found.priced[0].why, "nearest": nearest})
+
+
+def search(known: Known, tighter: Tighter | None = None) -> Policy[Sized]:
+    """Find the student's size; `tighter` is what an earlier round taught."""
+    found = yield from survey(known, tighter)
+    if found.binds:
+        return found
+    judged = yield from halve(known, [one for one in found.candidates if one.fits])
     chosen = _smallest_good(known, judged)
-    every = {c.architecture.model_dump_json(): c for c in (*found.priced, *judged)}
+    every = {c.architecture.model_dump_json(): c for c in (*found.candidates, *judged)}
     candidates = mark(sorted(every.values(), key=lambda c: c.size.macs))
+    options = [option for option in known.options if tighter is None or tighter.allows(option)]
     binds = _binds(known, options, candidates, chosen)
-    return Sized(candidates=candidates, chosen=chosen, binds=binds, predictors=found.predictors)
+    return found.model_copy(update={"candidates": candidates, "chosen": chosen, "binds": binds})
 
 
 def _smallest_good(known: Known, judged: Sequence[Candidate]) -> Candidate:
@@ -101,7 +113,7 @@ def nothing(known: Outlook, options: Sequence[Option]) -> Sized:
     return Sized(binds="; ".join(limits.too_large(known, smallest)), nearest=nearest)
 
 
-def _smallest_budget(known: Known, priced: Sequence[Candidate], margin: Mapping[str, float]) -> str:
+def _smallest_budget(known: Outlook, priced: Sequence[Candidate], margin: Mapping[str, float]) -> str:
     """In words: the fastest and smallest student found, and so the smallest budgets that can be met."""
     told = []
     for target in known.plan.targets:

@@ -48,6 +48,15 @@ def choose(known: Known) -> Policy[Outcome]:
     return (yield from _with_a_larger_student(known, outcome))
 
 
+def member(known: Known, outcome: Outcome, candidate: Candidate) -> Policy[Outcome]:
+    """The whole choice for one student of the front, told with all candidates of the build that found it."""
+    alone = [option for option in known.options if option.architecture == candidate.architecture]
+    found = yield from choose(known.model_copy(update={"options": tuple(alone)}))
+    binds = "nothing: it is one of several students of the front"
+    sized = outcome.sized.model_copy(update={"chosen": candidate, "binds": binds})
+    return found.model_copy(update={"sized": sized})
+
+
 def _tighter(known: Known, before: Tighter, chosen: Candidate, shipped: Sequence[Row]) -> Tighter:
     """What the rows that missed teach: how much longer latencies are than priced; else to stay below so many MACs."""
     margin, below = dict(before.margin), before.below

@@ -94,6 +94,7 @@ def load_plan(recipe: str | Path | Page | None = None, flags: Flags | None = Non
         targets=targets,
         accept_stand_in=flags.accept_stand_in,
         skip_bad=flags.skip_bad,
+        pareto=flags.pareto,
         cards=_cards(page, targets),
         **vars(training),
     )
