@@ -605,7 +605,8 @@ class Candidate(Value):
 
     `costs` are those of every file that was priced; `latency`, `file_size` and `memory` of the one that breaks the
     fewest limits, latency as the upper bound of its p90. It was trained for `epochs` when its validation accuracy was
-    noted; on the `front` are those that no other beats in accuracy, latency, size and memory at once.
+    noted; `fault` says why it has no file, empty where it has. On the `front` are those that no other beats in
+    accuracy, latency, size and memory at once.
     """
 
     architecture: Architecture
@@ -620,6 +621,7 @@ class Candidate(Value):
     why: str = ""
     validation_accuracy: float | None = None
     front: bool = False
+    fault: str = ""
 
 
 Role = Literal["teacher", "teacher-int8", "control", "student", "model"]

@@ -148,11 +148,19 @@ class Architecture(Value):
 
 
 class Student(Value):
-    """The students to choose from: a family; fixed settings in `family.settings`, `search=False` for just that one."""
+    """The students to choose from: a family; fixed settings in `family.settings`, `search=False` for just that one.
+
+    `also` are further families whose students are in the same search.
+    """
 
     family: Choice
     image: Image | None = None
     search: bool = True
+    also: tuple[Choice, ...] = ()
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """With one family the question is the one that was asked before there could be more."""
+        return {name: value for name, value in fields.items() if name != "also" or value}
 
 
 class Budget(Value):

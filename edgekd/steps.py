@@ -63,11 +63,29 @@ def _behind(name: str, settings: Settings) -> tuple[PlugIn, ...]:
     found: list[PlugIn] = [("teachers", name)]
     if isinstance(settings.get("family"), str):
         found.append(("students", str(settings["family"])))
-    members = settings.get("members")
-    for member in members if isinstance(members, list) else ():
+    for member in _listed(settings, "members"):
         if isinstance(member, dict) and isinstance(member.get("name"), str):
             found += _behind(str(member["name"]), member)
     return tuple(found)
+
+
+def _listed(settings: Settings, key: str) -> list[Any]:
+    found = settings.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _family(family: Choice) -> tuple[PlugIn, ...]:
+    """The plug-ins behind a student: its family, and the teacher's where it is made of that."""
+    found: list[PlugIn] = [("students", family.name)]
+    for member in _listed(family.settings, "teacher"):
+        if isinstance(member, dict) and isinstance(member.get("name"), str):
+            found += _behind(str(member["name"]), member)
+    return tuple(found)
+
+
+def _student(student: Student) -> tuple[PlugIn, ...]:
+    """The plug-ins behind all families that students are chosen from."""
+    return tuple(dict.fromkeys(plugin for family in (student.family, *student.also) for plugin in _family(family)))
 
 
 class Step(Value, Generic[Result]):
@@ -114,7 +132,7 @@ class Check(Step[Checked]):
         return (
             ("datasets", plan.data.source.name),
             *_teacher(plan.teacher),
-            *(() if plan.student is None else (("students", plan.student.family.name),)),
+            *(() if plan.student is None else _student(plan.student)),
             ("metrics", plan.data.metric),
             *(("formats", target.format) for target in plan.targets),
             *(("devices", target.device.reach.name) for target in plan.targets),
@@ -185,7 +203,7 @@ class Count(Step[Counted]):
 
     def plugins(self) -> tuple[PlugIn, ...]:
         teacher = () if self.teacher is None else _teacher(self.teacher)
-        student = () if self.student is None else (("students", self.student.family.name),)
+        student = () if self.student is None else _student(self.student)
         return (*student, *teacher)
 
 
@@ -221,7 +239,7 @@ class Train(Step[Trained]):
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (
-            *(("students", network.family.name) for network in self.networks),
+            *(plugin for network in self.networks for plugin in _family(network.family)),
             *(("objectives", objective.use.name) for objective in self.objectives),
             ("schemes", self.scheme.name),
             ("metrics", self.metric),
@@ -244,9 +262,9 @@ class Export(Step[Program]):
     def plugins(self) -> tuple[PlugIn, ...]:
         match self.source:
             case Checkpoint(architecture=architecture):
-                return (("students", architecture.family.name),)
+                return _family(architecture.family)
             case Architecture(family=family):
-                return (("students", family.name),)
+                return _family(family)
             case Teacher():
                 return _teacher(self.source)
 

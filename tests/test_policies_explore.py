@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekd import keys
+from edgekd.errors import NotConverted, Problem
 from edgekd.policies import limits
 from edgekd.policies.explore import explore, fill
 from edgekd.policies.halving import halve
@@ -102,7 +103,8 @@ def test_the_budget_is_used_after_at_most_fifteen_measurements(place: float, noi
     found = made.follow(explore(asked, OPTIONS, {}))
     assert sum(isinstance(step, Export) for step in made.asked) == len(found.priced) <= 15
     used = [limits.used(asked.plan, one) for one in found.priced if one.fits]
-    assert max(used) >= 0.85, "some student uses the budget"
+    possible = max(cost for cost in COSTS if cost <= budget) / budget
+    assert max(used) >= 0.85 or possible < 0.9, "some student uses the budget, where there is one that can"
 
 
 def test_what_a_student_costs_is_foretold_from_few_others_and_the_error_is_told() -> None:
@@ -138,6 +140,22 @@ def test_no_measurement_is_spent_where_no_budget_is_set() -> None:
     made = world()
     found = made.follow(explore(outlook(), OPTIONS, {}))
     assert len(found.priced) == 8, "the first wave alone"
+
+
+def test_a_student_that_has_no_file_is_told_and_the_others_are_not_hurt() -> None:
+    made = world()
+    honest = made._convert
+
+    def fails(step: Any) -> Any:
+        if step.program.digest == f"0:{len(OPTIONS) - 1}":
+            raise NotConverted(Problem("tflite", "no such operator"))
+        return honest(step)
+
+    made._convert = fails  # type: ignore[method-assign]
+    found = made.follow(explore(outlook(max_latency=COSTS[60]), OPTIONS, {}))
+    (without,) = [one for one in found.priced if one.fault]
+    assert without.size == OPTIONS[-1].size and not without.fits and "no such operator" in without.why
+    assert {one.students for one in found.predictors} == {len(found.priced) - 1}
 
 
 def racing(count: int) -> list[Candidate]:

@@ -40,17 +40,17 @@ def explore(known: Outlook, within: Sequence[Option], margin: Mapping[str, float
     count = known.plan.effort.candidates
     priced = yield from price(known, fill(within, _first(count)), margin)
     while len(priced) < count and _bounded(known) and not _enough(known, priced, count):
-        seen = {_name(one) for one in priced}
+        seen, good = {_name(one) for one in priced}, [one for one in priced if not one.fault]
         others = [option for option in within if _name(option) not in seen]
         if not others:
             break
-        series = _series(priced)
-        (told,) = yield [_ask(priced, series, others)]
-        picks = _next(known, priced, others, _shares(known, priced, series, told, len(others), margin))
+        series = _series(good)
+        (told,) = yield [_ask(good, series, others)]
+        picks = _next(known, good, others, _shares(known, good, series, told, len(others), margin))
         if not picks:
             break
         priced += yield from price(known, picks[: count - len(priced)], margin)
-    predictors = yield from _predictors(priced)
+    predictors = yield from _predictors([one for one in priced if not one.fault])
     return Explored(priced=tuple(sorted(priced, key=lambda c: c.size.macs)), predictors=predictors)
 
 

@@ -56,8 +56,9 @@ def survey(known: Outlook, tighter: Tighter | None = None) -> Policy[Sized]:
     priced = Sized(candidates=found.priced, predictors=found.predictors)
     if any(one.fits for one in found.priced):
         return priced
-    nearest = _smallest_budget(known, found.priced, tighter.margin)
-    return priced.model_copy(update={"binds": found.priced[0].why, "nearest": nearest})
+    made = [one for one in found.priced if not one.fault]
+    nearest = _smallest_budget(known, made, tighter.margin) if made else ""
+    return priced.model_copy(update={"binds": (made or found.priced)[0].why, "nearest": nearest})
 
 
 def search(known: Known, tighter: Tighter | None = None) -> Policy[Sized]:

@@ -41,16 +41,15 @@ def _options(step: Count, student: Student, out: Workspace) -> list[Option]:
 
 def _architectures(student: Student, signature: Signature) -> tuple[Architecture, ...]:
     """What may be chosen: the family's space around the settings as written, or those alone without a search."""
-    written = Architecture(family=student.family, image=student.image)
     if not student.search:
-        return (written,)
-    family, settings = networks.configured("students", student.family)
-    return tuple(
-        written.model_copy(
-            update={"family": student.family.model_copy(update={"settings": option.model_dump(mode="json")})}
-        )
-        for option in family.space(settings, signature.inputs)
-    )
+        return (Architecture(family=student.family, image=student.image),)
+    found = []
+    for choice in (student.family, *student.also):
+        family, settings = networks.configured("students", choice)
+        for option in family.space(settings, signature.inputs):
+            one = choice.model_copy(update={"settings": option.model_dump(mode="json")})
+            found.append(Architecture(family=one, image=student.image))
+    return tuple(found)
 
 
 def _option(architecture: Architecture, sample: Mapping[str, Tensor], signature: Signature, search: bool) -> Option:
