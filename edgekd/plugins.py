@@ -22,8 +22,8 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     UNOPENED = "why"              formats only: why no inner value of its files can be seen; one without has `opened`
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
     PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
-    OF_TEACHER = True             students only: made of the teacher's network, which its setting `teacher` is given as a
-                                  list of one table {name, settings ...}; files arrive as "teacher.0.weights" (optional)
+    OF_TEACHER = True             students only: made of the teacher's network; its setting `teacher` is filled in: a
+                                  list of one table {name, settings ...}; files come as "teacher.0.weights" (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
 and `class Settings(Value)`, what the user may set. `find` imports a plug-in; only workers do that.
