@@ -5,12 +5,11 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from edgekd.nets import networks, sizes
-from edgekd.results import Signature, Work
+from edgekd.nets import sizes
+from edgekd.results import Signature, Size, Work
 
 _CONVOLUTIONS = ("convolution", "_convolution", "convolution_overrideable")
 _PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "linear")
@@ -64,20 +63,19 @@ def _tensors(values: Any) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def work(module: nn.Module, batch: Mapping[str, Tensor], signature: Signature) -> Work:
-    """Count one sample's work; `batch` holds it, prepared, on the module's device ("meta" will do).
+def work(module: nn.Module, batch: Mapping[str, Tensor], signature: Signature) -> tuple[Size, Work]:
+    """Count one sample's size and work; `batch` holds it, prepared, on the module's device ("meta" will do).
 
     Norms and plain activations are counted with the operator before them, as converters fold them; views are not.
     """
-    module.eval()
-    with torch.no_grad(), sizes.plain_kernels(), _Watch() as watch:
-        networks.forward(module, batch, signature)
+    watch = _Watch()
+    size = sizes.size(module, batch, signature, watch)
     sides = [min(spec.shape[2:]) for spec in signature.inputs if len(spec.shape) == 4]
-    return Work(
+    return size, Work(
         **{kind: watch.products[kind] for kind in ("dense", "pointwise", "depthwise")},
         moved=watch.moved,
         peak=watch.peak,
         operators=dict(sorted(watch.operators.items())),
-        params=sum(p.numel() for p in module.parameters()),
+        params=size.params,
         resolution=max(sides, default=0),
     )
