@@ -1,12 +1,13 @@
 """How large the student may be and should be, in a made-up world."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekd.policies import limits
 from edgekd.policies.search import Tighter, search
-from edgekd.results import Size
-from edgekd.steps import Export, Train
+from edgekd.results import Measured, Size
+from edgekd.steps import Export, Measure, Train
 from tests.world import World, known, target
 
 
@@ -49,6 +50,26 @@ def test_a_budget_that_no_student_meets_names_the_fastest_before_any_training() 
     assert sized.chosen is None
     assert not any(isinstance(step, Train) for step in world.asked)
     assert "the nearest that tflite can keep is about latency 5 µs" in sized.nearest
+
+
+@pytest.mark.parametrize(("threads", "advice"), [(2, True), (1, False)])
+def test_where_nothing_is_fast_enough_more_threads_are_tried_and_told(threads: int, advice: bool) -> None:
+    world, asked = World(), known(target(max_latency=4e-6))
+    honest, cores = world.answer, asked.facts["this-computer"].model_copy(update={"cores": threads})
+
+    def answer(step):
+        found = honest(step)
+        if not isinstance(step, Measure) or step.threads == 1:
+            return found
+        (one,) = found.measurements
+        latency = one.latency.model_copy(update={"p90_high": one.latency.p90_high / step.threads})
+        return Measured(measurements=(one.model_copy(update={"latency": latency}),))
+
+    world.answer = answer
+    sized = world.follow(search(asked.model_copy(update={"facts": {"this-computer": cores}})))
+    assert sized.chosen is None
+    said = "with 2 threads the fastest takes 2.5 µs on tflite: --threads 2 would keep the budget"
+    assert (said in sized.nearest) == advice and ("threads" in sized.nearest) == advice
 
 
 def test_the_smallest_within_one_standard_error_is_taken_not_the_largest() -> None:

@@ -13,6 +13,7 @@ from edgekd.policies.explore import explore
 from edgekd.policies.front import mark
 from edgekd.policies.halving import halve, noise
 from edgekd.policies.known import Known, Outlook
+from edgekd.policies.threads import more_threads
 from edgekd.results import Candidate, Option, Predictor
 from edgekd.spec import Value
 from edgekd.steps import Policy
@@ -58,6 +59,8 @@ def survey(known: Outlook, tighter: Tighter | None = None) -> Policy[Sized]:
         return priced
     made = [one for one in found.priced if not one.fault]
     nearest = _smallest_budget(known, made, tighter.margin) if made else ""
+    threads = yield from more_threads(known, made, tighter.margin)
+    nearest = "; ".join(filter(None, (nearest, threads)))
     return priced.model_copy(update={"binds": (made or found.priced)[0].why, "nearest": nearest})
 
 
