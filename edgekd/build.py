@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from edgekd import files, plugins
@@ -11,16 +11,18 @@ from edgekd.bundle.bundle import write as write_bundle
 from edgekd.errors import EdgekdError, UsageError
 from edgekd.lock import Lock, lock
 from edgekd.policies.convey import convey
+from edgekd.policies.front import NAMES, pick
 from edgekd.policies.known import Known, Outlook, images
 from edgekd.policies.preflight import preflight
-from edgekd.policies.stepdown import choose
+from edgekd.policies.search import survey
+from edgekd.policies.stepdown import Outcome, choose, member
 from edgekd.report.report import PAGES, render
 from edgekd.results import GoldenSet, Report, Row
 from edgekd.runtimes import digests
 from edgekd.spec import Plan
 from edgekd.steps import Check, Count, Golden, Label, Probe, Split
 from edgekd.store import Store
-from edgekd.verdict import counts, distilled, exported
+from edgekd.verdict import FRONT, counts, distilled, exported
 
 
 def build(plan: Plan, store: Store, out: Path) -> Report:
@@ -32,13 +34,26 @@ def build(plan: Plan, store: Store, out: Path) -> Report:
     started = time.monotonic()
     warnings = check(plan, store)
     outlook, remarks = look(plan, store)
-    known = learn(outlook, store)
-    outcome = store.follow(choose(known))
+    surveyed = store.follow(survey(outlook))
+    known: Outlook = outlook
+    outcome, members = Outcome(sized=surveyed), dict[str, Outcome]()
+    if not surveyed.binds:  # something fits, so the teacher's work is worth its while
+        known = learned = learn(outlook, store)
+        outcome = store.follow(choose(learned))
+        picks = pick(outcome.sized.candidates) if plan.pareto else {}
+        members = {name: store.follow(member(learned, outcome, one)) for name, one in picks.items()}
 
-    def conclude(made: Lock) -> Report:
-        return distilled(known, outcome, (*warnings, *remarks), made, time.monotonic() - started)
+    def finish(found: Outcome, folder: Path, others: Iterable[str] = ()) -> Report:
+        def conclude(made: Lock) -> Report:
+            return distilled(known, found, (*warnings, *remarks), made, time.monotonic() - started, others)
 
-    return _finish(known, outcome.rows, store, out, conclude)
+        return _finish(known, found.rows, store, folder, conclude)
+
+    for name in set(NAMES) - members.keys():
+        _remove_run(out / FRONT / name)
+    for name, found in members.items():
+        finish(found, out / FRONT / name)
+    return finish(outcome, out, members)
 
 
 def export(plan: Plan, store: Store, out: Path) -> Report:
@@ -171,6 +186,12 @@ def _write(report: Report, made: Lock, golden: Mapping[str, GoldenSet | None], s
             write_bundle(report, row, recorded, store.entries, out / report.bundles[row.target], made)
     render(report, out)
     files.write(out / locks.NAME, made.model_dump_json(indent=1))
+
+
+def _remove_run(out: Path) -> None:
+    """Delete a run that was written before, and no other folder."""
+    if (out / locks.NAME).is_file():
+        shutil.rmtree(out)
 
 
 def _remove_bundles(out: Path) -> None:

@@ -22,6 +22,8 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     UNOPENED = "why"              formats only: why no inner value of its files can be seen; one without has `opened`
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
     PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
+    OF_TEACHER = True             students only: made of the teacher's network; its setting `teacher` is filled in: a
+                                  list of one table {name, settings ...}; files come as "teacher.0.weights" (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
 and `class Settings(Value)`, what the user may set. `find` imports a plug-in; only workers do that.
@@ -146,8 +148,8 @@ class Family(Protocol):
     """students/: a network family.
 
     `build` makes one untrained network whose forward takes the inputs in order and returns a dict with "logits" (and,
-    for later objectives, "features"). A family that declares CODE is given the user's files as a fourth argument, by
-    setting. `space` lists the settings that a search may choose from, given fixed ones.
+    for later objectives, "features"). A family that declares CODE or OF_TEACHER is given the user's files as a fourth
+    argument, by setting. `space` lists the settings that a search may choose from, given fixed ones.
     """
 
     Settings: type[Value]
@@ -354,6 +356,7 @@ class Declared:
     reference: bool = False
     unopened: str = ""
     placed: bool = False
+    of_teacher: bool = False
     resumes: bool = False
     uses: tuple[str, ...] = ()
     summary: str = ""

@@ -185,11 +185,31 @@ class Size(Value):
     macs: int
 
 
+class Work(Value):
+    """What a network does for one sample, as far as that can be told before it is trained: what its cost is fitted on.
+
+    Multiply-accumulates by kind (`dense`: of kernels over several pixels; `pointwise`: of 1 x 1 kernels, linear layers
+    and other products of matrices; `depthwise`: of grouped kernels), bytes that its operators read and write in float32
+    (`moved`), the most that one of them holds (`peak`), how many operators of each kind there are, parameters, and the
+    samples' side in pixels (0 where there is none).
+    """
+
+    dense: int
+    pointwise: int = 0
+    depthwise: int = 0
+    moved: int = 0
+    peak: int = 0
+    operators: dict[str, int] = {}
+    params: int
+    resolution: int = 0
+
+
 class Option(Value):
-    """One student that a family offers, and its exact size."""
+    """One student that a family offers, its exact size, and what it does (None where that was not looked at)."""
 
     architecture: Architecture
     size: Size
+    work: Work | None = None
 
 
 class Counted(Value):
@@ -552,17 +572,82 @@ class Terms(Value):
     control_weight_decay: float
 
 
+class Series(Value):
+    """One cost of several networks: seconds of quiet latency, bytes of memory, or bytes of a file."""
+
+    target: str
+    precision: Precision
+    cost: Literal["latency", "memory", "size"]
+    values: tuple[float, ...]
+
+
+class Estimate(Value):
+    """What one cost of other networks is expected to be.
+
+    `values` in the units of the series, `spread` the standard deviation of its logarithm; `errors` are those of the
+    measured networks, each predicted from the others: value / prediction - 1.
+    """
+
+    values: tuple[float, ...]
+    spread: tuple[float, ...]
+    errors: tuple[float, ...]
+
+
+class Estimated(Value):
+    """The answer of Foretell: an estimate for each series."""
+
+    estimates: tuple[Estimate, ...]
+
+
+class Predictor(Value):
+    """How well one cost of unmeasured students was predicted: errors on measured ones, each left out in turn.
+
+    `mean_error` and `worst_error` are shares, `within` the share of students predicted within 10 %.
+    """
+
+    target: str
+    precision: Precision
+    cost: Literal["latency", "memory", "size"]
+    students: int
+    mean_error: float
+    worst_error: float
+    within: float
+
+
+class Cost(Value):
+    """What one file of an untrained student costs: seconds by the quick protocol (None: not timed), bytes."""
+
+    target: str
+    precision: Precision
+    size: int
+    quiet: float | None = None
+    p90: float | None = None
+    p90_high: float | None = None
+    memory: int | None = None
+
+
 class Candidate(Value):
-    """An untrained student that was priced: exact size, p90 in seconds by the quick protocol, whether it fits."""
+    """An untrained student that was priced: exact size, p90 in seconds by the quick protocol, whether it fits.
+
+    `costs` are those of every file that was priced; `latency`, `file_size` and `memory` of the one that breaks the
+    fewest limits, latency as the upper bound of its p90. It was trained for `epochs` when its validation accuracy was
+    noted; `fault` says why it has no file, empty where it has. On the `front` are those that no other beats in
+    accuracy, latency, size and memory at once.
+    """
 
     architecture: Architecture
     size: Size
+    work: Work | None = None
+    costs: tuple[Cost, ...] = ()
+    epochs: int = 0
     latency: dict[str, float] = {}
     file_size: dict[str, int] = {}
     memory: dict[str, int] = {}
     fits: bool = True
     why: str = ""
     validation_accuracy: float | None = None
+    front: bool = False
+    fault: str = ""
 
 
 Role = Literal["teacher", "teacher-int8", "control", "student", "model"]
@@ -618,7 +703,10 @@ class StepRecord(Value):
 
 
 class Report(Value):
-    """The result of a build: what was wanted, every row, what binds, and what to know before believing a number."""
+    """The result of a build: what was wanted, every row, what binds, and what to know before believing a number.
+
+    `bundles` are folders by target, `members` run folders of several students of the front by name.
+    """
 
     schema_version: int = 1
     edgekd: str
@@ -632,6 +720,7 @@ class Report(Value):
     terms: Terms | None = None
     trials: tuple[Trial, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    predictors: tuple[Predictor, ...] = ()
     rungs: tuple[Rung, ...] = ()
     student: Architecture | None
     chosen: str = ""
@@ -642,3 +731,4 @@ class Report(Value):
     steps_run: int = 0
     steps_cached: int = 0
     bundles: dict[str, str] = {}
+    members: dict[str, str] = {}

@@ -151,11 +151,19 @@ class Architecture(Value):
 
 
 class Student(Value):
-    """The students to choose from: a family; fixed settings in `family.settings`, `search=False` for just that one."""
+    """The students to choose from: a family; fixed settings in `family.settings`, `search=False` for just that one.
+
+    `also` are further families whose students are in the same search.
+    """
 
     family: Choice
     image: Image | None = None
     search: bool = True
+    also: tuple[Choice, ...] = ()
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """With one family the question is the one that was asked before there could be more."""
+        return {name: value for name, value in fields.items() if name != "also" or value}
 
 
 class Budget(Value):
@@ -251,7 +259,8 @@ class Plan(Value):
     With `augment` the training images are shifted a little and, with `mirror`, half of them mirrored: right for
     photographs, wrong where left and right mean something (digits, text, left and right hands). `page` is the recipe as
     the user named it, to be typed again, `said` what stood on the command line in its place; `cards` are the digests of
-    the pages that the plan was read from. Without a student nothing is trained: the teacher itself is what ships.
+    the pages that the plan was read from. Without a student nothing is trained: the teacher itself is what ships. With
+    `pareto` several students of the front ship.
     """
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"page", "said", "cards", "bench"})
@@ -273,3 +282,8 @@ class Plan(Value):
     seed: int = 0
     accept_stand_in: bool = False
     skip_bad: bool = False
+    pareto: bool = False
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """How many students ship is no part of whether the plan can run."""
+        return {name: value for name, value in super().question(fields).items() if name != "pareto" or value}

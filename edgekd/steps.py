@@ -15,6 +15,7 @@ from edgekd.results import (
     Counted,
     DeviceFacts,
     Diffed,
+    Estimated,
     File,
     GoldenSet,
     Measured,
@@ -23,10 +24,12 @@ from edgekd.results import (
     Program,
     Rehearsed,
     Score,
+    Series,
     SoftTargets,
     Splits,
     Trained,
     Tried,
+    Work,
 )
 from edgekd.spec import (
     Architecture,
@@ -61,11 +64,29 @@ def _behind(name: str, settings: Settings) -> tuple[PlugIn, ...]:
     found: list[PlugIn] = [("teachers", name)]
     if isinstance(settings.get("family"), str):
         found.append(("students", str(settings["family"])))
-    members = settings.get("members")
-    for member in members if isinstance(members, list) else ():
+    for member in _listed(settings, "members"):
         if isinstance(member, dict) and isinstance(member.get("name"), str):
             found += _behind(str(member["name"]), member)
     return tuple(found)
+
+
+def _listed(settings: Settings, key: str) -> list[Any]:
+    found = settings.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _family(family: Choice) -> tuple[PlugIn, ...]:
+    """The plug-ins behind a student: its family, and the teacher's where it is made of that."""
+    found: list[PlugIn] = [("students", family.name)]
+    for member in _listed(family.settings, "teacher"):
+        if isinstance(member, dict) and isinstance(member.get("name"), str):
+            found += _behind(str(member["name"]), member)
+    return tuple(found)
+
+
+def _student(student: Student) -> tuple[PlugIn, ...]:
+    """The plug-ins behind all families that students are chosen from."""
+    return tuple(dict.fromkeys(plugin for family in (student.family, *student.also) for plugin in _family(family)))
 
 
 class Step(Value, Generic[Result]):
@@ -112,7 +133,7 @@ class Check(Step[Checked]):
         return (
             ("datasets", plan.data.source.name),
             *_teacher(plan.teacher),
-            *(() if plan.student is None else (("students", plan.student.family.name),)),
+            *(() if plan.student is None else _student(plan.student)),
             ("metrics", plan.data.metric),
             *(("formats", target.format) for target in plan.targets),
             *(("devices", target.device.reach.name) for target in plan.targets),
@@ -183,7 +204,7 @@ class Count(Step[Counted]):
 
     def plugins(self) -> tuple[PlugIn, ...]:
         teacher = () if self.teacher is None else _teacher(self.teacher)
-        student = () if self.student is None else (("students", self.student.family.name),)
+        student = () if self.student is None else _student(self.student)
         return (*student, *teacher)
 
 
@@ -219,7 +240,7 @@ class Train(Step[Trained]):
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (
-            *(("students", network.family.name) for network in self.networks),
+            *(plugin for network in self.networks for plugin in _family(network.family)),
             *(("objectives", objective.use.name) for objective in self.objectives),
             ("schemes", self.scheme.name),
             ("metrics", self.metric),
@@ -242,9 +263,9 @@ class Export(Step[Program]):
     def plugins(self) -> tuple[PlugIn, ...]:
         match self.source:
             case Checkpoint(architecture=architecture):
-                return (("students", architecture.family.name),)
+                return _family(architecture.family)
             case Architecture(family=family):
-                return (("students", family.name),)
+                return _family(family)
             case Teacher():
                 return _teacher(self.source)
 
@@ -328,13 +349,18 @@ class Probe(Step[DeviceFacts]):
         return (("devices", self.device.reach.name),)
 
 
+# What of a file decides how fast its runtime runs it.
+_GRAPH = ("graph", "format", "precision", "made_by", "route")
+
+
 class Measure(Step[Measured]):
     """Time artifacts of one format on one device, interleaved, each session a fresh process without torch.
 
     `quick` prices candidates and chooses among files; `reportable` is what a budget is certified on (a minute and
     1,024 inferences of each in at least ten sessions), `soak` that and ten minutes of sustained load. Memory has a
     process of its own. `fingerprint` and `runtime` tie the answer to device and version; a higher `attempt` asks again
-    where the answer before was unstable.
+    where the answer before was unstable. With `by_graph` the question is about graphs:
+    whatever their weights and samples, it is answered once for a device and a version of the runtime.
     """
 
     stage: ClassVar[str] = "measure"
@@ -349,9 +375,32 @@ class Measure(Step[Measured]):
     threads: int = 1
     protocol: Protocol = "quick"
     attempt: int = 0
+    by_graph: bool = False
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """A price is that of a graph as one converter wrote it; any other measurement is of the files themselves."""
+        told = {name: value for name, value in fields.items() if name != "by_graph" or value}
+        if not self.by_graph:
+            return told
+        graphs = [{name: getattr(file, name) for name in _GRAPH} for file in self.artifacts]
+        return {name: value for name, value in told.items() if name != "splits"} | {"artifacts": graphs}
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (("devices", self.device.reach.name), ("runtimes", self.artifacts[0].format))
+
+
+class Foretell(Step[Estimated]):
+    """What would students cost that were not measured? Laws fitted on those that were, with their own errors."""
+
+    stage: ClassVar[str] = "foretell"
+    answer: ClassVar[type[Value]] = Estimated
+    usual: ClassVar[float] = 2.0
+    measured: tuple[Work, ...]
+    series: tuple[Series, ...]
+    others: tuple[Work, ...] = ()
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.foretell",)
 
 
 class Profile(Step[Profiled]):

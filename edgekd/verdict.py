@@ -1,6 +1,7 @@
 """From what a build found to its report: status, what binds, and what to know before believing a number."""
 
 import datetime
+from collections.abc import Iterable
 
 from edgekd import units
 from edgekd.lock import Lock
@@ -12,12 +13,21 @@ from edgekd.report.headline import headline
 from edgekd.results import Report, Row, Rung
 from edgekd.spec import Plan
 
+# Folder of the runs of several students of the front.
+FRONT = "front"
 # Share of mirrored images beyond which a teacher that answers otherwise is worth a word.
 MIRROR_LOSS = 0.05
 
 
-def distilled(known: Known, outcome: Outcome, warnings: tuple[str, ...], made: Lock, seconds: float) -> Report:
-    """The report of a build that trained a student."""
+def distilled(
+    known: Outlook,
+    outcome: Outcome,
+    warnings: tuple[str, ...],
+    made: Lock,
+    seconds: float,
+    members: Iterable[str] = (),
+) -> Report:
+    """The report of a build that trained a student, or found none to train."""
     plan, sized, raced = known.plan, outcome.sized, outcome.raced
     ships = [row for row in outcome.rows if row.ships]
     teachers = [row for row in outcome.rows if row.role in ("teacher", "teacher-int8") and row.artifact is not None]
@@ -33,6 +43,7 @@ def distilled(known: Known, outcome: Outcome, warnings: tuple[str, ...], made: L
         terms=raced.terms if raced else None,
         trials=raced.trials if raced else (),
         candidates=sized.candidates,
+        predictors=sized.predictors,
         rungs=_timed(outcome.rungs, made),
         student=sized.chosen.architecture if sized.chosen else known.options[0].architecture,
         chosen=_recipe(outcome),
@@ -41,6 +52,7 @@ def distilled(known: Known, outcome: Outcome, warnings: tuple[str, ...], made: L
         caveats=(*known.splits.caveats, *warnings, *_caveats(known, seconds)),
         seconds=seconds,
         bundles=_bundles(ships),
+        members={name: f"{FRONT}/{name}" for name in members},
         **counts(made),
     )
 
@@ -86,7 +98,7 @@ def _recipe(outcome: Outcome) -> str:
     return f"distilled at temperature {terms.temperature:g}, teacher weight {terms.teacher_weight:g}"
 
 
-def _notes(known: Known, outcome: Outcome) -> tuple[str, ...]:
+def _notes(known: Outlook, outcome: Outcome) -> tuple[str, ...]:
     """What a reader should know of how the choice came about."""
     found = []
     if outcome.rounds > 1:
@@ -96,19 +108,20 @@ def _notes(known: Known, outcome: Outcome) -> tuple[str, ...]:
             "the student without teacher was better on the validation part and is what ships; the teacher may be too "
             "weak or too sharp, the student too small, or labels plenty"
         )
-    soft = known.soft_targets
-    if soft.mirror_loss is not None and soft.mirror_loss > MIRROR_LOSS:
+    soft = known.soft_targets if isinstance(known, Known) else None
+    if soft and soft.mirror_loss is not None and soft.mirror_loss > MIRROR_LOSS:
         found.append(
             f"of 100 images the teacher takes {100 * soft.mirror_loss:.0f} more for another class when mirrored than "
             "when shifted: left and right seem to matter in these data; write mirror = false under [train]"
         )
     found += known.refusals()
-    took = units.show_seconds(soft.seconds_per_view)
-    found.append(f"the teacher labelled each view of the training part once, in {took}")
+    if soft:
+        took = units.show_seconds(soft.seconds_per_view)
+        found.append(f"the teacher labelled each view of the training part once, in {took}")
     return tuple(found)
 
 
-def _caveats(known: Known, seconds: float) -> tuple[str, ...]:
+def _caveats(known: Outlook, seconds: float) -> tuple[str, ...]:
     plan, found = known.plan, []
     if plan.effort.seeds == 1:
         found.append("one seed was run: the gain's interval is over samples only; --effort standard runs 3")

@@ -23,6 +23,11 @@ def absent(format: str) -> str:
     return ""
 
 
+def missing(kind: str, name: str) -> list[str]:
+    """Packages of a plug-in that are not installed."""
+    return [package for package in plugins.declared(kind, name).packages if not _installed(package)]
+
+
 def _installed(package: str) -> bool:
     try:
         return bool(metadata.version(package))

@@ -1,4 +1,4 @@
-"""What --effort promises: 1, 3 and 5 seeds, fair grids, at most 8 candidates, and a sentence that says so."""
+"""What --effort promises: 1, 3 and 5 seeds, fair grids, at most 15 candidates, and a sentence that says so."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def test_presets(name: str, seeds: int):
     effort = PRESETS[name]
     assert effort.name == name and effort.seeds == seeds
     assert len(effort.distill) == len(effort.control) == len(set(effort.control)) == len(set(effort.distill))
-    assert effort.candidates <= 8
+    assert effort.candidates <= 15
     assert all(temperature > 0 and 0 < weight <= 1 for temperature, weight in effort.distill)
 
 

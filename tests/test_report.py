@@ -97,7 +97,7 @@ def test_the_page_is_one_offline_file(folder: Path) -> None:
 
 def test_the_page_shows_what_the_issue_asks_for(folder: Path) -> None:
     page, reader = read(folder)
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
     for part in ASKED_FOR:
         assert part in reader.words, part
     assert "65×\u00a0smaller" not in page and "5.3\u00a0±\u00a01.1\u00a0points" in page
@@ -112,9 +112,10 @@ def test_the_same_report_gives_the_same_bytes(folder: Path, tmp_path: Path) -> N
 def test_markdown_tables_are_well_formed(folder: Path) -> None:
     text = (folder / "report.md").read_text()
     tables = [block for block in re.split(r"\n\n+", text) if block.startswith("|")]
-    assert len(tables) == 6
+    assert len(tables) == 8
     for table in tables:
         assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
+    assert "| quiet latency (tflite int8) | 6 | 3.1 % | 7.9 % | 6 of 6 |" in text, "how well prices were predicted"
     assert "**student distilled int8 (ships)**" in text and "\n\n\n" not in text
 
 
@@ -137,7 +138,7 @@ def test_reports_with_gaps_are_written_too(made: Report, tmp_path: Path) -> None
 @pytest.mark.usefixtures("plain")
 def test_a_report_of_almost_nothing(tmp_path: Path) -> None:
     empty = synthetic.report(
-        rows=(), gain=None, trials=(), candidates=(), caveats=(), notes=(), bundles={}, status="missed"
+        rows=(), gain=None, trials=(), candidates=(), predictors=(), caveats=(), notes=(), bundles={}, status="missed"
     )
     pages.render(empty, tmp_path)
     _, reader = read(tmp_path)
@@ -169,10 +170,12 @@ def test_pictures_that_fail_do_not_take_the_report_along(tmp_path: Path, monkeyp
 
 
 def test_where_nothing_fits_there_is_no_empty_table(plain: None, tmp_path: Path) -> None:
-    pages.render(synthetic.report(rows=(), bundles={}, gain=None, status="missed", trials=()), tmp_path)
+    priced = tuple(one.model_copy(update={"front": False}) for one in synthetic.candidates())
+    made = synthetic.report(rows=(), bundles={}, gain=None, status="missed", trials=(), candidates=priced)
+    pages.render(made, tmp_path)
     text, page = ((tmp_path / name).read_text() for name in ("report.md", "report.html"))
     tables = [block for block in re.split(r"\n\n+", text) if block.startswith("|")]
-    assert len(tables) == 1 and tables[0].count("\n") >= 6 and "**" not in tables[0]
+    assert len(tables) == 2 and tables[0].count("\n") >= 6 and "**" not in tables[0]
     assert "\n\n\n" not in text and "Nothing was trained" in text
     assert "<tbody>\n</tbody>" not in page and "Nothing was trained" in page
 
@@ -198,7 +201,7 @@ def test_an_exported_model_has_no_word_of_students_or_teachers(tmp_path: Path) -
         for row in synthetic.report().rows
         if row.role == "student"
     )
-    report = synthetic.report(rows=rows, gain=None, trials=(), candidates=(), student=None, chosen="")
+    report = synthetic.report(rows=rows, gain=None, trials=(), candidates=(), predictors=(), student=None, chosen="")
     report = report.model_copy(update={"headline": headline(rows, None)})
     pages.render(report, tmp_path)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")

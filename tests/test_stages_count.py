@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import save_file
 
 from edgekd.nets import networks
 from edgekd.results import Size
-from edgekd.spec import Architecture, Choice, Student, Teacher, UserFile
+from edgekd.spec import Architecture, Choice, Image, Student, Teacher, UserFile
 from edgekd.stages import count
 from edgekd.steps import Count
 from tests import learnable
@@ -31,6 +32,18 @@ def test_options_are_sorted_exact_and_rebuildable(tmp_path: Path) -> None:
         assert option.architecture.image == learnable.IMAGE
         network = networks.build(option.architecture, signature)
         assert sum(p.numel() for p in network.parameters()) == option.size.params
+
+
+@pytest.mark.parametrize(("own", "sides"), [(64, {64, 48, 32}), (56, {56}), (48, {48})])
+def test_smaller_images_are_tried_where_their_size_is_the_teachers(tmp_path: Path, own: int, sides: set[int]) -> None:
+    splits = learnable.images(tmp_path / "entries")
+    student = Student(family=Choice(name="convnet", settings={"depth": 1}), image=Image(size=own, channels="gray"))
+    seen = Image(size=64 if own == 48 else own, channels="gray")
+    step = Count(student=student, teacher=Teacher(source=Choice(name="saved"), image=seen), splits=splits)
+    out = learnable.workspace(tmp_path)
+    options = count._options(step, student, out)
+    assert {option.architecture.image.size for option in options if option.architecture.image} == sides
+    assert all(o.work and o.architecture.image and o.work.resolution == o.architecture.image.size for o in options)
 
 
 def test_what_the_user_set_is_kept(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from edgekd.results import (
     Compared,
     DeviceFacts,
     Diffed,
+    Estimated,
     File,
     Gain,
     Interval,
@@ -38,6 +39,7 @@ from edgekd.results import (
     Trained,
 )
 from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Plan, Protocol, Schedule, Student, Target, Teacher
+from edgekd.stages.foretell import estimate
 from edgekd.steps import (
     Compare,
     Convert,
@@ -46,6 +48,7 @@ from edgekd.steps import (
     Equalize,
     Evaluate,
     Export,
+    Foretell,
     Measure,
     Predict,
     Profile,
@@ -251,6 +254,9 @@ class World:
                 return self._convert(step)
             case Measure():
                 return Measured(measurements=tuple(self._timed(a, step.protocol) for a in step.artifacts))
+            case Foretell():
+                told = (estimate(step.measured, series, step.others) for series in step.series)
+                return Estimated(estimates=tuple(told))
             case Profile():
                 return self.placed(step.artifact)
             case Predict():

@@ -34,6 +34,8 @@ def show(report: Report, out: Path) -> None:
         output.answer(f"note: {text}")
     ran = f"{report.steps_run} steps run, {report.steps_cached} known already"
     output.answer(f"report: {shown(out / 'report.html')} ({ran})")
+    for member, folder in report.members.items():
+        output.answer(f"of the front, {member}: {shown(out / folder)}")
     for target, folder in report.bundles.items():
         output.answer(f"bundle for {target}: {shown(out / folder)}")
     output.answer(f"next: {next_command(report, out)}")
@@ -73,6 +75,7 @@ def build(
     trust: o.Trust = False,
     skip_bad: o.SkipBad = False,
     accept_stand_in: o.AcceptStandIn = False,
+    pareto: o.Pareto = False,
     out: o.Out = None,
     store: o.StoreAt = None,
     json: o.Json = False,

@@ -79,6 +79,9 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that
 AcceptStandIn = Annotated[
     bool, typer.Option("--accept-stand-in", help="Let a latency measured elsewhere satisfy a budget.")
 ]
+Pareto = Annotated[
+    bool, typer.Option("--pareto", help="Also ship the smallest, a middle and the best student of the front.")
+]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the run goes.", rich_help_panel=_WHERE)]
 StoreAt = Annotated[
     Path | None,

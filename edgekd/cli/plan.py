@@ -74,6 +74,7 @@ def plan(
     trust: o.Trust = False,
     skip_bad: o.SkipBad = False,
     accept_stand_in: o.AcceptStandIn = False,
+    pareto: o.Pareto = False,
     out: o.Out = None,
     store: o.StoreAt = None,
     json: o.Json = False,

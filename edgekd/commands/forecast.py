@@ -65,7 +65,8 @@ def _steps(known: Outlook, within: int, largest: int) -> tuple[Ahead, ...]:
     trial = limits.training_seconds(plan, samples, largest, effort.trial_epochs)
     full = limits.training_seconds(plan, samples, largest, effort.epochs)
     priced, runs = min(effort.candidates, within), 2 * effort.seeds
-    trials = (priced if priced > 1 else 0) + len(effort.distill) + len(effort.control)
+    trials = len(effort.distill) + len(effort.control)
+    racing = limits.training_seconds(plan, samples, largest, limits.race_epochs(effort)) if priced > 1 else 0.0
     others = sum(part.count for name, part in splits.parts.items() if name != "train")
     labelling = (effort.views * samples + others) * teacher / LABELLING_RATE
     shipped = files + sum(len(known.tried(target)) for target in plan.targets) + 2 * len(plan.targets)
@@ -76,6 +77,12 @@ def _steps(known: Outlook, within: int, largest: int) -> tuple[Ahead, ...]:
             what="untrained students, priced in their runtime",
             count=priced * files,
             seconds=priced * files * CONVERTING,
+        ),
+        Ahead(
+            stage="train",
+            what=f"students that race, {' and '.join(map(str, limits.rungs(effort)))} epochs",
+            count=min(priced, limits.RACING) if priced > 1 else 0,
+            seconds=racing,
         ),
         Ahead(stage="train", what=f"trials of {effort.trial_epochs} epochs", count=trials, seconds=trials * trial),
         Ahead(stage="train", what=f"runs of {effort.epochs} epochs", count=runs, seconds=runs * full),

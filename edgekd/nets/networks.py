@@ -203,11 +203,12 @@ def _for_each_channel(values: tuple[float, ...], channels: int, key: str, order:
 def build(architecture: Architecture, signature: Signature) -> nn.Module:
     """Make one network of a student family, with its initial weights where `family.files` names `weights`.
 
-    A family that declares CODE gets the user's files as a fourth argument: build(settings, inputs, outputs, files).
+    A family that declares CODE or OF_TEACHER gets the user's files as a fourth argument: build(settings, inputs,
+    outputs, files).
     """
     family, chosen = configured("students", architecture.family)
     files = paths(architecture.family)
-    extra = (files,) if getattr(family, "CODE", ()) else ()
+    extra = (files,) if getattr(family, "CODE", ()) or getattr(family, "OF_TEACHER", False) else ()
     module: nn.Module = family.build(chosen, signature.inputs, signature.outputs, *extra)
     if "weights" in files:
         load_weights(module, files["weights"], str(architecture.family.settings.get("sha256") or ""))

@@ -1,7 +1,7 @@
 """Exact size of a network: its parameters, and the multiply-accumulates of one sample, counted by running it once."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import prod
 from typing import Any
 
@@ -47,14 +47,20 @@ def _plain_kernels() -> Iterator[None]:
         mha.set_fastpath_enabled(before[1])
 
 
-def size(module: nn.Module, batch: Mapping[str, Tensor], signature: Signature) -> Size:
+def size(
+    module: nn.Module,
+    batch: Mapping[str, Tensor],
+    signature: Signature,
+    watch: AbstractContextManager[object] | None = None,
+) -> Size:
     """Parameters and multiply-accumulates of convolutions, linear layers, matrix products and attention.
 
     `batch` holds one sample of prepared inputs on the module's device ("meta" will do). Element-wise work, norms and
-    pooling are not multiply-accumulates and are not counted. The module is left in evaluation mode.
+    pooling are not multiply-accumulates and are not counted. The module is left in evaluation mode. `watch` surrounds
+    the run, so that something else can be counted on the way.
     """
     module.eval()
     counter = FlopCounterMode(display=False, custom_mapping=_PRODUCTS)
-    with torch.no_grad(), _plain_kernels(), counter:
+    with torch.no_grad(), _plain_kernels(), counter, watch or nullcontext():
         networks.forward(module, batch, signature)
     return Size(params=sum(p.numel() for p in module.parameters()), macs=counter.get_total_flops() // 2)

@@ -1,17 +1,21 @@
 """Which limits something breaks, in words, and which limit keeps a student from being larger."""
 
+import math
+
 import numpy as np
 
 from edgekd import units
 from edgekd.policies.known import Outlook, tightest
 from edgekd.results import Candidate, Interval, Latency, Measurement, Option, Profiled, Score, Size
-from edgekd.spec import Budget, Plan
+from edgekd.spec import Budget, Effort, Plan
 from edgekd.statistics import reach
 
 # Multiply-accumulates that one core trains in a second, forward and backward, and seconds a sample beyond them. Fixed,
 # cautious figures rather than measured ones: the same command must choose the same student on a busy day.
 TRAINING_RATE = 8e9
 PER_SAMPLE = 5e-5
+# At most so many students race; of FEW or less there is one rung. The first has a THIRD of the last one's epochs.
+RACING, FEW, THIRD = 8, 3, 3
 # Of --max-time, what training may take; the rest is for labelling, converting and measuring.
 TRAINING_SHARE = 0.75
 
@@ -24,8 +28,22 @@ def training_seconds(plan: Plan, samples: int, macs: int, epochs: int) -> float:
 def all_training(plan: Plan, samples: int, macs: int) -> float:
     """An estimate of all trainings of a build, on one core, were each candidate a student of so many MACs."""
     effort = plan.effort
-    trials = effort.candidates + len(effort.distill) + len(effort.control)
-    return training_seconds(plan, samples, macs, trials * effort.trial_epochs + 2 * effort.seeds * effort.epochs)
+    trials = (len(effort.distill) + len(effort.control)) * effort.trial_epochs
+    return training_seconds(plan, samples, macs, race_epochs(effort) + trials + 2 * effort.seeds * effort.epochs)
+
+
+def rungs(effort: Effort) -> tuple[int, int]:
+    """Epochs of the first and of the last rung of the race between students."""
+    return max(1, effort.trial_epochs // THIRD), effort.trial_epochs
+
+
+def race_epochs(effort: Effort) -> int:
+    """The epochs that all students of a race learn together, at most."""
+    first, last = rungs(effort)
+    racing = min(effort.candidates, RACING)
+    if racing <= FEW:
+        return racing * last
+    return racing * first + (math.ceil(racing / 2) + 1) * last
 
 
 def too_large(known: Outlook, option: Option) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from edgekd.policies import limits
 from edgekd.policies.files import Wanted, all_of, convert
 from edgekd.policies.known import Known
 from edgekd.policies.race import Raced, race, under_fake_quantization
-from edgekd.policies.search import Sized, search
+from edgekd.policies.search import Sized, Tighter, search
 from edgekd.policies.ship import Networks, ship
-from edgekd.results import Checkpoint, Compared, Gain, Program, Role, Row, Rung
+from edgekd.results import Candidate, Checkpoint, Compared, Gain, Program, Role, Row, Rung
 from edgekd.spec import Target, Value
 from edgekd.steps import Compare, Export, Policy, Predict
 
@@ -34,19 +34,43 @@ class Outcome(Value):
 
 def choose(known: Known) -> Policy[Outcome]:
     """Search, race and ship; step down while a measured file misses latency, size or memory."""
-    outcome, below = Outcome(sized=Sized()), None
+    outcome, tighter = Outcome(sized=Sized()), Tighter()
     for turn in range(1, ROUNDS + 1):
-        sized = yield from search(known, below)
+        sized = yield from search(known, tighter)
         if sized.chosen is None:
             return _without_smaller(outcome, sized) if outcome.rows else Outcome(sized=sized, rounds=turn)
         raced = yield from race(known, sized.chosen.architecture)
         outcome = yield from _judge(known, sized, raced, turn)
         shipped = [row for row in outcome.rows if row.ships]
-        over = max((_share(known, row) for row in shipped), default=0.0)
-        if over <= 1:
+        if max((_share(known, row) for row in shipped), default=0.0) <= 1:
             break
-        below = int(sized.chosen.size.macs / over)
+        tighter = _tighter(known, tighter, sized.chosen, shipped)
     return (yield from _with_a_larger_student(known, outcome))
+
+
+def member(known: Known, outcome: Outcome, candidate: Candidate) -> Policy[Outcome]:
+    """The whole choice for one student of the front, told with all candidates of the build that found it."""
+    alone = [option for option in known.options if option.architecture == candidate.architecture]
+    found = yield from choose(known.model_copy(update={"options": tuple(alone)}))
+    binds = "nothing: it is one of several students of the front"
+    sized = outcome.sized.model_copy(update={"chosen": candidate, "binds": binds})
+    return found.model_copy(update={"sized": sized})
+
+
+def _tighter(known: Known, before: Tighter, chosen: Candidate, shipped: Sequence[Row]) -> Tighter:
+    """What the rows that missed teach: how much longer latencies are than priced; else to stay below so many MACs."""
+    margin, below = dict(before.margin), before.below
+    for row in shipped:
+        over = _share(known, row)
+        if over <= 1:
+            continue
+        name, timed = row.target, row.measurement.latency
+        priced = [cost.p90_high for cost in chosen.costs if (cost.target, cost.precision) == (name, row.precision)]
+        if timed and priced and priced[0] and timed.p90_high > priced[0] * margin.get(name, 1.0):
+            margin[name] = timed.p90_high / priced[0]
+        else:
+            below = int(chosen.size.macs / over)
+    return Tighter(without=(*before.without, chosen.architecture.model_dump_json()), below=below, margin=margin)
 
 
 def _with_a_larger_student(known: Known, outcome: Outcome) -> Policy[Outcome]:

@@ -16,7 +16,7 @@ from edgekd import files, plugins
 from edgekd.catalog import Entry, Kind, Table, card, read_page
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import Gather, nearest, translate, unknown
-from edgekd.spec import Choice, Image, UserFile
+from edgekd.spec import Choice, Image, Teacher, UserFile
 
 NAMING = {"datasets": "use", "teachers": "use", "students": "family"}
 
@@ -83,6 +83,35 @@ def choose(kind: str, table: Table, others: Iterable[str], where: str) -> Choice
             settings.pop("sha256")
     gather.check()
     return Choice(name=name, settings={key: entry.value for key, entry in settings.items()}, files=found)
+
+
+def read_also(entry: Entry | None) -> tuple[Choice, ...]:
+    """Further student families, by name, with the settings that they have of themselves."""
+    if entry is None:
+        return ()
+    names = plugins.names("students")
+    if not isinstance(entry.value, list) or not all(isinstance(name, str) for name in entry.value):
+        raise UsageError(Problem(entry.where, "is not a list of names", 'Write for example also = ["pruned"]'))
+    wrong = [name for name in entry.value if name not in names]
+    wrong += [name for name in entry.value if name in names and plugins.declared("students", name).code]
+    if wrong:
+        raise UsageError(*(unknown(entry.where, "student family", name, names) for name in wrong))
+    return tuple(Choice(name=name) for name in dict.fromkeys(entry.value))
+
+
+def of_teacher(family: Choice, teacher: Teacher | None) -> Choice:
+    """A family that is made of the teacher's network gets that teacher, with its files; any other stays as it is."""
+    if teacher is None or family.name not in plugins.names("students"):
+        return family
+    if not plugins.declared("students", family.name).of_teacher:
+        return family
+    source = teacher.source
+    settings = {**family.settings, "teacher": [{"name": source.name, **source.settings}]}
+    return Choice(
+        name=family.name,
+        settings=settings,
+        files=family.files | {f"teacher.0.{name}": file for name, file in source.files.items()},
+    )
 
 
 def _nested(kind: str, key: str, entry: Entry) -> tuple[Choice, ...]:

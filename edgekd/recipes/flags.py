@@ -33,6 +33,7 @@ class Flags(Value):
     accept_stand_in: bool = False
     skip_bad: bool = False
     trust: bool = False
+    pareto: bool = False
 
     def table(self, keys: Iterable[str]) -> Table:
         """The flags among `keys` that were given, as entries that know their flag."""

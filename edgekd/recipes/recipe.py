@@ -13,16 +13,16 @@ from edgekd.catalog import DEFAULT_RECIPE, Entry, Kind, Page, Table, card, cards
 from edgekd.errors import Problem, UsageError
 from edgekd.files import digest
 from edgekd.mistakes import Gather, nearest
-from edgekd.recipes.choices import choose, expand, read_image
+from edgekd.recipes.choices import choose, expand, of_teacher, read_also, read_image
 from edgekd.recipes.effort import PRESETS
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.parsing import parse
 from edgekd.recipes.targets import read_addresses, read_targets
 from edgekd.spec import (
     Bench,
+    Choice,
     Data,
     Effort,
-    Image,
     Plan,
     Schedule,
     Seconds,
@@ -36,7 +36,7 @@ from edgekd.spec import (
 SECTIONS = ("data", "teacher", "student", "train", "target")
 DATA_KEYS = (*(key for key in Data.model_fields if key != "source"), "name")
 TEACHER_KEYS = ("image", "name")
-STUDENT_KEYS = ("image", "search", "name")
+STUDENT_KEYS = ("image", "search", "also", "name")
 PLAN_KEYS = ("effort", "augment", "mirror", "seed", "teacher_share", "max_time", "bench")
 NO_PAGE = Page(Path(), {}, {}, {})
 
@@ -82,7 +82,7 @@ def load_plan(recipe: str | Path | Page | None = None, flags: Flags | None = Non
     gather.attempt(check_keys, page)
     data = gather.attempt(read_data, page)
     teacher = gather.attempt(read_teacher, page, flags.trust)
-    student = gather.attempt(read_student, page, teacher.image if teacher else None) if train else None
+    student = gather.attempt(read_student, page, teacher) if train else None
     if data and teacher and (student or not train):
         gather.attempt(check_images, page, data, teacher, student)
     gather.check()
@@ -97,6 +97,7 @@ def load_plan(recipe: str | Path | Page | None = None, flags: Flags | None = Non
         targets=targets,
         accept_stand_in=flags.accept_stand_in,
         skip_bad=flags.skip_bad,
+        pareto=flags.pareto,
         cards=_cards(page, targets),
         **vars(training),
     )
@@ -187,13 +188,15 @@ def read_teacher(page: Page, trust: bool) -> Teacher:
     return Teacher(source=source, image=image, trust=trust)
 
 
-def read_student(page: Page, teacher: Image | None) -> Student:
+def read_student(page: Page, teacher: Teacher | None) -> Student:
     """[student]: a student card by name, a family, or the user's own network; the image defaults to the teacher's."""
     gather = Gather()
     table = expand(section(page, "student"), "students", "student")
     family = gather.attempt(choose, "students", table, STUDENT_KEYS, page.where("[student]"))
-    image = gather.attempt(read_image, table.get("image"), teacher)
-    more: dict[str, Any] = {"family": family or {"name": ""}, "image": image}
+    image = gather.attempt(read_image, table.get("image"), teacher.image if teacher else None)
+    also = gather.attempt(read_also, table.get("also")) or ()
+    more: dict[str, Any] = {"image": image}
+    more |= {"family": of_teacher(family or Choice(name=""), teacher), "also": [of_teacher(c, teacher) for c in also]}
     more |= {"search": False} if "search" not in table and family and "make" in family.files else {}
     student = gather.attempt(parse, Student, table, ("search",), more)
     gather.check()

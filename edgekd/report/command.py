@@ -29,6 +29,7 @@ def command(plan: Plan) -> str:
     if plan.teacher_share != Plan.model_fields["teacher_share"].default:
         words.append(f"--teacher-share {100 * plan.teacher_share:.12g}%")
     said = {"--trust": plan.teacher.trust, "--skip-bad": plan.skip_bad, "--accept-stand-in": plan.accept_stand_in}
+    said["--pareto"] = plan.pareto
     words += [flag for flag, wanted in said.items() if wanted]
     return " ".join([*words, f"--seed {plan.seed}"])
 

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edgekd.report.plots import ACCENT, LIMIT, RULE, SOFT, STYLE, svg
+from edgekd.report.paper import ACCENT, LIMIT, RULE, SOFT, STYLE, svg
 from edgekd.results import Diffed, Layer
 
 matplotlib.use("Agg")

@@ -4,51 +4,24 @@ Runs in a process of its own, so that nothing else waits for matplotlib. Colours
 (`var(--ink)`), so that one picture serves light and dark. The same report gives the same bytes.
 """
 
-import io
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter
 
-from edgekd import units
 from edgekd.report import text
+from edgekd.report.fronts import front
+from edgekd.report.paper import ACCENT, INK, RULE, SOFT, STYLE, limits, log_seconds, sheet, svg
 from edgekd.report.placing import Box, place
 from edgekd.results import Report, Row
 from edgekd.spec import Target
 
-matplotlib.use("Agg")
-
-# placeholders that no palette holds -> the page's variables
-INK, SOFT, RULE, ACCENT, LIMIT = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
-VARIABLES = {INK: "--ink", SOFT: "--soft", RULE: "--rule", ACCENT: "--accent", LIMIT: "--limit"}
-WIDTH, HEIGHT = 4.7, 3.0
 MOST_CLASSES = 20
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": SOFT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "text.color": INK,
-    "axes.grid": True,
-    "grid.color": RULE,
-    "grid.linewidth": 0.5,
-    "axes.axisbelow": True,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "xtick.minor.size": 0,
-}
 # role -> colour, marker, size
 MARKS = {
     "teacher": (INK, "s", 6.0),
@@ -67,7 +40,7 @@ def tradeoff(report: Report, target: Target) -> Figure | None:
     rows = [r for r in report.rows if r.target == target.name and r.score and r.measurement.latency]
     if len(rows) < 2:
         return None
-    figure, axes = _axes()
+    figure, axes = sheet()
     places = [(c.latency[target.name], c.validation_accuracy) for c in report.candidates if target.name in c.latency]
     judged = [(x, y) for x, y in places if y is not None]
     if judged:
@@ -78,8 +51,8 @@ def tradeoff(report: Report, target: Target) -> Figure | None:
     for row in rows:
         _mark(axes, row)
     axes.set_xscale("log")
-    _limits(axes, target)
-    _log_seconds(axes)
+    limits(axes, target)
+    log_seconds(axes)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
     axes.set_xlabel("p90 latency of one inference (log scale)")
     axes.set_ylabel("accuracy")
@@ -131,25 +104,6 @@ def _short_label(row: Row) -> str:
     return text.label(row).replace(" (ships)", "").replace("student ", "")
 
 
-def _limits(axes: Axes, target: Target) -> None:
-    """The budget's lines: latency upright, least accuracy lying."""
-    latency, least = target.budget.max_latency, target.budget.min_accuracy
-    if latency is not None:
-        axes.axvline(latency, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)))
-        axes.annotate(
-            f"budget {units.show_seconds(latency)}",
-            (latency, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(-4, -2),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            color=LIMIT,
-        )
-    if least is not None:
-        axes.axhline(least, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)))
-
-
 def classes(report: Report) -> Figure | None:
     """Accuracy of each class: student against teacher, the largest loss first; None where either is unknown."""
     student = next((r for r in report.rows if r.ships), None) or next(
@@ -164,7 +118,7 @@ def classes(report: Report) -> Figure | None:
     pairs = zip(names, student.score.per_class, teacher.score.per_class, strict=True)
     known = sorted((ours - theirs, name, ours, theirs) for name, ours, theirs in pairs if ours == ours)
     shown = known[:MOST_CLASSES][::-1]
-    figure, axes = _axes(height=0.9 + 0.24 * len(shown))
+    figure, axes = sheet(height=0.9 + 0.24 * len(shown))
     for i, (_, _, ours, theirs) in enumerate(shown):
         axes.plot([ours, theirs], [i, i], color=RULE, linewidth=2.5, solid_capstyle="round", zorder=1)
     axes.plot([theirs for *_, theirs in shown], range(len(shown)), "s", color=INK, markersize=5, markeredgewidth=0)
@@ -182,7 +136,7 @@ def distribution(report: Report, target: Target) -> Figure | None:
     rows = [r for r in text.summary(report) if r.target == target.name and r.measurement.latency]
     if not rows:
         return None
-    figure, axes = _axes()
+    figure, axes = sheet()
     for row in rows:
         assert row.measurement.latency is not None
         values = np.concatenate([np.asarray(session) for session in row.measurement.latency.sessions])
@@ -197,8 +151,8 @@ def distribution(report: Report, target: Target) -> Figure | None:
     axes.annotate(
         "p90", (1, 0.9), xycoords="axes fraction", xytext=(0, -9), textcoords="offset points", ha="right", color=SOFT
     )
-    _limits(axes, target.model_copy(update={"budget": target.budget.model_copy(update={"min_accuracy": None})}))
-    _log_seconds(axes)
+    limits(axes, target.model_copy(update={"budget": target.budget.model_copy(update={"min_accuracy": None})}))
+    log_seconds(axes)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
     axes.set_ylim(0, 1.0)
     axes.set_xlim(left=axes.get_xlim()[0] / 5)  # room for a name
@@ -233,42 +187,8 @@ def _median(row: Row) -> float:
     return row.measurement.latency.p50 if row.measurement.latency else 0.0
 
 
-def _axes(height: float = HEIGHT) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.patch.set_alpha(0)
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
-    return figure, axes
-
-
-def _log_seconds(axes: Axes) -> None:
-    """Ticks of a log axis as times with their unit."""
-    low, high = axes.get_xlim()
-    wide = np.log10(high / low) > 1.7
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: units.show_seconds(x)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
 def _short(name: str) -> str:
     return name if len(name) <= 18 else name[:17] + "…"
-
-
-def svg(figure: Figure, name: str) -> str:
-    """A figure as an inline SVG element; ids carry `name`, so that several stand on one page."""
-    stream = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    page = stream.getvalue()
-    page = page[page.index("<svg") :]
-    page = re.sub(r"<metadata>.*?</metadata>", "", page, flags=re.DOTALL)
-    page = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", page)
-    page = re.sub(
-        r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg xmlns:xlink="http://www.w3.org/1999/xlink" \1>', page, count=1
-    )
-    for colour, variable in VARIABLES.items():
-        page = page.replace(colour, f"var({variable})")
-    return page
 
 
 def figures(report: Report) -> dict[str, str]:
@@ -279,6 +199,7 @@ def figures(report: Report) -> dict[str, str]:
         for i, target in enumerate(report.plan.targets):
             drawn[f"tradeoff-{i}"] = tradeoff(report, target)
             drawn[f"distribution-{i}"] = distribution(report, target)
+            drawn[f"front-{i}"] = front(report, target)
         return {name: svg(figure, name) for name, figure in drawn.items() if figure is not None}
 
 

@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from edgekd import files, units
-from edgekd.report import text, view, where
+from edgekd.report import searched, text, view, where
 from edgekd.report.command import command, complete
 from edgekd.report.drawing import draw
 from edgekd.results import Report
@@ -56,7 +56,9 @@ def _view(report: Report) -> dict[str, Any]:
         "chosen": report.chosen[:1].upper() + report.chosen[1:].rstrip("."),
         "seeds": view.seeds(report),
         "trials": view.trials(report.trials),
-        "candidates": view.candidates(report),
+        "candidates": searched.candidates(report),
+        "front": searched.front(report),
+        "predictors": searched.predictors(report.predictors),
         "rungs": view.rungs(report),
         "places": where.shares(report.rows),
         "operators": where.details(report),

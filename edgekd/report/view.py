@@ -7,7 +7,7 @@ from statistics import mean, stdev
 from edgekd import units
 from edgekd.report import text, timed
 from edgekd.report.text import Cell
-from edgekd.results import Candidate, DeviceFacts, Report, Row, Trial
+from edgekd.results import DeviceFacts, Report, Row, Trial
 
 STATUS = {"fits": "Keeps its budget", "missed": "Misses its budget", "inconclusive": "Not proven"}
 
@@ -164,29 +164,6 @@ def rungs(report: Report) -> Table:
         for rung in report.rungs
     )
     return Table(header, body, frozenset(i for i, r in enumerate(report.rungs) if r.kept), frozenset({0, 6}))
-
-
-def candidates(report: Report) -> Table:
-    """Students that were priced before any was trained; the chosen one stands out."""
-    names = text.targets(report.rows) or tuple(target.name for target in report.plan.targets)
-    header = ("student", "parameters", "multiply-adds", *(f"quick p90 on {name}" for name in names),
-              *(f"{name} file" for name in names), "validation", "fits")  # fmt: skip
-    chosen = report.student if report.rows else None
-    strong = frozenset(i for i, one in enumerate(report.candidates) if one.architecture == chosen)
-    return Table(header, tuple(_candidate(one, names) for one in report.candidates), strong)
-
-
-def _candidate(one: Candidate, names: Sequence[str]) -> tuple[Cell, ...]:
-    settings = ", ".join(f"{name} {value}" for name, value in one.architecture.family.settings.items() if value)
-    return (
-        Cell(one.architecture.family.name, settings),
-        Cell(units.show_count(one.size.params)),
-        Cell(units.show_count(one.size.macs)),
-        *(Cell(units.show_seconds(one.latency[n]) if n in one.latency else text.NONE) for n in names),
-        *(Cell(units.show_size(one.file_size[n]) if n in one.file_size else text.NONE) for n in names),
-        Cell(text.NONE if one.validation_accuracy is None else text.share(one.validation_accuracy)),
-        Cell("yes" if one.fits else "no", one.why),
-    )
 
 
 def facts(device: DeviceFacts) -> tuple[tuple[str, str], ...]:

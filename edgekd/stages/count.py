@@ -7,14 +7,18 @@ import torch
 from torch import Tensor
 
 from edgekd.nets import networks, sizes
+from edgekd.nets import work as works
 from edgekd.results import Counted, Option, Signature, Size
 from edgekd.samples.views import Feed
-from edgekd.spec import Architecture, Student, Teacher
+from edgekd.spec import Architecture, Image, Student, Teacher
 from edgekd.steps import Count
 from edgekd.workspace import Workspace
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("torch", "pydantic")
+
+# Images of so many pixels a side are also tried at these shares of it, where the side is the teacher's.
+FEW_PIXELS, SMALLER = 64, (0.75, 0.5)
 
 
 def run(step: Count, out: Workspace) -> Counted:
@@ -27,39 +31,53 @@ def run(step: Count, out: Workspace) -> Counted:
 
 def _options(step: Count, student: Student, out: Workspace) -> list[Option]:
     """Every student with its size, smallest first."""
-    signature = networks.signature(step.splits, student.image, out)
-    sample = _sample(step, signature, out)
+    teachers = step.teacher.image if step.teacher else None
+    images = _images(student.image) if student.search and student.image == teachers else (student.image,)
+    signatures = {image: networks.signature(step.splits, image, out) for image in images}
+    samples = {image: _sample(step, signature, out) for image, signature in signatures.items()}
+    architectures = [
+        one for image, signature in signatures.items() for one in _architectures(student, image, signature)
+    ]
     options = []
-    architectures = _architectures(student, signature)
-    for number, architecture in enumerate(architectures):
-        options.append(Option(architecture=architecture, size=_size(architecture, sample, signature, student.search)))
+    for number, one in enumerate(architectures):
+        options.append(_option(one, samples[one.image], signatures[one.image], student.search))
         if number % 8 == 0:
             out.progress(number / len(architectures), f"{number} of {len(architectures)} students counted")
     return sorted(options, key=lambda option: (option.size.macs, option.size.params))
 
 
-def _architectures(student: Student, signature: Signature) -> tuple[Architecture, ...]:
+def _images(image: Image | None) -> tuple[Image | None, ...]:
+    """The image as it is, and smaller ones where it is the teacher's, which nobody asked of the student, and large."""
+    if image is None or image.size < FEW_PIXELS:
+        return (image,)
+    sides = {image.size, *(round(share * image.size / 8) * 8 for share in SMALLER)}
+    return tuple(image.model_copy(update={"size": side}) for side in sorted(sides, reverse=True))
+
+
+def _architectures(student: Student, image: Image | None, signature: Signature) -> tuple[Architecture, ...]:
     """What may be chosen: the family's space around the settings as written, or those alone without a search."""
-    written = Architecture(family=student.family, image=student.image)
     if not student.search:
-        return (written,)
-    family, settings = networks.configured("students", student.family)
-    return tuple(
-        written.model_copy(
-            update={"family": student.family.model_copy(update={"settings": option.model_dump(mode="json")})}
-        )
-        for option in family.space(settings, signature.inputs)
-    )
+        return (Architecture(family=student.family, image=image),)
+    found = []
+    for choice in (student.family, *student.also):
+        family, settings = networks.configured("students", choice)
+        for option in family.space(settings, signature.inputs):
+            one = choice.model_copy(update={"settings": option.model_dump(mode="json")})
+            found.append(Architecture(family=one, image=image))
+    return tuple(found)
 
 
-def _size(architecture: Architecture, sample: Mapping[str, Tensor], signature: Signature, search: bool) -> Size:
-    """Size of one student. In a search it is built without memory for its weights, so that large ones cost nothing."""
+def _option(architecture: Architecture, sample: Mapping[str, Tensor], signature: Signature, search: bool) -> Option:
+    """Size and work of one student. In a search it is built without memory for its weights: large ones cost nothing."""
     if not search or architecture.family.files:
         # a user's own code or weights may need real tensors
-        return sizes.size(networks.build(architecture, signature), sample, signature)
-    with torch.device("meta"):
         module = networks.build(architecture, signature)
-    return sizes.size(module, {name: value.to("meta") for name, value in sample.items()}, signature)
+    else:
+        with torch.device("meta"):
+            module = networks.build(architecture, signature)
+        sample = {name: value.to("meta") for name, value in sample.items()}
+    size, work = works.work(module, sample, signature)
+    return Option(architecture=architecture, size=size, work=work)
 
 
 def _teacher(step: Count, teacher: Teacher, out: Workspace) -> tuple[Size | None, str]:

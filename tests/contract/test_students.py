@@ -13,8 +13,13 @@ from edgekd import plugins
 from edgekd.nets import fakequant, networks
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import Architecture, Choice, UserFile
+from tests import plugged
 
-FAMILIES = plugins.names("students")
+FAMILIES = tuple(
+    pytest.param(name, marks=pytest.mark.skipif(bool(absent), reason=f"{absent} is not installed"))
+    for name in plugins.names("students")
+    for absent in [", ".join(plugged.missing("students", name))]
+)
 OUTPUTS = (TensorSpec(name="logits", shape=(-1, 7)),)
 OWN = "from torch import nn\n\n\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.LazyLinear(7))\n"
 
@@ -31,8 +36,33 @@ def signature(channels: int = 1, side: int = 24) -> Signature:
     return Signature(inputs=(TensorSpec(name="image", shape=(-1, channels, side, side)),), outputs=OUTPUTS)
 
 
+TEACHER = """from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(16, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+def build():
+    blocks = [Block() for _ in range(4)]
+    stem = [nn.LazyConv2d(16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU()]
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 7))
+"""
+
+
 def architecture(name: str, folder: Path) -> Architecture:
-    """The family with its default settings; families of the user's own code get some."""
+    """The family with its default settings; families of the user's own code, or of a teacher, get some."""
+    if plugins.declared("students", name).of_teacher:
+        path = folder / "my_teacher.py"
+        path.write_text(TEACHER)
+        files = {"teacher.0.make": UserFile(path=str(path), sha256="0")}
+        teacher = {"teacher": [{"name": "torch", "make": "my_teacher:build"}]}
+        return Architecture(family=Choice(name=name, settings=teacher, files=files))
     if "make" not in plugins.declared("students", name).code:
         return Architecture(family=Choice(name=name))
     path = folder / "my_net.py"

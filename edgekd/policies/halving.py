@@ -1,0 +1,82 @@
+"""Which of the students that fit learns best? All learn a little, the better half learns on (successive halving,
+Jamieson and Talwalkar, Non-stochastic best arm identification, 2016, https://arxiv.org/abs/1502.07943).
+
+The last rung is the race's own first trial, so the student that is chosen is not trained for that twice; a rung
+therefore starts anew rather than from the one before it, whose rates have run out.
+"""
+
+import math
+from collections.abc import Sequence
+
+from edgekd.policies import limits
+from edgekd.policies.known import Known, distillation, schedule
+from edgekd.policies.limits import FEW, RACING
+from edgekd.results import Candidate, Trained
+from edgekd.steps import Policy, Train
+
+
+def halve(known: Known, fitting: Sequence[Candidate]) -> Policy[list[Candidate]]:
+    """Race candidates on the validation part; those that were trained come back with their accuracy, smallest first."""
+    racing = entrants(known, fitting)
+    if len(racing) == 1:
+        return racing
+    first, last = limits.rungs(known.plan.effort)
+    out: list[Candidate] = []
+    if len(racing) > FEW and first < last and not known.plan.pareto:  # a front wants all to learn for equally long
+        tried = yield from _train(known, racing, first)
+        racing = _better_half(known, tried)
+        out = [one for one in tried if one not in racing]
+    found = yield from _train(known, racing, last)
+    return sorted((*out, *found), key=lambda one: one.size.macs)
+
+
+def entrants(known: Known, fitting: Sequence[Candidate]) -> list[Candidate]:
+    """At most RACING of those that fit: those that use most of the budget, and others of all sizes."""
+    if len(fitting) <= RACING:
+        return list(fitting)
+    by_use = sorted(fitting, key=lambda one: (limits.used(known.plan, one), one.size.macs), reverse=True)
+    chosen = by_use[: RACING // 2]
+    rest = sorted((one for one in fitting if one not in chosen), key=lambda one: one.size.macs)
+    wanted = RACING - len(chosen)
+    chosen += [rest[round(i * (len(rest) - 1) / (wanted - 1))] for i in range(wanted)]
+    return sorted(chosen, key=lambda one: one.size.macs)
+
+
+def noise(known: Known, judged: Sequence[Candidate]) -> float:
+    """The standard error of the best accuracy on the validation part."""
+    best = max(one.validation_accuracy or 0.0 for one in judged)
+    return math.sqrt(best * (1 - best) / known.splits.parts["validation"].labelled)
+
+
+def _better_half(known: Known, tried: Sequence[Candidate]) -> list[Candidate]:
+    """The better half, and the smallest that is no worse than the best but for noise: it may be what is wanted."""
+    ranked = sorted(tried, key=lambda one: (-(one.validation_accuracy or 0.0), one.size.macs))
+    least = (ranked[0].validation_accuracy or 0.0) - noise(known, tried)
+    good = [one for one in tried if (one.validation_accuracy or 0.0) >= least]
+    kept = [*ranked[: math.ceil(len(ranked) / 2)], min(good, key=lambda one: one.size.macs)]
+    return [one for one in tried if one in kept]
+
+
+def _train(known: Known, racing: Sequence[Candidate], length: int) -> Policy[list[Candidate]]:
+    """Train candidates for so many epochs with the teacher, and note their validation accuracy."""
+    plan = known.plan
+    trained: Sequence[Trained] = yield [
+        Train(
+            networks=(candidate.architecture,),
+            objectives=distillation(*plan.effort.distill[0]),
+            splits=known.splits,
+            schedule=schedule(plan.schedule, length),
+            soft_targets=known.soft_targets,
+            views=known.soft_targets.views,
+            view_seed=known.soft_targets.seed,
+            augment=plan.augment,
+            mirror=plan.mirror,
+            metric=plan.data.metric,
+            seed=plan.seed,
+        )
+        for candidate in racing
+    ]
+    return [
+        one.model_copy(update={"validation_accuracy": told.checkpoints[0].validation_accuracy, "epochs": length})
+        for one, told in zip(racing, trained, strict=True)
+    ]
