@@ -22,6 +22,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     UNOPENED = "why"              formats only: why no inner value of its files can be seen; one without has `opened`
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
     PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
+    ADDRESS = "pi@board.local"    devices only: it needs an address, such as this one (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
 and `class Settings(Value)`, what the user may set. `find` imports a plug-in; only workers do that.
@@ -323,7 +324,8 @@ class Format(Protocol):
 
 class Reach(Protocol):
     """devices/: a way to reach a device. `run` executes one job of edgekd.runtimes in `folder` (request.json and its
-    files are there; result.json and output files are there afterwards). Raises DeviceError."""
+    files are there; result.json and output files are there afterwards). Raises DeviceError, and Unreachable where the
+    device could not be asked. One that keeps a connection may also have leave(device), which ends it."""
 
     Settings: type[Value]
 
@@ -354,6 +356,7 @@ class Declared:
     reference: bool = False
     unopened: str = ""
     placed: bool = False
+    address: str = ""
     resumes: bool = False
     uses: tuple[str, ...] = ()
     summary: str = ""

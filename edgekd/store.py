@@ -23,7 +23,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 from filelock import FileLock, Timeout
 
 from edgekd import files, plugins, units
-from edgekd.errors import FREE_SPACE, EdgekdError, StoreError, WorkerKilled
+from edgekd.errors import FREE_SPACE, EdgekdError, StoreError, Unreachable, WorkerKilled
 from edgekd.executor import Executor
 from edgekd.keys import FORMAT, key, question, relocated, user_files, versions
 from edgekd.results import File, StepRecord
@@ -122,13 +122,14 @@ class Store:
     def attempt(self, *asked: Step[R]) -> tuple[R | EdgekdError, ...]:
         """Like `do`, but the error of a step that fails stands in the place of its answer.
 
-        Raises what says nothing about the step: a store that cannot be used, a worker that was ended from outside.
+        Raises what says nothing about the step: a store that cannot be used, a worker that was ended from outside,
+        a device that could not be asked.
         """
 
         def one(step: Step[R]) -> R | EdgekdError:
             try:
                 return self.do(step)[0]
-            except (StoreError, WorkerKilled):
+            except (StoreError, WorkerKilled, Unreachable):
                 raise
             except EdgekdError as error:
                 return error

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgekd import plugins
-from edgekd.catalog import Entry, Page, Table, addresses, card, cards, read_page
+from edgekd.catalog import Entry, Page, Table, addresses, card, cards, config_folder, read_page
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import Gather, nearest
 from edgekd.recipes.flags import Flags
@@ -64,7 +64,18 @@ def read_device(name: str, at: Mapping[str, str], where: str) -> Device:
         hint = "Build for this computer by leaving out what follows the @; its numbers are not the board's"
         raise UsageError(Problem(where, message, hint))
     settings = {k: entry.value for k, entry in page.tables["device"].items() if k not in ("reach", "formats")}
-    return Device(name=name, reach=Choice(name=reach, settings=settings), address=at.get(name, ""))
+    return board(name, Choice(name=reach, settings=settings), at, where)
+
+
+def board(name: str, reach: Choice, at: Mapping[str, str], where: str) -> Device:
+    """A device with its address. Raises UsageError where it needs one and has none, or one that is none."""
+    example, address = plugins.declared("devices", reach.name).address, at.get(name, "")
+    if example and not address:
+        hint = f"Write for example --at {name}={example}, or put it under [at] in {config_folder() / 'config.toml'}"
+        raise UsageError(Problem(where, f"{name} has no address", hint))
+    if address.startswith("-") or any(not sign.isprintable() or sign.isspace() for sign in address):
+        raise UsageError(Problem("--at", f"{address!r} is no address of {name}", f"Write for example {example}"))
+    return Device(name=name, reach=reach, address=address)
 
 
 def read_name(text: str, at: Mapping[str, str], where: str) -> tuple[str, Device]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import jobs, plugins
-from edgekd.errors import DeviceError, EdgekdError, NotVerified
+from edgekd.errors import DeviceError, EdgekdError, NotVerified, Unreachable
 from edgekd.parity import GATES, is_constant
 from edgekd.results import Artifact, Basis, Rehearsed
 from edgekd.steps import Rehearse
@@ -35,6 +35,8 @@ def run(step: Rehearse, out: Workspace) -> Rehearsed:
         outputs = _run(artifact, reached, out, arrays) if reached else _evaluated(artifact, out, arrays)
     except NotVerified as error:
         return Rehearsed(basis="not measured", fault=f"not verified: {error}")
+    except Unreachable:
+        raise
     except EdgekdError as error:
         return Rehearsed(basis=basis, fault=f"it does not run: {error}")
     return judged(artifact, outputs, arrays, basis)
