@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd import plugins
 from edgekd.errors import DeviceError
-from edgekd.results import Artifact, DeviceFacts
+from edgekd.results import Artifact, Basis, DeviceFacts
 from edgekd.spec import Device
 
 VERSION = 1
@@ -35,6 +35,12 @@ class Reached:
     def run(self, folder: Path, timeout: float) -> None:
         """Run the job in `folder`. Raises DeviceError."""
         self._plugin.run(self._settings, self.device, folder, timeout)
+
+    def leave(self) -> None:
+        """End the connection where the way to reach the device keeps one."""
+        leave = getattr(self._plugin, "leave", None)
+        if leave is not None:
+            leave(self.device)
 
 
 class Job:
@@ -89,6 +95,18 @@ class Job:
         """Every output by name for samples that are in the job. Raises DeviceError."""
         answer = self.ask(reached, "predict", timeout, {**samples, "all": True})
         return {name: np.load(self.folder / file, allow_pickle=False) for name, file in answer["outputs"].items()}
+
+
+def cannot_time(facts: DeviceFacts) -> str:
+    """Why latency and memory cannot be had on the device although files run there; empty where they can."""
+    return f"{facts.name} is emulated ({facts.emulated}): seconds and bytes there are no device's" * bool(
+        facts.emulated
+    )
+
+
+def basis(facts: DeviceFacts) -> Basis:
+    """What outputs that were computed on the device are."""
+    return "emulated" if facts.emulated else "measured"
 
 
 def cannot_run(facts: DeviceFacts, fingerprint: str, format: str, runtime: str) -> str:

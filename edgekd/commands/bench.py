@@ -1,10 +1,12 @@
-"""Time one model file or bundle on this computer, as a build does: fresh processes without torch, memory apart."""
+"""Time model files and bundles on this computer or on boards, as a build does: fresh processes without torch."""
 
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ from numpy.typing import NDArray
 
 from edgekd import files, jobs, plugins, timing
 from edgekd.catalog import shown
-from edgekd.errors import Problem, UsageError
-from edgekd.results import Artifact, File, Measurement, Signature, TensorSpec
+from edgekd.errors import DeviceError, Problem, UsageError
+from edgekd.results import Artifact, DeviceFacts, File, Measurement, Signature, TensorSpec
 from edgekd.spec import Device, Value
 from edgekd.turns import Turns
 
@@ -24,13 +26,14 @@ SAMPLES = 32
 
 
 class Benched(Value):
-    """What was timed, with which inputs, and what came out."""
+    """What was timed, with which inputs, and what came out; `at` is the name of the board, empty for this computer."""
 
     artifact: str
     format: str
     size: int
     inputs: str
     measurement: Measurement
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,75 @@ class Subject:
     inputs: str
 
 
+def bench_all(
+    paths: Sequence[Path], devices: Sequence[Device], threads: int, tell: Callable[[float, str], None]
+) -> tuple[Benched, ...]:
+    """Time every artifact on every device: devices at once, on each of them one artifact after the other.
+
+    A device that cannot be reached is no end for the others: its results say why. Raises UsageError, and DeviceError of
+    this computer.
+    """
+    subjects = [_subject(path) for path in paths]
+
+    def on(device: Device) -> list[Benched]:
+        try:
+            return [_bench(path, one, threads, tell, device) for path, one in zip(paths, subjects, strict=True)]
+        finally:
+            jobs.Reached(device).leave()
+
+    with ThreadPoolExecutor(max_workers=len(devices)) as pool:
+        found = list(pool.map(on, devices))
+    return tuple(each[i] for i in range(len(paths)) for each in found)
+
+
 def bench(path: Path, threads: int, tell: Callable[[float, str], None]) -> Benched:
     """Time a bundle with its golden samples, a bare file with random numbers, while no build works on this computer.
 
     Raises UsageError and DeviceError.
     """
-    subject = _bundle(path) if (path / "signature.json").is_file() else _bare(path)
-    reached = jobs.Reached(Device())
-    facts = reached.facts()
-    size = files.size(subject.model)
-    told = {"artifact": str(path), "format": subject.format, "size": size, "inputs": subject.inputs}
-    if subject.format not in facts.runtimes:
-        why = f"{subject.format} cannot run on {facts.name}: {facts.missing.get(subject.format, 'no runtime')}"
-        return Benched(**told, measurement=Measurement(basis="not measured", device=facts, why=why))
+    return _bench(path, _subject(path), threads, tell, Device())
+
+
+def _subject(path: Path) -> Subject:
+    return _bundle(path) if (path / "signature.json").is_file() else _bare(path)
+
+
+def _bench(path: Path, subject: Subject, threads: int, tell: Callable[[float, str], None], device: Device) -> Benched:
+    here = device.name == Device().name
+    told = {
+        "artifact": str(path),
+        "format": subject.format,
+        "inputs": subject.inputs,
+        "at": "" if here else device.name,
+    }
+    told["size"] = size = files.size(subject.model)
+    reached = jobs.Reached(device)
+    try:
+        facts = reached.facts()
+        why = jobs.cannot_time(facts)
+        if subject.format not in facts.runtimes:
+            why = f"{subject.format} cannot run on {facts.name}: {facts.missing.get(subject.format, 'no runtime')}"
+        if why:
+            return Benched(**told, measurement=Measurement(basis="not measured", device=facts, why=why))
+        measurement = _measured(
+            subject, size, threads, reached, facts, lambda done, text: tell(done, f"{facts.name}: {text}")
+        )
+    except DeviceError as error:
+        if here:
+            raise
+        measurement = Measurement(basis="not measured", why=str(error))
+    return Benched(**told, measurement=measurement)
+
+
+def _measured(
+    subject: Subject,
+    size: int,
+    threads: int,
+    reached: jobs.Reached,
+    facts: DeviceFacts,
+    tell: Callable[[float, str], None],
+) -> Measurement:
+    """Latency and memory of one artifact on one device."""
     protocol = timing.PROTOCOLS["full"]
     with (
         tempfile.TemporaryDirectory(prefix="edgekd-") as name,
@@ -68,10 +127,11 @@ def bench(path: Path, threads: int, tell: Callable[[float, str], None]) -> Bench
         inputs = {"inputs": {name: f"input-{i}.npy" for i, name in enumerate(subject.samples)}}
         for key, array in subject.samples.items():
             job.save(inputs["inputs"][key], array)
-        with Turns().take(alone=True, waiting=lambda text: tell(0.0, text)):
+        alone = Turns().take(alone=True, waiting=lambda text: tell(0.0, text))
+        with alone if reached.device.name == Device().name else nullcontext():
             (sessions,) = timing.clock([job], reached, protocol, inputs, tell)
             memory = job.ask(reached, "memory", timing.TIMEOUT, inputs)
-    return Benched(**told, measurement=timing.measurement(facts, threads, protocol, sessions, memory))
+    return timing.measurement(facts, threads, protocol, sessions, memory)
 
 
 def _artifact(subject: Subject, size: int) -> Artifact:

@@ -8,6 +8,7 @@ input does: at the end of the connection, however that came about.
 from __future__ import annotations
 
 import fcntl
+import importlib.metadata
 import json
 import os
 import platform
@@ -81,10 +82,18 @@ def hello() -> dict[str, Any]:
         "machine": platform.machine(),
         "system": platform.system(),
         "libc": list(platform.libc_ver()),
+        "macos": platform.mac_ver()[0],
+        "numpy": numpy(),
         "executable": sys.executable,
         "site": site(),
         "free": shutil.disk_usage(tempfile.gettempdir()).free,
     }
+
+
+def numpy() -> str:
+    """The version of numpy that jobs find; empty where there is none."""
+    found = importlib.metadata.distributions(name="numpy", path=[site(), *sys.path])
+    return next((one.version for one in found), "")
 
 
 def sweep() -> None:

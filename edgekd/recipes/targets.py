@@ -78,6 +78,23 @@ def board(name: str, reach: Choice, at: Mapping[str, str], where: str) -> Device
     return Device(name=name, reach=reach, address=address)
 
 
+def read_boards(texts: Sequence[str]) -> tuple[Device, ...]:
+    """Devices of NAME=ADDRESS: by their cards where there are such, else boards reached by ssh. Raises UsageError."""
+    gather, known = Gather(), cards("devices")
+    found = []
+    for text in texts:
+        name, _, address = (part.strip() for part in text.partition("="))
+        if not (name and address):
+            hint = "Write for example --at raspberry-pi-5=pi@raspberrypi.local"
+            gather.problems.append(Problem("--at", f"{text!r} is not NAME=ADDRESS", hint))
+        elif name in known:
+            found.append(gather.attempt(read_device, name, {name: address}, "--at"))
+        else:
+            found.append(gather.attempt(board, name, Choice(name="ssh"), {name: address}, "--at"))
+    gather.check()
+    return tuple(device for device in found if device)
+
+
 def read_name(text: str, at: Mapping[str, str], where: str) -> tuple[str, Device]:
     """FORMAT[@DEVICE] as (format, device); raises UsageError for both halves at once."""
     left, at_sign, right = text.partition("@")

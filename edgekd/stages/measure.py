@@ -24,6 +24,7 @@ def run(step: Measure, out: Workspace) -> Measured:
     reached = jobs.Reached(step.device)
     facts = reached.facts()
     why = jobs.cannot_run(facts, step.fingerprint, step.artifacts[0].format, step.runtime)
+    why = why or jobs.cannot_time(facts)
     if why:
         return Measured(measurements=(Measurement(basis="not measured", device=facts, why=why),) * len(step.artifacts))
     protocol = timing.PROTOCOLS[step.protocol]

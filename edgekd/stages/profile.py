@@ -50,7 +50,7 @@ def _asked(step: Profile, out: Workspace) -> tuple[DeviceFacts, dict[str, Any] |
     """The device, what its runtime tells of the file (None: nothing), and why it does not."""
     reached = jobs.Reached(step.device)
     facts = reached.facts()
-    why = jobs.cannot_run(facts, step.fingerprint, step.artifact.format, step.runtime)
+    why = jobs.cannot_run(facts, step.fingerprint, step.artifact.format, step.runtime) or jobs.cannot_time(facts)
     if why:
         return facts, None, why
     part = step.splits.parts["validation"]

@@ -29,8 +29,10 @@ def run(step: Rehearse, out: Workspace) -> Rehearsed:
     artifact = step.artifact
     with np.load(out.locate(artifact.golden), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    reached = _reached(step) if step.runtime else None
-    basis: Basis = "measured" if reached else "reference"
+    reached: jobs.Reached | None = None
+    basis: Basis = "reference"
+    if step.runtime:
+        reached, basis = _reached(step)
     try:
         outputs = _run(artifact, reached, out, arrays) if reached else _evaluated(artifact, out, arrays)
     except NotVerified as error:
@@ -42,13 +44,14 @@ def run(step: Rehearse, out: Workspace) -> Rehearsed:
     return judged(artifact, outputs, arrays, basis)
 
 
-def _reached(step: Rehearse) -> jobs.Reached:
-    """The device. Raises DeviceError where it is not the one that was asked about."""
+def _reached(step: Rehearse) -> tuple[jobs.Reached, Basis]:
+    """The device, and what its outputs are. Raises DeviceError where it is not the one that was asked about."""
     reached = jobs.Reached(step.device)
-    why = jobs.cannot_run(reached.facts(), step.fingerprint, step.artifact.format, step.runtime)
+    facts = reached.facts()
+    why = jobs.cannot_run(facts, step.fingerprint, step.artifact.format, step.runtime)
     if why:
         raise DeviceError(why)
-    return reached
+    return reached, jobs.basis(facts)
 
 
 def _run(artifact: Artifact, reached: jobs.Reached, out: Workspace, arrays: Mapping[str, Array]) -> dict[str, Array]:
