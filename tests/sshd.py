@@ -71,15 +71,17 @@ class Server:
         self.config.write_text("Host board\n" + "".join(f"  {name} {value}\n" for name, value in options.items()))
         return self.config
 
+    def command(self) -> list[str]:
+        """What starts it, and stays in the foreground."""
+        return [SSHD, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.folder / "log")]
+
     def start(self) -> None:
         """Start it and wait until it listens."""
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         log = self.folder / "log"
-        self._process = subprocess.Popen(
-            [SSHD, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(log)], start_new_session=True
-        )
-        for _ in range(200):
+        self._process = subprocess.Popen(self.command(), start_new_session=True)
+        for _ in range(400):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return

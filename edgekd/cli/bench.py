@@ -44,7 +44,7 @@ def show(found: Benched) -> None:
 
 def show_table(found: Sequence[Benched]) -> None:
     """Print one line for each artifact on each device, and what must be known of them."""
-    rows = [("artifact", "on", "p50", "p90", "p99", "memory", "")]
+    rows: list[tuple[str, ...]] = [("artifact", "on", "p50", "p90", "p99", "memory", "")]
     notes: dict[str, None] = {}
     for one in found:
         measurement, latency = one.measurement, one.measurement.latency
@@ -81,5 +81,5 @@ def bench_artifact(
         show(alone)
     else:
         show_table(found)
-    judged = [one.measurement.latency for one in found]
-    raise typer.Exit(0 if all(latency and latency.stable for latency in judged) else 4)
+    latencies = [one.measurement.latency for one in found]
+    raise typer.Exit(0 if all(latency and latency.stable for latency in latencies) else 4)

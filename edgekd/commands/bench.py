@@ -88,7 +88,7 @@ def _bench(path: Path, subject: Subject, threads: int, tell: Callable[[float, st
         "inputs": subject.inputs,
         "at": "" if here else device.name,
     }
-    told["size"] = size = files.size(subject.model)
+    size = files.size(subject.model)
     reached = jobs.Reached(device)
     try:
         facts = reached.facts()
@@ -96,7 +96,7 @@ def _bench(path: Path, subject: Subject, threads: int, tell: Callable[[float, st
         if subject.format not in facts.runtimes:
             why = f"{subject.format} cannot run on {facts.name}: {facts.missing.get(subject.format, 'no runtime')}"
         if why:
-            return Benched(**told, measurement=Measurement(basis="not measured", device=facts, why=why))
+            return Benched(**told, size=size, measurement=Measurement(basis="not measured", device=facts, why=why))
         measurement = _measured(
             subject, size, threads, reached, facts, lambda done, text: tell(done, f"{facts.name}: {text}")
         )
@@ -104,7 +104,7 @@ def _bench(path: Path, subject: Subject, threads: int, tell: Callable[[float, st
         if here:
             raise
         measurement = Measurement(basis="not measured", why=str(error))
-    return Benched(**told, measurement=measurement)
+    return Benched(**told, size=size, measurement=measurement)
 
 
 def _measured(
