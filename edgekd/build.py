@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import get_args
 
 from edgekd import files, plugins
 from edgekd import lock as locks
@@ -18,10 +19,12 @@ from edgekd.policies.stepdown import choose
 from edgekd.report.report import PAGES, render
 from edgekd.results import DeviceFacts, GoldenSet, Report, Row
 from edgekd.runtimes import digests
-from edgekd.spec import Plan
+from edgekd.spec import Plan, Precision
 from edgekd.steps import Check, Count, Golden, Label, Probe, Split
 from edgekd.store import Store
 from edgekd.verdict import counts, distilled, exported
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def build(plan: Plan, store: Store, out: Path) -> Report:
@@ -107,9 +110,17 @@ def look(plan: Plan, store: Store) -> tuple[Outlook, tuple[str, ...]]:
         ranges={name: format.ranges for name, format in formats.items()},
         routes={name: format.routes for name, format in formats.items()},
     )
-    cleared = store.follow(preflight(outlook))
-    settled = outlook.model_copy(update={"refused": cleared.refused, "settled": cleared.routes})
+    wrong = _wrong(plan)
+    cleared = store.follow(preflight(outlook.model_copy(update={"refused": wrong})))
+    refused = {name: wrong.get(name, {}) | cleared.refused.get(name, {}) for name in {**wrong, **cleared.refused}}
+    settled = outlook.model_copy(update={"refused": refused, "settled": cleared.routes})
     return settled, (*absent, *cleared.notes)
+
+
+def _wrong(plan: Plan) -> dict[str, dict[Precision, str]]:
+    """Of targets with another runtime than the format's own: the precisions that it runs wrongly, and why."""
+    found = {t.name: plugins.alternatives(t.format)[t.runtime].lacks for t in plan.targets if t.runtime}
+    return {name: {p: why for p in PRECISIONS if (why := lacks.get(p))} for name, lacks in found.items()}
 
 
 def probe(plan: Plan, store: Store) -> tuple[dict[str, DeviceFacts], tuple[str, ...]]:

@@ -401,6 +401,18 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(_modules(kind)))
 
 
+@cache
+def alternatives(format: str) -> dict[str, Declared]:
+    """Other runtimes that run a format's files if one asks for them, by the names of their packages."""
+    found = {}
+    for file in sorted((Path(__file__).parent / "runtimes").glob("*.py")):
+        literals = _literals(ast.parse(file.read_text(encoding="utf-8")))
+        if literals.get("instead_of") == format:
+            known = {k: literals[k] for k in _LITERALS if k in literals}
+            found[literals["packages"][0]] = Declared(file=file, version=literals["version"], **known)
+    return found
+
+
 def _module(kind: str, name: str) -> str:
     if name not in _modules(kind):
         raise UsageError(Problem("", f"there is no {name!r} among {kind}", f"Choose from: {', '.join(names(kind))}"))

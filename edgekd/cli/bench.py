@@ -10,7 +10,7 @@ from edgekd import units
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
-from edgekd.commands.bench import Benched, bench_all
+from edgekd.commands.bench import Benched, How, bench
 from edgekd.recipes.targets import read_boards
 from edgekd.report import text
 from edgekd.spec import Device
@@ -67,13 +67,15 @@ def bench_artifact(
         typer.Option("--at", metavar="NAME=ADDRESS", help="A board, reached by ssh; none: this computer."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of an inference.")] = 1,
+    runtime: o.Runtime = None,
     json: o.Json = False,
 ) -> None:
     """Time model files and bundles on this computer, or on several boards at once."""
     devices = read_boards(at or ()) or (Device(),)
     with display() as observer:
         observer(Event(kind="start", stage="bench"))
-        found = bench_all(artifact, devices, threads, lambda done, what: observer(progress(done, what)))
+        how = How(threads, runtime or "", lambda done, what: observer(progress(done, what)))
+        found = bench(artifact, devices, how)
     alone = found[0] if len(found) == 1 else None
     if json:
         output.show_json(alone.model_dump(mode="json") if alone else [one.model_dump(mode="json") for one in found])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgekd import files, jobs, plugins, timing
 from edgekd.catalog import shown
 from edgekd.errors import DeviceError, Problem, UsageError
-from edgekd.results import Artifact, DeviceFacts, File, Measurement, Signature, TensorSpec
+from edgekd.results import Artifact, File, Measurement, Signature, TensorSpec
 from edgekd.spec import Device, Value
 from edgekd.turns import Turns
 
@@ -47,19 +47,32 @@ class Subject:
     inputs: str
 
 
-def bench_all(
-    paths: Sequence[Path], devices: Sequence[Device], threads: int, tell: Callable[[float, str], None]
-) -> tuple[Benched, ...]:
+@dataclass(frozen=True)
+class How:
+    """Threads of an inference, the package that runs it (empty: the format's own), and who is told of progress."""
+
+    threads: int
+    runtime: str
+    tell: Callable[[float, str], None]
+
+
+def bench(paths: Sequence[Path], devices: Sequence[Device], how: How) -> tuple[Benched, ...]:
     """Time every artifact on every device: devices at once, on each of them one artifact after the other.
 
-    A device that cannot be reached is no end for the others: its results say why. Raises UsageError, and DeviceError of
-    this computer.
+    Bundles are fed their golden samples, bare files random numbers. On this computer no build works meanwhile. A device
+    that cannot be reached is no end for the others: its results say why. Raises UsageError, and DeviceError of this
+    computer.
     """
-    subjects = [_subject(path) for path in paths]
+    subjects = [_bundle(path) if (path / "signature.json").is_file() else _bare(path) for path in paths]
+    for path, subject in zip(paths, subjects, strict=True):
+        known = plugins.alternatives(subject.format)
+        if how.runtime and how.runtime not in known:
+            hint = f"Choose from: {', '.join(known)}" if known else "Leave it out"
+            raise UsageError(Problem("--runtime", f"nothing of edgekd runs {shown(path)} by {how.runtime!r}", hint))
 
     def on(device: Device) -> list[Benched]:
         try:
-            return [_bench(path, one, threads, tell, device) for path, one in zip(paths, subjects, strict=True)]
+            return [_bench(path, one, device, how) for path, one in zip(paths, subjects, strict=True)]
         finally:
             jobs.Reached(device).leave()
 
@@ -68,70 +81,62 @@ def bench_all(
     return tuple(each[i] for i in range(len(paths)) for each in found)
 
 
-def bench(path: Path, threads: int, tell: Callable[[float, str], None]) -> Benched:
-    """Time a bundle with its golden samples, a bare file with random numbers, while no build works on this computer.
-
-    Raises UsageError and DeviceError.
-    """
-    return _bench(path, _subject(path), threads, tell, Device())
-
-
-def _subject(path: Path) -> Subject:
-    return _bundle(path) if (path / "signature.json").is_file() else _bare(path)
-
-
-def _bench(path: Path, subject: Subject, threads: int, tell: Callable[[float, str], None], device: Device) -> Benched:
-    here = device.name == Device().name
-    told = {
-        "artifact": str(path),
-        "format": subject.format,
-        "inputs": subject.inputs,
-        "at": "" if here else device.name,
-    }
-    size = files.size(subject.model)
-    reached = jobs.Reached(device)
+def _bench(path: Path, subject: Subject, device: Device, how: How) -> Benched:
+    here, reached = device.name == Device().name, jobs.Reached(device)
     try:
-        facts = reached.facts()
-        why = jobs.cannot_time(facts)
-        if subject.format not in facts.runtimes:
-            why = f"{subject.format} cannot run on {facts.name}: {facts.missing.get(subject.format, 'no runtime')}"
-        if why:
-            return Benched(**told, size=size, measurement=Measurement(basis="not measured", device=facts, why=why))
-        measurement = _measured(
-            subject, size, threads, reached, facts, lambda done, text: tell(done, f"{facts.name}: {text}")
-        )
+        measurement = _measured(subject, reached, how)
     except DeviceError as error:
         if here:
             raise
         measurement = Measurement(basis="not measured", why=str(error))
-    return Benched(**told, size=size, measurement=measurement)
+    return Benched(
+        artifact=str(path),
+        format=subject.format,
+        size=files.size(subject.model),
+        inputs=subject.inputs,
+        measurement=measurement,
+        at="" if here else device.name,
+    )
 
 
-def _measured(
-    subject: Subject,
-    size: int,
-    threads: int,
-    reached: jobs.Reached,
-    facts: DeviceFacts,
-    tell: Callable[[float, str], None],
-) -> Measurement:
-    """Latency and memory of one artifact on one device."""
+def _measured(subject: Subject, reached: jobs.Reached, how: How) -> Measurement:
+    """Latency and memory of one artifact on one device, or why they cannot be had there. Raises DeviceError."""
+    facts = reached.facts()
+    module = how.runtime.replace("-", "_") or subject.format
+    why = jobs.cannot_time(facts)
+    if module not in facts.runtimes:
+        missing = facts.missing.get(module, f"{how.runtime} is not installed there")
+        why = f"{subject.format} cannot run on {facts.name}: {missing}"
+    if why:
+        return Measurement(basis="not measured", device=facts, why=why)
     protocol = timing.PROTOCOLS["full"]
+    runtime = f"{how.runtime} {facts.runtimes[module]}".strip()
+    artifact = _artifact(subject, files.size(subject.model))
+
+    def tell(done: float, text: str) -> None:
+        how.tell(done, f"{facts.name}: {text}")
+
     with (
         tempfile.TemporaryDirectory(prefix="edgekd-") as name,
-        jobs.Job(Path(name, "job"), _artifact(subject, size), subject.model, threads) as job,
+        jobs.Job(Path(name, "job"), artifact, subject.model, how.threads, runtime) as job,
     ):
-        weights = subject.model.with_suffix(".bin")
-        if subject.model.suffix == ".xml" and weights.is_file():
-            job.link(weights.name, weights)
-        inputs = {"inputs": {name: f"input-{i}.npy" for i, name in enumerate(subject.samples)}}
-        for key, array in subject.samples.items():
-            job.save(inputs["inputs"][key], array)
+        inputs = _filled(job, subject)
         alone = Turns().take(alone=True, waiting=lambda text: tell(0.0, text))
         with alone if reached.device.name == Device().name else nullcontext():
             (sessions,) = timing.clock([job], reached, protocol, inputs, tell)
             memory = job.ask(reached, "memory", timing.TIMEOUT, inputs)
-    return timing.measurement(facts, threads, protocol, sessions, memory)
+    return timing.measurement(facts, how.threads, protocol, sessions, memory)
+
+
+def _filled(job: jobs.Job, subject: Subject) -> dict[str, Any]:
+    """Put samples, and an OpenVINO file's weights, into a job; returns the fields of requests that name the samples."""
+    weights = subject.model.with_suffix(".bin")
+    if subject.model.suffix == ".xml" and weights.is_file():
+        job.link(weights.name, weights)
+    inputs = {name: f"input-{i}.npy" for i, name in enumerate(subject.samples)}
+    for key, array in subject.samples.items():
+        job.save(inputs[key], array)
+    return {"inputs": inputs}
 
 
 def _artifact(subject: Subject, size: int) -> Artifact:

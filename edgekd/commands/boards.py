@@ -67,14 +67,14 @@ def provision(device: Device, tell: Callable[[str], None]) -> tuple[str, ...]:
     try:
         hello, facts = ssh.session(settings, device).hello, jobs.Reached(device).facts()
         wanted = {name: r for name in plugins.names("runtimes") if name in facts.missing and (r := _wheels(name))}
-        if not wanted:
+        if not wanted and hello["numpy"]:
             return tuple(facts.runtimes)
         with tempfile.TemporaryDirectory(prefix="edgekd-") as name:
             folder = Path(name)
             there = _fetch(folder / "site", wanted, hello, tell)
             _pack(folder / "site", folder / "job" / "packages.zip")
             size = units.show_size(files.size(folder / "job" / "packages.zip"))
-            tell(f"{device.name}: sends and unpacks {size} of packages for {', '.join(there)}")
+            tell(f"{device.name}: sends and unpacks {size} of packages ({', '.join(('numpy', *there))})")
             files.write(folder / "job" / "unpack.py", UNPACKER)
             connection = ssh.session(settings, device)
             done = connection.run(folder / "job", ("unpack.py", str(hello["site"])), {}, UNPACK, False)
@@ -147,6 +147,8 @@ def _runs(name: str, hello: dict[str, Any], facts: DeviceFacts) -> Finding:
         return Finding(what=what, state="works", versions=facts.runtimes[name])
     why = facts.missing.get(name, "its runtime did not answer").partition(". Run there: ")[0]
     wheels = _wheels(name)
+    if not wheels and why.endswith("is not installed on the device"):
+        why = f"{plugins.declared('runtimes', name).packages[0]} is more than a board's Python should carry"
     if not wheels or not _possible(name, hello):
         return Finding(what=what, state="not possible on this platform", why=NARROW if hello["bits"] == 32 else why)
     return Finding(what=what, state="missing", why=why, fix=_install(hello, ("numpy", *wheels)))
@@ -175,12 +177,12 @@ def _fetch(
 ) -> list[str]:
     """Put packages of all runtimes that exist for the board into a folder; returns these. Raises UsageError."""
     names = [name for name in wanted if _possible(name, hello)]
-    tell(f"fetches packages for {', '.join(names)}")
-    why = _pip(site, [package for name in names for package in wanted[name]], hello) if names else ""
+    tell(f"fetches numpy and packages for {', '.join(names) or 'nothing else'}")
+    why = _pip(site, [package for name in names for package in wanted[name]], hello)
     if why:  # where one has no wheel, the others may
         failed = {name: _pip(site, wanted[name], hello) for name in names}
         names = [name for name in names if not failed[name]]
-    if names:
+    if names or not (why or wanted):
         return names
     why = NARROW if hello["bits"] == 32 else why or f"there are no wheels of {', '.join(wanted)} for it"
     raise UsageError(Problem("--provision", f"nothing can be brought there: {why}"))

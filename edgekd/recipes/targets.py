@@ -12,7 +12,7 @@ from edgekd.recipes.parsing import parse
 from edgekd.spec import Budget, Choice, Device, Target
 
 THIS_COMPUTER = "this-computer"
-OWN_KEYS = ("precision", "ranges", "input", "threads")
+OWN_KEYS = ("precision", "ranges", "input", "runtime", "threads")
 TARGET_KEYS = (*OWN_KEYS, *Budget.model_fields)
 HINTS = {
     "android": "Android apps run TFLite files: write tflite; this version times it on this computer, not on a phone",
@@ -193,6 +193,24 @@ def read_target(table: Table, where: str, at: Mapping[str, str]) -> Target:
             message = f"{format_name} does not find ranges by {target.ranges}"
             hint = f"It does by: {', '.join(declared.ranges)}"
             gather.problems.append(Problem(table["ranges"].where, message, hint))
+        target = gather.attempt(_with_runtime, target, table)
     gather.check()
     assert target is not None
+    return target
+
+
+def _with_runtime(target: Target, table: Table) -> Target:
+    """The target with its runtime, empty for the format's own; UsageError for one that would run its files wrongly."""
+    if not target.runtime:
+        return target
+    own, others = plugins.declared("runtimes", target.format).packages[:1], plugins.alternatives(target.format)
+    if target.runtime in own:
+        return target.model_copy(update={"runtime": ""})
+    where = table["runtime"].where
+    if target.runtime not in others:
+        hint = nearest(target.runtime, (*own, *others))
+        raise UsageError(Problem(where, f"nothing of edgekd runs {target.format} by {target.runtime!r}", hint))
+    lacks = others[target.runtime].lacks
+    if target.precision in lacks:
+        raise UsageError(Problem(where, lacks[target.precision]))
     return target

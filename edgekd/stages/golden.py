@@ -111,7 +111,7 @@ def _recorded(
         return _evaluated(artifact, out, arrays, why)
     if why:
         return arrays, why, "not measured"
-    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file)) as job:
+    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file), runtime=step.runtime) as job:
         stored = {spec.name: arrays[f"raw:{spec.name}"] for spec in artifact.signature.inputs}
         found = _prefixed("runtime:", job.predict(reached, stored, TIMEOUT))
         for name in images:

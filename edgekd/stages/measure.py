@@ -50,7 +50,7 @@ def _jobs(step: Measure, out: Workspace) -> Iterator[jobs.Job]:
     part = step.splits.parts["validation"]
     names = _inputs(step)["inputs"]
     for i, artifact in enumerate(step.artifacts):
-        job = jobs.Job(out.path(f"job-{i}"), artifact, out.locate(artifact.file), step.threads)
+        job = jobs.Job(out.path(f"job-{i}"), artifact, out.locate(artifact.file), step.threads, step.runtime)
         for name, file in part.inputs.items():
             job.save(names[name], np.asarray(out.load(file)[:SAMPLES]))
         yield job

@@ -27,7 +27,7 @@ def run(step: Predict, out: Workspace) -> Predictions:
     if why:
         nothing = np.zeros(_empty(artifact), np.float32)
         return Predictions(outputs=out.save(OUTPUTS, nothing), part=step.part, basis="not measured", why=why)
-    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file)) as job:
+    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file), runtime=step.runtime) as job:
         named = {name: f"input-{i}.npy" for i, name in enumerate(part.inputs)}
         for name, file in part.inputs.items():
             job.link(named[name], out.locate(file))

@@ -55,7 +55,7 @@ def _asked(step: Profile, out: Workspace) -> tuple[DeviceFacts, dict[str, Any] |
         return facts, None, why
     part = step.splits.parts["validation"]
     names = {name: f"input-{i}.npy" for i, name in enumerate(part.inputs)}
-    with jobs.Job(out.path("job"), step.artifact, out.locate(step.artifact.file), step.threads) as job:
+    with jobs.Job(out.path("job"), step.artifact, out.locate(step.artifact.file), step.threads, step.runtime) as job:
         for name, file in part.inputs.items():
             job.save(names[name], np.asarray(out.load(file)[:SAMPLES]))
         told = job.ask(reached, "profile", TIMEOUT, {"inputs": names})

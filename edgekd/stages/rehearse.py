@@ -34,7 +34,7 @@ def run(step: Rehearse, out: Workspace) -> Rehearsed:
     if step.runtime:
         reached, basis = _reached(step)
     try:
-        outputs = _run(artifact, reached, out, arrays) if reached else _evaluated(artifact, out, arrays)
+        outputs = _run(step, reached, out, arrays) if reached else _evaluated(artifact, out, arrays)
     except NotVerified as error:
         return Rehearsed(basis="not measured", fault=f"not verified: {error}")
     except Unreachable:
@@ -54,9 +54,10 @@ def _reached(step: Rehearse) -> tuple[jobs.Reached, Basis]:
     return reached, jobs.basis(facts)
 
 
-def _run(artifact: Artifact, reached: jobs.Reached, out: Workspace, arrays: Mapping[str, Array]) -> dict[str, Array]:
+def _run(step: Rehearse, reached: jobs.Reached, out: Workspace, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Every output by name, from the file's own runtime."""
-    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file)) as job:
+    artifact = step.artifact
+    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file), runtime=step.runtime) as job:
         stored = {spec.name: arrays[f"raw:{spec.name}"] for spec in artifact.signature.inputs}
         return job.predict(reached, stored, TIMEOUT)
 

@@ -221,12 +221,12 @@ def test_openvino_never_computes_in_bfloat16(tiny: Path) -> None:
 
 
 def test_tflite_gives_the_whole_network_to_xnnpack(tiny: Path) -> None:
-    module = importlib.import_module("edgekd.runtimes.tflite")
+    module = importlib.import_module("edgekd.runtimes.tflite_model")
     assert module.load(tiny / "image-fixed.tflite", 1, _signature(), 1).notes == {"delegates": 1}
 
 
 def test_numbered_arguments_are_in_numerical_order() -> None:
-    module = importlib.import_module("edgekd.runtimes.tflite")
+    module = importlib.import_module("edgekd.runtimes.tflite_model")
     names = [f"args_{i}" for i in range(12)]
     assert [name for name, _ in module._ordered(dict.fromkeys(sorted(names)))] == names
 

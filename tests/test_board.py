@@ -1,0 +1,103 @@
+"""An emulated board, arm64 under qemu: what is sent runs there and gives what the host gives; no time is believed."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekd import jobs, plugins
+from edgekd.commands import boards
+from edgekd.devices import ssh
+from edgekd.spec import Choice, Device
+from edgekd.stages import golden
+from edgekd.workspace import locate
+from tests import board
+from tests import converted as toy
+from tests.test_cli import run
+
+pytestmark = pytest.mark.slow
+DEVICE = Device(name="board", reach=Choice(name="ssh"), address="board")
+FORMATS = [name for name in plugins.names("formats") if "linux-aarch64" in plugins.declared("runtimes", name).platforms]
+FORMATS = [name for name in FORMATS if plugins.declared("runtimes", name).extra.endswith("-run")]
+SAMPLES = 8
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[board.Board]:
+    """A board that runs, with all runtimes that there are for it."""
+    if board.absent():
+        pytest.skip(board.absent())
+    started = board.Board(tmp_path_factory.mktemp("board"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEKD_SSH_CONFIG", str(started.config))
+        started.start()
+        try:
+            assert set(boards.provision(DEVICE, lambda _: None)) >= set(FORMATS)
+            yield started
+        finally:
+            ssh.leave(DEVICE)
+            started.stop()
+
+
+def test_it_is_another_processor_and_says_that_it_is_no_device(emulated: board.Board) -> None:
+    facts = jobs.Reached(DEVICE).facts()
+    assert facts.emulated == "its programs run in qemu-aarch64-static"
+    assert "EMULATED" in facts.name
+    hello = ssh.session(ssh.Settings(), DEVICE).hello
+    assert (hello["machine"], hello["bits"]) == ("aarch64", 64)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_file_gives_what_the_host_gives(
+    emulated: board.Board, format: str, converted: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Float to rounding, integers to one step of theirs."""
+    folder, tried = converted(format), set()
+    for name in toy.conversions(format):
+        net, _, precision = name.partition("@")[0].partition("-")
+        if net == "raw":
+            continue
+        artifact = toy.artifact(folder, format, net, precision)
+        inputs = toy.samples(folder, net, artifact.signature, count=SAMPLES)
+        model = locate(folder / "entries", artifact.file)
+        here, there = (
+            _first(jobs.Reached(device), tmp_path / f"{name}-{device.name}", artifact, model, inputs)
+            for device in (Device(), DEVICE)
+        )
+        largest = max(float(np.abs(here).max()), 1e-6)
+        rounds = precision in ("int8", "int8-full", "int8-dynamic", "int4-weights", "int8-weights")
+        limit = golden._step(here, largest)[0] if rounds else largest * (2e-3 if precision == "float16" else 1e-5)
+        assert np.abs(here - there).max() <= 1.01 * limit, name
+        tried.add(precision)
+    assert {"float32", "int8"} <= tried
+
+
+def _first(reached: jobs.Reached, folder: Path, artifact, model: Path, inputs) -> np.ndarray:
+    with jobs.Job(folder, artifact, model) as job:
+        outputs = job.predict(reached, inputs, 120.0, prepared=True)
+    return outputs[artifact.signature.outputs[0].name]
+
+
+def test_nothing_is_timed_there(emulated: board.Board, tiny: Path) -> None:
+    result = run("bench", str(tiny / "image-fixed.onnx"), "--at", "board=board", "--json")
+    assert result.exit_code == 4
+    told = json.loads(result.stdout)["measurement"]
+    assert (told["basis"], told["latency"], told["memory"]) == ("not measured", None, None)
+    assert "is emulated" in told["why"]
+
+
+def test_what_a_board_lacks_is_named_and_brought_without_its_network(emulated: board.Board) -> None:
+    site = emulated.root / "root/.local/share/edgekd/site"
+    (installed,) = site.glob("*/onnxruntime-*.dist-info")
+    shutil.rmtree(installed)
+    result = run("doctor", "--at", "board=board")
+    assert (
+        "onnx: run: onnxruntime is not installed on the device. Run there: /usr/bin/python3 -m pip install --target"
+        in (result.stdout)
+    )
+    result = run("doctor", "--at", "board=board", "--provision", "--json")
+    found = {one["what"]: one["state"] for one in json.loads(result.stdout)["findings"]}
+    assert found["onnx: run"] == found["numpy"] == "works"
