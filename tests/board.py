@@ -104,9 +104,9 @@ def _complete(folder: Path) -> None:
 class Board(sshd.Server):
     """The emulated board, as a server whose sshd is a program of arm64."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, processor: str = "cortex-a72") -> None:
         self.root = root()
-        super().__init__(folder, {"QEMU_CPU": "cortex-a72", "TMPDIR": "/tmp"})
+        super().__init__(folder, {"QEMU_CPU": processor, "TMPDIR": "/tmp"})
         (folder / "cpuinfo").write_text(CPUINFO)
         told = (folder / "sshd_config").read_text().replace(str(folder), "/board")
         (folder / "sshd_config").write_text(told)
