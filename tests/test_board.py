@@ -28,6 +28,8 @@ FORMATS = [name for name in FORMATS if plugins.declared("runtimes", name).extra.
 SAMPLES = 8
 # OpenVINO 2026.4.1 refuses convolutions of 8 bits on a processor without dot products (ARMv8.0), with an error.
 REFUSED = [("openvino", "images-int8")]
+# Its outputs are float and on no grid: one step of an inner layer is up to two of 8 bits over their range.
+STEPS = {("openvino", "words-int8"): 2}
 
 
 @contextmanager
@@ -62,23 +64,23 @@ def test_it_is_another_processor_and_says_that_it_is_no_device(emulated: board.B
     assert (hello["machine"], hello["bits"]) == ("aarch64", 64)
 
 
-@pytest.mark.parametrize("format", FORMATS)
 def test_every_file_gives_what_the_host_gives(
-    emulated: board.Board, format: str, converted: Callable[[str], Path], tmp_path: Path
+    emulated: board.Board, converted: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """Float to rounding, integers to one step of theirs."""
-    names = [name for name in toy.conversions(format) if not name.startswith("raw")]
-    refused = [name for name in names if (format, name) in REFUSED]
-    for name in names:
-        if name not in refused:
-            compare(converted(format), format, name, tmp_path / name)
-    for name in refused:
-        with pytest.raises(DeviceError, match="object is not initialized"):
-            compare(converted(format), format, name, tmp_path / name)
-    assert {"images-float32", "words-float32", "words-int8"} <= {*names} - {*refused}
+    for format in FORMATS:
+        names = [name for name in toy.conversions(format) if not name.startswith("raw")]
+        refused = [name for name in names if (format, name) in REFUSED]
+        for name in names:
+            if name not in refused:
+                compare(converted(format), format, name, tmp_path / format / name)
+        for name in refused:
+            with pytest.raises(DeviceError, match="object is not initialized"):
+                compare(converted(format), format, name, tmp_path / format / name)
+        assert {"images-float32", "words-float32", "words-int8"} <= {*names} - {*refused}
 
 
-def test_openvino_runs_convolutions_of_8_bits_on_a_processor_with_dot_products(
+def test_convolutions_of_8_bits_want_a_processor_with_dot_products(
     emulated: board.Board, converted: Callable[[str], Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A Cortex-A76, as a Raspberry Pi 5 has it."""
@@ -100,7 +102,8 @@ def compare(folder: Path, format: str, name: str, place: Path) -> None:
     largest = max(float(np.abs(here).max()), 1e-6)
     shares = {"float32": 1e-5, "float16": 2e-3}
     plain = precision.partition("@")[0]
-    limit = shares[plain] * largest if plain in shares else golden._step(here, largest)[0]
+    steps = STEPS.get((format, name), 1)
+    limit = shares[plain] * largest if plain in shares else steps * golden._step(here, largest)[0]
     assert np.abs(here - there).max() <= 1.01 * limit, name
 
 

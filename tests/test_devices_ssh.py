@@ -283,3 +283,68 @@ def test_a_full_disk_there_is_said_and_nothing_is_left(
         ssh.leave(DEVICE)
         small.stop()
         os.system(f"umount -l {full}")
+
+
+FAKE = """
+import numpy as np
+from types import SimpleNamespace as N
+__version__ = "9.0"
+
+class ComputeUnit:
+    ALL = "all"
+
+class Value(N):
+    def HasField(self, name):
+        return False
+
+def value(name, shape):
+    return Value(name=name, type=Value(multiArrayType=N(shape=shape, dataType=65568)))
+
+class MLModel:
+    def __init__(self, path, compute_units):
+        self.weights = np.load(path + "/Data/com.apple.CoreML/weights.npy")
+    def get_spec(self):
+        return N(description=N(input=[value("image", [1, 3, 8, 8])], output=[value("logits", [1, 4])]))
+    def predict(self, feed):
+        return {"logits": feed["image"].reshape(1, -1)[:, :4] * self.weights}
+
+models = N(MLModel=MLModel)
+"""
+
+
+def test_a_mac_is_asked_through_the_same_door(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the way to a Mac but Core ML itself: a system that calls itself darwin, and a coremltools of our own."""
+    fake = tmp_path / "fake"
+    (fake / "coremltools-9.0.dist-info").mkdir(parents=True)
+    (fake / "coremltools-9.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: coremltools\nVersion: 9.0\n")
+    (fake / "coremltools.py").write_text(FAKE)
+    (fake / "sitecustomize.py").write_text('import sys\nsys.platform = "darwin"\n')
+    package = tmp_path / "Student.mlpackage/Data/com.apple.CoreML"
+    package.mkdir(parents=True)
+    np.save(package / "weights.npy", np.arange(4, dtype=np.float32))
+    mac = sshd.Server(tmp_path / "sshd", {"PYTHONPATH": str(fake)})
+    mac.start()
+    try:
+        monkeypatch.setenv("EDGEKD_SSH_CONFIG", str(mac.config))
+        assert ssh.probe(SETTINGS, DEVICE).runtimes["coreml"] == "9.0"
+        signature = tiny_files.signature("image", 1)
+        request = {"model": "m.mlpackage", "threads": 1, "signature": signature, "inputs": {"image": "image.npy"}}
+        folder = job(tmp_path / "job", runtime="coreml", prepared=True, **request)
+        (folder / "m.mlpackage").symlink_to(tmp_path / "Student.mlpackage")
+        images = np.random.default_rng(0).standard_normal((5, 3, 8, 8)).astype(np.float32)
+        np.save(folder / "image.npy", images)
+        ssh.run(SETTINGS, DEVICE, folder, 60.0)
+        assert np.allclose(np.load(folder / "outputs-0.npy"), images.reshape(5, -1)[:, :4] * np.arange(4))
+    finally:
+        ssh.leave(DEVICE)
+        mac.stop()
+
+
+def test_core_ml_is_refused_in_words_where_it_cannot_be(server: sshd.Server, tiny: Path, tmp_path: Path) -> None:
+    signature = tiny_files.signature("image", 1)
+    inputs = {"image": "image.npy"}
+    folder = job(tmp_path, runtime="coreml", model="m", threads=1, signature=signature, inputs=inputs)
+    (folder / "m").write_text("")
+    np.save(folder / "image.npy", tiny_files.samples()["image"])
+    with pytest.raises(DeviceError, match="coreml cannot run here: its runtime works on macOS only, and this is Linux"):
+        ssh.run(SETTINGS, DEVICE, folder, 60.0)

@@ -26,20 +26,17 @@ NARROW = (
 )
 UNPACKER = """
 import json, os, shutil, sys, zipfile
-site = sys.argv[1]
-new = site + ".new"
+site, new = sys.argv[1], sys.argv[1] + ".new"
 shutil.rmtree(new, ignore_errors=True)
-if os.path.isdir(site):
-    shutil.copytree(site, new, symlinks=True)
 with zipfile.ZipFile("packages.zip") as archive:
     archive.extractall(new)
-old = site + ".old"
-shutil.rmtree(old, ignore_errors=True)
-if os.path.isdir(site):
-    os.rename(site, old)
-os.rename(new, site)
-shutil.rmtree(old, ignore_errors=True)
-open("result.json", "w").write(json.dumps({"site": site}))
+os.makedirs(site, exist_ok=True)
+for name in sorted(os.listdir(new), key=lambda name: name.endswith(".dist-info")):
+    old = os.path.join(site, name)
+    if os.path.isdir(old):
+        shutil.rmtree(old)
+    os.replace(os.path.join(new, name), old)
+os.rmdir(new)
 """
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import select
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -66,7 +67,8 @@ class Session:
         except OSError as error:
             raise Unreachable(f"ssh cannot be started: {error.strerror}. Install OpenSSH's client") from error
         try:
-            self._send([source])
+            with suppress(BrokenPipeError):  # ssh has ended already: why, is told where no answer comes
+                self._write([source])
             self.hello = self._hello(python)
         except BaseException:
             self.close()
@@ -138,18 +140,21 @@ class Session:
         return listed, contents
 
     def _send(self, pieces: Sequence[bytes | Path]) -> None:
-        assert self._process.stdin is not None
+        """Write a request. Raises Unreachable where the connection has ended."""
         try:
-            for piece in pieces:
-                if isinstance(piece, bytes):
-                    self._process.stdin.write(piece)
-                else:
-                    with piece.open("rb") as file:
-                        while block := file.read(1 << 16):
-                            self._process.stdin.write(block)
-            self._process.stdin.flush()
+            self._write(pieces)
         except BrokenPipeError:
             raise self._lost() from None
+
+    def _write(self, pieces: Sequence[bytes | Path]) -> None:
+        assert self._process.stdin is not None
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                self._process.stdin.write(piece)
+            else:
+                with piece.open("rb") as file:
+                    shutil.copyfileobj(file, self._process.stdin)
+        self._process.stdin.flush()
 
     def _hello(self, python: str) -> dict[str, Any]:
         """The first line that is the board's own: a login may print others before it. Raises Unreachable."""

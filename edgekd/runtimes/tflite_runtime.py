@@ -17,7 +17,7 @@ PLATFORMS = ("linux-x86_64", "linux-aarch64", "linux-armv7l")
 # The format whose files it runs, if one asks for it.
 INSTEAD_OF = "tflite"
 UNPROFILED = "tflite-runtime's Python package has no door to its profiler"
-# Found by running files in it (tests/test_tflite_runtime.py): 2.14 knows their operators, but neither per-channel
+# Found by running files in it (tests/test_former_runtime.py): 2.14 knows their operators, but neither per-channel
 # weights nor weights of 4 bits in those that find ranges at run time.
 LACKS = {
     "int8-dynamic": "tflite-runtime 2.14 computes wrong numbers from such a file, without an error; ask for int8",
