@@ -173,6 +173,8 @@ def _fetch(
     site: Path, wanted: dict[str, tuple[str, ...]], hello: dict[str, Any], tell: Callable[[str], None]
 ) -> list[str]:
     """Put packages of all runtimes that exist for the board into a folder; returns these. Raises UsageError."""
+    if hello["bits"] == 32:
+        raise UsageError(Problem("--provision", f"nothing can be brought there: {NARROW}"))
     names = [name for name in wanted if _possible(name, hello)]
     tell(f"fetches numpy and packages for {', '.join(names) or 'nothing else'}")
     why = _pip(site, [package for name in names for package in wanted[name]], hello)
@@ -181,7 +183,7 @@ def _fetch(
         names = [name for name in names if not failed[name]]
     if names or not (why or wanted):
         return names
-    why = NARROW if hello["bits"] == 32 else why or f"there are no wheels of {', '.join(wanted)} for it"
+    why = why or f"there are no wheels of {', '.join(wanted)} for it"
     raise UsageError(Problem("--provision", f"nothing can be brought there: {why}"))
 
 
