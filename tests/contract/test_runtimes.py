@@ -221,7 +221,7 @@ def test_openvino_never_computes_in_bfloat16(tiny: Path) -> None:
 
 
 def test_tflite_gives_the_whole_network_to_xnnpack(tiny: Path) -> None:
-    module = importlib.import_module("edgekd.runtimes.tflite_model")
+    module = importlib.import_module("edgekd.runtimes.tflite")
     assert module.load(tiny / "image-fixed.tflite", 1, _signature(), 1).notes == {"delegates": 1}
 
 
