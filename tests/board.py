@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
 from tests import sshd
 
 SUITE = "bookworm"
@@ -57,13 +59,23 @@ def registered() -> bool:
     return (BINFMT / "qemu-aarch64").exists()
 
 
+def home() -> Path:
+    """Where the root file system is kept."""
+    folder = Path(os.environ.get("EDGEKD_BOARD") or Path.home() / ".cache" / "edgekd-board")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def alone() -> FileLock:
+    """Whose turn the root file system is: tests change what is installed there."""
+    return FileLock(home() / "lock")
+
+
 def root() -> Path:
     """The root file system, made by the first who asks for it."""
-    home = Path(os.environ.get("EDGEKD_BOARD") or Path.home() / ".cache" / "edgekd-board")
-    made = home / f"{SUITE}-arm64"
+    made = home() / f"{SUITE}-arm64"
     if not made.is_dir():
-        home.mkdir(parents=True, exist_ok=True)
-        new = home / f"{made.name}.new"
+        new = made.with_name(f"{made.name}.new")
         shutil.rmtree(new, ignore_errors=True)
         command = ["mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64", f"--include={PACKAGES}"]
         subprocess.run([*command, SUITE, str(new), *_mirrors()], check=True)
@@ -133,4 +145,5 @@ if __name__ == "__main__":
     why = absent()
     if why:
         sys.exit(why)
-    sys.stdout.write(f"{root()}\n")
+    with alone():
+        sys.stdout.write(f"{root()}\n")

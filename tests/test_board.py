@@ -52,7 +52,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[board.Board]:
     """A Cortex-A72, as a Raspberry Pi 4 has it."""
     if board.absent():
         pytest.skip(board.absent())
-    with running(tmp_path_factory.mktemp("board"), "cortex-a72") as started:
+    with board.alone(), running(tmp_path_factory.mktemp("board"), "cortex-a72") as started:
         yield started
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from edgekd import jobs, plugins
 from edgekd.errors import DeviceError, UsageError
@@ -21,6 +22,7 @@ from edgekd.runtimes import facts
 from edgekd.spec import Device
 from edgekd.stages import golden
 from edgekd.workspace import locate
+from tests import board
 from tests import converted as toy
 
 VERSION = "2.14.0"
@@ -39,15 +41,14 @@ def installed() -> Path:
     """The folder with the packages, made once; skips where there are none."""
     if sys.version_info[:2] != (3, 11):
         pytest.skip("the runtime before LiteRT has wheels for Python 3.11 and older only")
-    home = Path(os.environ.get("EDGEKD_BOARD") or Path.home() / ".cache" / "edgekd-board")
-    folder = home / f"tflite-runtime-{VERSION}-{sys.platform}"
-    if not folder.is_dir():
-        new = home / f"{folder.name}.new"
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--target", str(new)]
-        made = subprocess.run([*command, *PACKAGES], capture_output=True, text=True, check=False)
-        if made.returncode:
-            pytest.skip("the runtime before LiteRT cannot be installed here: pip found no wheels")
-        new.rename(folder)
+    folder = board.home() / f"tflite-runtime-{VERSION}-{sys.platform}"
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            new = folder.with_name(f"{folder.name}.new")
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--target", str(new)]
+            if subprocess.run([*command, *PACKAGES], capture_output=True, check=False).returncode:
+                pytest.skip("the runtime before LiteRT cannot be installed here: pip found no wheels")
+            new.rename(folder)
     return folder
 
 
