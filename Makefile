@@ -2,6 +2,7 @@
 # make test    the tests (under 10 minutes on 2 cores)
 # make check   everything that a change must pass: lint, format, types, import rules, tests
 # make slow    real but slow checks;  make long  every network in every precision, and whole recoveries
+# make board   the emulated board of the slow checks: needs root, mmdebstrap and qemu-user-static
 # make bench   the committed benchmarks;  make teacher  train the shipped teacher again
 # PIP_ARGS     passed to pip, e.g. make demo PIP_ARGS="-i https://..." for an index of your choice
 
@@ -13,7 +14,7 @@ BIN := .venv/bin
 PIP_ARGS ?=
 TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
 
-.PHONY: demo test check lint types imports slow long bench teacher clean
+.PHONY: demo test check lint types imports slow long board bench teacher clean
 
 demo: .venv/installed
 	$(BIN)/edgekd build --target tflite --max-latency 20ms
@@ -38,6 +39,9 @@ slow: .venv/installed
 
 long: .venv/installed
 	$(BIN)/python -m pytest -m long
+
+board: .venv/installed
+	$(BIN)/python -m tests.board
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

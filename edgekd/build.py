@@ -1,14 +1,16 @@
 """The order of a build, from plan to report. The only file that knows it."""
 
+import datetime
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import get_args
 
 from edgekd import files, plugins
 from edgekd import lock as locks
 from edgekd.bundle.bundle import write as write_bundle
-from edgekd.errors import EdgekdError, UsageError
+from edgekd.errors import EdgekdError, Unreachable, UsageError
 from edgekd.lock import Lock, lock
 from edgekd.policies.convey import convey
 from edgekd.policies.front import NAMES, pick
@@ -17,12 +19,14 @@ from edgekd.policies.preflight import preflight
 from edgekd.policies.search import survey
 from edgekd.policies.stepdown import Outcome, choose, member
 from edgekd.report.report import PAGES, render
-from edgekd.results import GoldenSet, Report, Row
+from edgekd.results import DeviceFacts, GoldenSet, Report, Row
 from edgekd.runtimes import digests
-from edgekd.spec import Plan
+from edgekd.spec import Plan, Precision
 from edgekd.steps import Check, Count, Golden, Label, Probe, Split
 from edgekd.store import Store
 from edgekd.verdict import FRONT, counts, distilled, exported
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def build(plan: Plan, store: Store, out: Path) -> Report:
@@ -105,8 +109,7 @@ def look(plan: Plan, store: Store) -> tuple[Outlook, tuple[str, ...]]:
     Returns what is known then, and what to know of the rehearsal. Raises UsageError for a file that cannot be.
     """
     (splits,) = store.do(Split(data=plan.data, images=images(plan), skip_bad=plan.skip_bad, seed=plan.seed))
-    devices = {target.device.name: target.device for target in plan.targets}
-    facts = dict(zip(devices, store.do(*(Probe(device=device) for device in devices.values())), strict=True))
+    facts, absent = probe(plan, store)
     (counted,) = store.do(Count(student=plan.student, teacher=plan.teacher, splits=splits))
     formats = {target.format: plugins.declared("formats", target.format) for target in plan.targets}
     outlook = Outlook(
@@ -122,8 +125,40 @@ def look(plan: Plan, store: Store) -> tuple[Outlook, tuple[str, ...]]:
         ranges={name: format.ranges for name, format in formats.items()},
         routes={name: format.routes for name, format in formats.items()},
     )
-    cleared = store.follow(preflight(outlook))
-    return outlook.model_copy(update={"refused": cleared.refused, "settled": cleared.routes}), cleared.notes
+    wrong = _wrong(plan)
+    cleared = store.follow(preflight(outlook.model_copy(update={"refused": wrong})))
+    refused = {name: wrong.get(name, {}) | cleared.refused.get(name, {}) for name in {**wrong, **cleared.refused}}
+    settled = outlook.model_copy(update={"refused": refused, "settled": cleared.routes})
+    return settled, (*absent, *cleared.notes)
+
+
+def _wrong(plan: Plan) -> dict[str, dict[Precision, str]]:
+    """Of targets with another runtime than the format's own: the precisions that it runs wrongly, and why."""
+    found = {t.name: plugins.alternatives(t.format)[t.runtime].lacks for t in plan.targets if t.runtime}
+    return {name: {p: why for p in PRECISIONS if (why := lacks.get(p))} for name, lacks in found.items()}
+
+
+def probe(plan: Plan, store: Store) -> tuple[dict[str, DeviceFacts], tuple[str, ...]]:
+    """The facts of each device by name, and a remark for each one that is not there.
+
+    A device that was reached before may be absent while the store knows all answers that are asked of it: then what it
+    was last time stands for it. Raises Unreachable for one that was never reached.
+    """
+    found: dict[str, DeviceFacts] = {}
+    remarks = []
+    for device in dict.fromkeys(target.device.name for target in plan.targets):
+        step = Probe(device=next(target.device for target in plan.targets if target.device.name == device))
+        try:
+            (found[device],) = store.do(step)
+        except Unreachable as error:
+            before = store.last(step)
+            if before is None:
+                raise
+            found[device], when = before
+            day = datetime.datetime.fromtimestamp(when).astimezone().strftime("%Y-%m-%d %H:%M")
+            remarks.append(f"{found[device].name} was not reached; what is told of it was known on {day}. {error}")
+            store.note(remarks[-1])
+    return found, tuple(remarks)
 
 
 def learn(outlook: Outlook, store: Store) -> Known:

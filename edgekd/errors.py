@@ -10,6 +10,7 @@ EdgekdError              1  something failed; the message says what to do next
 ├── StoreError           1  the store cannot be read or written
 ├── NotVerified          1  a reference evaluator cannot say what a file computes; names the operator that it lacks
 └── DeviceError          4  a device cannot be reached or does not answer
+    └── Unreachable      4  it could not be asked, which says nothing about the file; the same command goes on
 """
 
 from dataclasses import dataclass
@@ -89,3 +90,8 @@ class DeviceError(EdgekdError):
     """A device cannot be reached, or does not answer."""
 
     exit_status = 4
+
+
+class Unreachable(DeviceError):
+    """A device could not be asked (no connection, or one that was lost; no room there), which says nothing about the
+    file. Once it can, the same command goes on."""

@@ -22,6 +22,7 @@ from edgekd.errors import (
     Problem,
     StepFailed,
     StoreError,
+    Unreachable,
     Unsuited,
     UsageError,
     WorkerKilled,
@@ -156,6 +157,8 @@ def failure(stage: str, folder: Path, status: int) -> EdgekdError:
             return KINDS.get(told.get("kind", ""), UsageError)(*(Problem(**problem) for problem in told["problems"]))
         reason = told["message"]
         if told.get("exit") == DeviceError.exit_status:
+            if told.get("kind") == Unreachable.__name__:
+                return Unreachable(reason)
             return DeviceError(f"{reason}\n  log: {folder / 'log.txt'}")
     elif status < 0:
         reason = f"ended by signal {signal.Signals(-status).name}"

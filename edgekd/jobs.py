@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd import plugins
 from edgekd.errors import DeviceError
-from edgekd.results import Artifact, DeviceFacts
+from edgekd.results import Artifact, Basis, DeviceFacts
 from edgekd.spec import Device
 
 VERSION = 1
@@ -36,14 +36,23 @@ class Reached:
         """Run the job in `folder`. Raises DeviceError."""
         self._plugin.run(self._settings, self.device, folder, timeout)
 
+    def leave(self) -> None:
+        """End the connection where the way to reach the device keeps one."""
+        leave = getattr(self._plugin, "leave", None)
+        if leave is not None:
+            leave(self.device)
+
 
 class Job:
-    """One artifact's folder on its way to a device; used in a `with` block, it is gone afterwards."""
+    """One artifact's folder on its way to a device; used in a `with` block, it is gone afterwards.
 
-    def __init__(self, folder: Path, artifact: Artifact, model: Path, threads: int = 1) -> None:
+    `runtime` is what a step says of it: a version, behind a name where it is not the format's own.
+    """
+
+    def __init__(self, folder: Path, artifact: Artifact, model: Path, threads: int = 1, runtime: str = "") -> None:
         self.folder = folder
         self._request: dict[str, Any] = {
-            "runtime": artifact.format,
+            "runtime": module(artifact.format, runtime),
             "model": artifact.file.name,
             "threads": threads,
             "signature": artifact.signature.model_dump(mode="json"),
@@ -91,6 +100,23 @@ class Job:
         return {name: np.load(self.folder / file, allow_pickle=False) for name, file in answer["outputs"].items()}
 
 
+def module(format: str, runtime: str) -> str:
+    """The module of runtimes/ that runs a format's files: its own, or the one named before a version."""
+    return runtime.rpartition(" ")[0].replace("-", "_") or format
+
+
+def cannot_time(facts: DeviceFacts) -> str:
+    """Why latency and memory cannot be had on the device although files run there; empty where they can."""
+    return f"{facts.name} is emulated ({facts.emulated}): seconds and bytes there are no device's" * bool(
+        facts.emulated
+    )
+
+
+def basis(facts: DeviceFacts) -> Basis:
+    """What outputs that were computed on the device are."""
+    return "emulated" if facts.emulated else "measured"
+
+
 def cannot_run(facts: DeviceFacts, fingerprint: str, format: str, runtime: str) -> str:
     """Why `format` cannot run on the device; empty where it can.
 
@@ -99,10 +125,11 @@ def cannot_run(facts: DeviceFacts, fingerprint: str, format: str, runtime: str) 
     """
     if facts.fingerprint != fingerprint:
         raise DeviceError(f"{facts.name} is not the device that was there when the build began")
-    if format not in facts.runtimes:
+    name, wanted = module(format, runtime), runtime.rpartition(" ")[2]
+    if name not in facts.runtimes:
         reason = facts.missing.get(format, "its runtime is not there")
         return f"{format} cannot run on {facts.name}: {reason}"
-    if facts.runtimes[format] != runtime:
-        found = facts.runtimes[format]
+    if facts.runtimes[name] != wanted:
+        found = facts.runtimes[name]
         raise DeviceError(f"the {format} runtime of {facts.name} is {found}, but the build began with {runtime}")
     return ""

@@ -24,6 +24,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
     OF_TEACHER = True             students only: made of the teacher's network; its setting `teacher` is filled in: a
                                   list of one table {name, settings ...}; files come as "teacher.0.weights" (optional)
+    ADDRESS = "pi@board.local"    devices only: it needs an address, such as this one (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
 and `class Settings(Value)`, what the user may set. `find` imports a plug-in; only workers do that.
@@ -325,7 +326,8 @@ class Format(Protocol):
 
 class Reach(Protocol):
     """devices/: a way to reach a device. `run` executes one job of edgekd.runtimes in `folder` (request.json and its
-    files are there; result.json and output files are there afterwards). Raises DeviceError."""
+    files are there; result.json and output files are there afterwards). Raises DeviceError, and Unreachable where the
+    device could not be asked. One that keeps a connection may also have leave(device), which ends it."""
 
     Settings: type[Value]
 
@@ -357,6 +359,7 @@ class Declared:
     unopened: str = ""
     placed: bool = False
     of_teacher: bool = False
+    address: str = ""
     resumes: bool = False
     uses: tuple[str, ...] = ()
     summary: str = ""
@@ -399,6 +402,18 @@ def _modules(kind: str) -> dict[str, str]:
 def names(kind: str) -> tuple[str, ...]:
     """Names of all plug-ins of a kind, without importing any."""
     return tuple(sorted(_modules(kind)))
+
+
+@cache
+def alternatives(format: str) -> dict[str, Declared]:
+    """Other runtimes that run a format's files if one asks for them, by the names of their packages."""
+    found = {}
+    for file in sorted((Path(__file__).parent / "runtimes").glob("*.py")):
+        literals = _literals(ast.parse(file.read_text(encoding="utf-8")))
+        if literals.get("instead_of") == format:
+            known = {k: literals[k] for k in _LITERALS if k in literals}
+            found[literals["packages"][0]] = Declared(file=file, version=literals["version"], **known)
+    return found
 
 
 def _module(kind: str, name: str) -> str:

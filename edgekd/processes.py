@@ -10,7 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "USER",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+    "SSH_AUTH_SOCK",  # ssh finds there the keys that the user has unlocked
+)
 PASSED_ON_PREFIXES = ("OPENBLAS_", "XDG_", "EDGEKD_", "SSL_", "PYTHONWARNINGS")
 QUIET = {
     "PYTHONHASHSEED": "0",

@@ -288,7 +288,8 @@ class Artifact(Value):
 class DeviceFacts(Value):
     """What a device says of itself; None where it has no such sensor. `fingerprint` identifies it in store keys.
 
-    `runtimes` are the versions of those that can run there; `missing` says of each other one why it cannot.
+    `runtimes` are the versions of those that can run there; `missing` says of each other one why it cannot. `emulated`
+    says how one knows that it is no real device: nothing is timed or weighed there.
     """
 
     name: str
@@ -303,6 +304,7 @@ class DeviceFacts(Value):
     missing: dict[str, str] = {}
     governor: str | None = None
     temperature: float | None = None
+    emulated: str = ""
 
 
 class Interval(Value):

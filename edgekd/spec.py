@@ -196,7 +196,8 @@ class Device(Value):
 class Target(Value):
     """One file format on one device within one budget; `name` is what the user wrote, e.g. tflite@raspberry-pi-5.
 
-    With `input` "raw" the file takes what a camera or a microphone gives, and prepares it itself.
+    With `input` "raw" the file takes what a camera or a microphone gives, and prepares it itself. `runtime` is the
+    package that runs it, empty for the format's own.
     """
 
     name: str
@@ -204,13 +205,15 @@ class Target(Value):
     precision: Literal["auto", Precision] = "auto"
     ranges: Ranges = "min-max"
     input: Input = "float"
+    runtime: str = ""
     device: Device = Device()
     threads: int = 1
     budget: Budget = Budget()
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """With prepared input the question is the one that was asked before there was any other."""
-        return {name: value for name, value in fields.items() if name != "input" or value != "float"}
+        """With prepared input, and the format's own runtime, the question is the one asked before there were others."""
+        usual = {"input": "float", "runtime": ""}
+        return {name: value for name, value in fields.items() if name not in usual or value != usual[name]}
 
 
 class Objective(Value):

@@ -1,5 +1,6 @@
 """Answers of steps, kept by what was asked. `do` returns what is known and has workers find out the rest.
 
+last/<key>.json      the last answer of a question that is asked each time anew, and when that was
 entries/<2>/<key>/   one answered step: manifest.json (with the result), request.json, log.txt and its files; whole
                      or absent, digests checked on reading, a damaged one is made again and never used
 work/<key>/          a step in progress; a killed one resumes here if its stage can
@@ -23,7 +24,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 from filelock import FileLock, Timeout
 
 from edgekd import files, plugins, units
-from edgekd.errors import FREE_SPACE, EdgekdError, StoreError, WorkerKilled
+from edgekd.errors import FREE_SPACE, EdgekdError, StoreError, Unreachable, WorkerKilled
 from edgekd.executor import Executor
 from edgekd.keys import FORMAT, key, question, relocated, user_files, versions
 from edgekd.results import File, StepRecord
@@ -122,13 +123,14 @@ class Store:
     def attempt(self, *asked: Step[R]) -> tuple[R | EdgekdError, ...]:
         """Like `do`, but the error of a step that fails stands in the place of its answer.
 
-        Raises what says nothing about the step: a store that cannot be used, a worker that was ended from outside.
+        Raises what says nothing about the step: a store that cannot be used, a worker that was ended from outside,
+        a device that could not be asked.
         """
 
         def one(step: Step[R]) -> R | EdgekdError:
             try:
                 return self.do(step)[0]
-            except (StoreError, WorkerKilled):
+            except (StoreError, WorkerKilled, Unreachable):
                 raise
             except EdgekdError as error:
                 return error
@@ -155,6 +157,17 @@ class Store:
                     wanted = policy.send(results)
         except StopIteration as stop:
             return cast(T, stop.value)
+
+    def last(self, step: Step[R]) -> tuple[R, float] | None:
+        """The last answer of a step that is asked each time anew, and when that was (seconds since 1970)."""
+        try:
+            told = json.loads(self._last(key(step)).read_text(encoding="utf-8"))
+            return cast(R, step.answer.model_validate(told["result"])), float(told["when"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _last(self, k: str) -> Path:
+        return self.root.absolute() / "last" / f"{k}.json"
 
     def want_room(self) -> None:
         """Before the next step that has to be run, raise StoreError unless the store's disk has room for a build."""
@@ -287,6 +300,8 @@ class Store:
         )
         if not step.keep(result):
             shutil.rmtree(folder)
+            if not step.cached:
+                files.write(self._last(k), json.dumps({"when": time.time(), "result": told}))
             return record, result
         manifest = {"format": FORMAT, "record": record.model_dump(mode="json"), "result": told}
         files.write(folder / "manifest.json", json.dumps(manifest | {"sha256": _seal(manifest)}))

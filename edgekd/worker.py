@@ -42,7 +42,8 @@ def answer(folder: Path) -> int:
         files.write(folder / "error.json", json.dumps({"problems": problems, "kind": type(error).__name__}))
         return error.exit_status
     except EdgekdError as error:
-        files.write(folder / "error.json", json.dumps({"message": str(error), "exit": error.exit_status}))
+        told = {"message": str(error), "exit": error.exit_status, "kind": type(error).__name__}
+        files.write(folder / "error.json", json.dumps(told))
         return error.exit_status
     except BaseException as error:  # whatever it was, the parent must hear of it; it is shown, never swallowed
         traceback.print_exc()

@@ -196,7 +196,7 @@ def splits(folder: Path) -> dict[str, Splits]:
     """Images and words in one store entry (their labels have one name, and nothing here reads them)."""
     entries = folder / "entries"
     images, words = _calibrated(learnable.images(entries)), _calibrated(learnable.tokens(entries))
-    pictures = dict.fromkeys(("images", "raw", "vision", "mobile"), images)
+    pictures = dict.fromkeys(("images", "raw", "vision", "mobile", "convnet", "resnet", "squeezed"), images)
     return pictures | dict.fromkeys(("words", "spread", "attention", "yesno", "numbers"), words)
 
 
@@ -210,6 +210,11 @@ def sources(folder: Path) -> dict[str, Architecture]:
         "images": architecture(folder, "ConvNet", IMAGE),
         "vision": architecture(folder, "Vision", IMAGE),
         "mobile": architecture(folder, "Mobile", IMAGE),
+        "convnet": Architecture(family=Choice(name="convnet", settings={"width": 8}), image=IMAGE),
+        "squeezed": Architecture(
+            family=Choice(name="convnet", settings={"width": 8, "expansion": 2, "squeeze": True}), image=IMAGE
+        ),
+        "resnet": Architecture(family=Choice(name="resnet", settings={"width": 8}), image=IMAGE),
         "words": architecture(folder, "Words"),
         "spread": architecture(folder, "Spread"),
         "attention": architecture(folder, "Attention"),

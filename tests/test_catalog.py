@@ -25,7 +25,17 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_shipped_cards_are_found_everywhere(here: Path):
-    assert {"raspberry-pi-4", "raspberry-pi-5", "pixel-8"} == set(catalog.cards("devices"))
+    boards = {f"raspberry-pi-{name}" for name in ("3", "4", "5", "zero-2-w")} | {
+        "jetson-orin-nano",
+        "intel-n100",
+        "mac",
+    }
+    assert {*boards, "pixel-8"} == set(catalog.cards("devices"))
+    for name in boards:
+        page = catalog.read_page(catalog.cards("devices")[name])
+        assert page.tables["device"]["reach"].value == "ssh"
+        assert page.tables["facts"]["processor"].value
+        assert all(source.startswith("https://") for source in page.top["sources"].value)
     assert {"fashion-mnist-few-labels", "fashion-mnist", "fashion-mnist-full"} == set(catalog.cards("recipes"))
     assert "fashion-mnist-resnet" in catalog.cards("teachers")
     assert "fashion-mnist" in catalog.cards("data")

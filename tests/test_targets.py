@@ -60,12 +60,20 @@ def test_this_computer_is_the_device_where_none_is_named():
         assert (name, device.name, device.reach.name) == ("tflite", "this-computer", "local")
 
 
-def test_a_board_that_cannot_be_reached_yet_is_refused_in_a_sentence():
-    assert "ssh" not in plugins.names("devices"), "the board can be reached now: test that instead"
-    with pytest.raises(
-        UsageError, match="measuring on raspberry-pi-5 needs the ssh device, which this version does not"
-    ):
+def test_a_phone_that_cannot_be_reached_yet_is_refused_in_a_sentence():
+    assert "adb" not in plugins.names("devices"), "the phone can be reached now: test that instead"
+    with pytest.raises(UsageError, match="measuring on pixel-8 needs the adb device, which this version does not"):
+        read_name("tflite@pixel-8", {}, "--target")
+
+
+def test_a_board_needs_an_address_and_one_that_is_one():
+    name, device = read_name("tflite@raspberry-pi-5", {"raspberry-pi-5": "pi@board"}, "--target")
+    assert (name, device.reach.name, device.address) == ("tflite", "ssh", "pi@board")
+    with pytest.raises(UsageError, match=r"raspberry-pi-5 has no address\. Write for example --at raspberry-pi-5=pi@"):
         read_name("tflite@raspberry-pi-5", {}, "--target")
+    for address in ("-oProxyCommand=x", "a b"):
+        with pytest.raises(UsageError, match="is no address of raspberry-pi-5"):
+            read_name("tflite@raspberry-pi-5", {"raspberry-pi-5": address}, "--target")
 
 
 def test_both_halves_are_told_at_once():

@@ -30,7 +30,7 @@ COMMANDS = {
     "compare": "Compare two runs: accuracy, latency, size, and whether one can replace the other.",
     "diff": "Find the first layer at which a file computes something else than torch, and the likely cause.",
     "verify": "Replay a bundle's golden vectors and check every digest.",
-    "bench": "Time a model file or a bundle on this computer.",
+    "bench": "Time model files or bundles on this computer, or on several boards at once.",
     "list": "List plug-ins and cards: targets, devices, recipes, teachers, student families, ...",
     "doctor": "Say what works on this machine, what is missing, and the one command that fixes it.",
     "store": "Look after the store of answers.",

@@ -1,5 +1,6 @@
-"""`edgekd bench`: time a model file or a bundle on this computer."""
+"""`edgekd bench`: time model files and bundles on this computer or on boards."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +10,11 @@ from edgekd import units
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
-from edgekd.commands.bench import Benched
-from edgekd.commands.bench import bench as time_artifact
+from edgekd.commands.bench import Benched, How
+from edgekd.commands.bench import bench as time_artifacts
+from edgekd.recipes.targets import read_boards
 from edgekd.report import text, timed
-from edgekd.spec import Protocol
+from edgekd.spec import Device, Protocol
 from edgekd.store import Event
 
 app = typer.Typer(add_completion=False)
@@ -46,9 +48,30 @@ def show(found: Benched) -> None:
             output.answer(f"note: {note}")
 
 
+def show_table(found: Sequence[Benched]) -> None:
+    """Print one line for each artifact on each device, and what must be known of them."""
+    rows: list[tuple[str, ...]] = [("artifact", "on", "p50", "p90", "p99", "memory", "")]
+    notes: dict[str, None] = {}
+    for one in found:
+        measurement, latency = one.measurement, one.measurement.latency
+        place = measurement.device.name if measurement.device else one.at
+        numbers = [text.seconds(measurement, quantile).main for quantile in ("p50", "p90", "p99")]
+        shaky = "unstable" if latency and not latency.stable else ""
+        rows.append((one.artifact, place, *numbers, text.memory(measurement).main, shaky))
+        for why in (latency.why if latency else "", measurement.why):
+            notes |= {f"{one.artifact} on {place}: {why}": None} if why else {}
+    output.answer(output.lines(rows))
+    for note in notes:
+        output.answer(f"note: {note}")
+
+
 @app.command("bench")
 def bench_artifact(
-    artifact: Annotated[Path, typer.Argument(help="A bundle, or a .tflite, .onnx or OpenVINO .xml file.")],
+    artifact: Annotated[list[Path], typer.Argument(help="Bundles, or .tflite, .onnx or OpenVINO .xml files.")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="NAME=ADDRESS", help="A board, reached by ssh; none: this computer."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of an inference.")] = 1,
     bench: Annotated[
         Protocol,
@@ -57,15 +80,21 @@ def bench_artifact(
     power_log: Annotated[
         str, typer.Option(metavar="FILE", help="A power meter's log on the device: a line of seconds,watts a reading.")
     ] = "",
+    runtime: o.Runtime = None,
     json: o.Json = False,
 ) -> None:
-    """Time a model file or a bundle on this computer."""
+    """Time model files and bundles on this computer, or on several boards at once."""
+    devices = read_boards(at or ()) or (Device(),)
     with display() as observer:
         observer(Event(kind="start", stage="bench"))
-        found = time_artifact(artifact, threads, bench, lambda done, what: observer(progress(done, what)), power_log)
+        how = How(threads, runtime or "", bench, lambda done, what: observer(progress(done, what)), power_log)
+        found = time_artifacts(artifact, devices, how)
+    alone = found[0] if len(found) == 1 else None
     if json:
-        output.show_json(found.model_dump(mode="json"))
+        output.show_json(alone.model_dump(mode="json") if alone else [one.model_dump(mode="json") for one in found])
+    elif alone:
+        show(alone)
     else:
-        show(found)
-    latency = found.measurement.latency
-    raise typer.Exit(0 if latency and latency.stable else 4)
+        show_table(found)
+    latencies = [one.measurement.latency for one in found]
+    raise typer.Exit(0 if all(latency and latency.stable for latency in latencies) else 4)

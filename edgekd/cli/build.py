@@ -66,6 +66,7 @@ def build(
     precision: o.Precision = None,
     ranges: o.Ranges = None,
     input: o.Input = None,
+    runtime: o.Runtime = None,
     threads: o.Threads = None,
     effort: o.Effort = None,
     max_time: o.MaxTime = None,

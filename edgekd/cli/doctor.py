@@ -1,23 +1,62 @@
-"""`edgekd doctor`: what works on this machine."""
+"""`edgekd doctor`: what works on this machine, or on a board."""
+
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from edgekd.cli import options as o
 from edgekd.cli import output
-from edgekd.commands.doctor import examine, here
+from edgekd.commands import boards
+from edgekd.commands.doctor import Finding, examine, here
+from edgekd.errors import Problem, UsageError
+from edgekd.recipes.targets import read_boards
+from edgekd.spec import Device
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def doctor(store: o.StoreAt = None, json: o.Json = False) -> None:
-    """Say what works on this machine, what is missing, and the one command that fixes it."""
-    found = examine(o.store_root(store))
+def doctor(
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="NAME=ADDRESS", help="Look at a board that is reached by ssh instead."),
+    ] = None,
+    provision: Annotated[
+        bool, typer.Option("--provision", help="Fetch what the board lacks here, and unpack it there.")
+    ] = False,
+    store: o.StoreAt = None,
+    json: o.Json = False,
+) -> None:
+    """Say what works on this machine (or on a board), what is missing, and the one command that fixes it."""
+    devices = read_boards(at or ())
+    if provision and not devices:
+        raise UsageError(Problem("--provision", "needs a board", "Say which: --at raspberry-pi-5=pi@raspberrypi.local"))
+    found = {device.name: _board(device, provision) for device in devices} or {here(): examine(o.store_root(store))}
     if json:
-        output.show_json({"platform": here(), "findings": [finding.model_dump(mode="json") for finding in found]})
+        pages = [
+            {"platform": name, "findings": [f.model_dump(mode="json") for f in each]} for name, each in found.items()
+        ]
+        output.show_json(pages[0] if len(pages) == 1 else pages)
     else:
-        output.answer(f"platform: {here()}")
-        output.answer(output.lines([(f.what, f.state, f.versions or f.why) for f in found]))
-        for finding in [finding for finding in found if finding.state in ("missing", "broken")]:
-            output.answer(f"{finding.what}: {finding.why}. {'Run: ' + finding.fix if finding.fix else ''}".rstrip())
-    raise typer.Exit(1 if any(finding.state == "broken" for finding in found) else 0)
+        for name, each in found.items():
+            _show(name, each, bool(devices))
+    raise typer.Exit(1 if any(finding.state == "broken" for each in found.values() for finding in each) else 0)
+
+
+def _board(device: Device, provision: bool) -> tuple[Finding, ...]:
+    if provision:
+        boards.provision(device, output.say)
+    return boards.examine(device)
+
+
+def _show(name: str, found: Sequence[Finding], board: bool) -> None:
+    """What was found, and below it what to do."""
+    output.answer(f"platform: {name}")
+    output.answer(output.lines([(f.what, f.state, f.versions or f.why) for f in found]))
+    run = "Run there" if board else "Run"
+    missing = [finding for finding in found if finding.state in ("missing", "broken")]
+    for finding in missing:
+        output.answer(f"{finding.what}: {finding.why}. {f'{run}: {finding.fix}' if finding.fix else ''}".rstrip())
+    if board and any(finding.state == "missing" for finding in found):
+        output.answer("or let this computer fetch and bring it: the same command with --provision")

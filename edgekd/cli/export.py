@@ -54,6 +54,7 @@ def export(
     precision: o.Precision = None,
     ranges: o.Ranges = None,
     input: o.Input = None,
+    runtime: o.Runtime = None,
     threads: o.Threads = None,
     bench: o.Bench = None,
     seed: o.Seed = None,

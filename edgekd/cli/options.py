@@ -57,6 +57,10 @@ Input = Annotated[
         "--input", metavar="float", help="float: prepared inputs; raw: uint8 pixels or int16 audio, as sensed."
     ),
 ]
+Runtime = Annotated[
+    str | None,
+    typer.Option("--runtime", metavar="PACKAGE", help="tflite-runtime: run TFLite files by that, not by LiteRT."),
+]
 Threads = Annotated[str | None, _text("--threads", "1", "Threads of an inference.", _BUDGET)]
 Effort = Annotated[str | None, _text("--effort", "quick", "quick, standard or thorough: 1, 3 or 5 seeds.", _TRAINING)]
 MaxTime = Annotated[

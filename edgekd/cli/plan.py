@@ -65,6 +65,7 @@ def plan(
     precision: o.Precision = None,
     ranges: o.Ranges = None,
     input: o.Input = None,
+    runtime: o.Runtime = None,
     threads: o.Threads = None,
     effort: o.Effort = None,
     max_time: o.MaxTime = None,

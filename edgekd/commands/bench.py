@@ -1,10 +1,12 @@
-"""Time one model file or bundle on this computer, as a build does: fresh processes without torch, memory apart."""
+"""Time model files and bundles on this computer or on boards, as a build does: fresh processes without torch."""
 
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgekd import files, jobs, plugins
 from edgekd.catalog import shown
-from edgekd.errors import Problem, UsageError
+from edgekd.errors import DeviceError, Problem, UsageError
 from edgekd.results import Artifact, File, Measurement, Signature, TensorSpec
 from edgekd.spec import Device, Protocol, Value
 from edgekd.timing.measurement import measurement
@@ -27,13 +29,14 @@ SAMPLES = 32
 
 
 class Benched(Value):
-    """What was timed, with which inputs, and what came out."""
+    """What was timed, with which inputs, and what came out; `at` is the name of the board, empty for this computer."""
 
     artifact: str
     format: str
     size: int
     inputs: str
     measurement: Measurement
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,37 +50,103 @@ class Subject:
     inputs: str
 
 
-def bench(
-    path: Path, threads: int, protocol: Protocol, tell: Callable[[float, str], None], power_log: str = ""
-) -> Benched:
-    """Time a bundle with its golden samples, a bare file with random numbers, while no build works on this computer.
+@dataclass(frozen=True)
+class How:
+    """Threads of an inference, the package that runs it (empty: the format's own), how much, and who is told.
 
-    `power_log` is a file on the device that a power meter's logger writes. Raises UsageError and DeviceError.
+    `power_log` is a file on the device that a power meter's logger writes.
     """
-    subject = _bundle(path) if (path / "signature.json").is_file() else _bare(path)
-    reached = jobs.Reached(Device())
+
+    threads: int
+    runtime: str
+    protocol: Protocol
+    tell: Callable[[float, str], None]
+    power_log: str = ""
+
+
+def bench(paths: Sequence[Path], devices: Sequence[Device], how: How) -> tuple[Benched, ...]:
+    """Time every artifact on every device: devices at once, on each of them one artifact after the other.
+
+    Bundles are fed their golden samples, bare files random numbers. On this computer no build works meanwhile. A device
+    that cannot be reached is no end for the others: its results say why. Raises UsageError, and DeviceError of this
+    computer.
+    """
+    subjects = [_bundle(path) if (path / "signature.json").is_file() else _bare(path) for path in paths]
+    for path, subject in zip(paths, subjects, strict=True):
+        known = plugins.alternatives(subject.format)
+        if how.runtime and how.runtime not in known:
+            hint = f"Choose from: {', '.join(known)}" if known else "Leave it out"
+            raise UsageError(Problem("--runtime", f"nothing of edgekd runs {shown(path)} by {how.runtime!r}", hint))
+
+    def on(device: Device) -> list[Benched]:
+        try:
+            return [_bench(path, one, device, how) for path, one in zip(paths, subjects, strict=True)]
+        finally:
+            jobs.Reached(device).leave()
+
+    with ThreadPoolExecutor(max_workers=len(devices)) as pool:
+        found = list(pool.map(on, devices))
+    return tuple(each[i] for i in range(len(paths)) for each in found)
+
+
+def _bench(path: Path, subject: Subject, device: Device, how: How) -> Benched:
+    here, reached = device.name == Device().name, jobs.Reached(device)
+    try:
+        found = _measured(subject, reached, how)
+    except DeviceError as error:
+        if here:
+            raise
+        found = Measurement(basis="not measured", why=str(error))
+    return Benched(
+        artifact=str(path),
+        format=subject.format,
+        size=files.size(subject.model),
+        inputs=subject.inputs,
+        measurement=found,
+        at="" if here else device.name,
+    )
+
+
+def _measured(subject: Subject, reached: jobs.Reached, how: How) -> Measurement:
+    """Latency and memory of one artifact on one device, or why they cannot be had there. Raises DeviceError."""
     facts = reached.facts()
-    size = files.size(subject.model)
-    told = {"artifact": str(path), "format": subject.format, "size": size, "inputs": subject.inputs}
-    if subject.format not in facts.runtimes:
-        why = f"{subject.format} cannot run on {facts.name}: {facts.missing.get(subject.format, 'no runtime')}"
-        return Benched(**told, measurement=Measurement(basis="not measured", device=facts, why=why))
+    module = how.runtime.replace("-", "_") or subject.format
+    why = jobs.cannot_time(facts)
+    if module not in facts.runtimes:
+        missing = facts.missing.get(module, f"{how.runtime} is not installed there")
+        why = f"{subject.format} cannot run on {facts.name}: {missing}"
+    if why:
+        return Measurement(basis="not measured", device=facts, why=why)
+    protocol = PROTOCOLS[how.protocol]
+    runtime = f"{how.runtime} {facts.runtimes[module]}".strip()
+    artifact = _artifact(subject, files.size(subject.model))
+
+    def tell(done: float, text: str) -> None:
+        how.tell(done, f"{facts.name}: {text}")
+
     with (
         tempfile.TemporaryDirectory(prefix="edgekd-") as name,
-        jobs.Job(Path(name, "job"), _artifact(subject, size), subject.model, threads) as job,
+        jobs.Job(Path(name, "job"), artifact, subject.model, how.threads, runtime) as job,
     ):
-        weights = subject.model.with_suffix(".bin")
-        if subject.model.suffix == ".xml" and weights.is_file():
-            job.link(weights.name, weights)
-        inputs = {"inputs": {name: f"input-{i}.npy" for i, name in enumerate(subject.samples)}}
-        for key, array in subject.samples.items():
-            job.save(inputs["inputs"][key], array)
-        with Turns().take(alone=True, waiting=lambda text: tell(0.0, text)):
-            (taken,) = clock([job], reached, PROTOCOLS[protocol], inputs, tell)
+        inputs = _filled(job, subject)
+        alone = Turns().take(alone=True, waiting=lambda text: tell(0.0, text))
+        with alone if reached.device.name == Device().name else nullcontext():
+            (taken,) = clock([job], reached, protocol, inputs, tell)
             memory = job.ask(reached, "memory", TIMEOUT, inputs)
-            meter = {"name": "log", "file": power_log} if power_log else None
-            power = energy(job, reached, PROTOCOLS[protocol], inputs, meter)
-    return Benched(**told, measurement=measurement(facts, threads, PROTOCOLS[protocol], taken, memory, power))
+            meter = {"name": "log", "file": how.power_log} if how.power_log else None
+            power = energy(job, reached, protocol, inputs, meter)
+    return measurement(facts, how.threads, protocol, taken, memory, power)
+
+
+def _filled(job: jobs.Job, subject: Subject) -> dict[str, Any]:
+    """Put samples, and an OpenVINO file's weights, into a job; returns the fields of requests that name the samples."""
+    weights = subject.model.with_suffix(".bin")
+    if subject.model.suffix == ".xml" and weights.is_file():
+        job.link(weights.name, weights)
+    inputs = {name: f"input-{i}.npy" for i, name in enumerate(subject.samples)}
+    for key, array in subject.samples.items():
+        job.save(inputs[key], array)
+    return {"inputs": inputs}
 
 
 def _artifact(subject: Subject, size: int) -> Artifact:

@@ -10,8 +10,16 @@ from edgekd import plugins, runtimes
 from edgekd.errors import DeviceError
 from edgekd.results import DeviceFacts
 
+# Libraries that would take more threads than told.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
 APP, REQUEST, RESULT = "runtimes.pyz", "request.json", "result.json"
 MAIN = "import sys\n\nfrom runtimes.job import main\n\nsys.exit(main(sys.argv[1:]))\n"
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What a job's environment has on every device: no telemetry, and no library that takes more threads than told."""
+    return {"ORT_DISABLE_TELEMETRY": "1", "PYTHONHASHSEED": "0"} | dict.fromkeys(THREADS, str(threads))
 
 
 def zipapp(target: Path) -> None:

@@ -18,7 +18,6 @@ PACKAGES = ()
 
 # What a process needs to find its packages and its temporary files; everything else might change what is measured.
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 PROBE_TIMEOUT = 60.0
 # Most bytes of a process's output that an error quotes from.
 TAIL = 4096
@@ -67,6 +66,6 @@ def run(settings: Settings, device: Device, folder: Path, timeout: float) -> Non
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment of a job: no telemetry, and no library that takes more threads than told."""
+    """The environment of a job: little of this process's own, and what every device has."""
     kept = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-    return kept | {"ORT_DISABLE_TELEMETRY": "1", "PYTHONHASHSEED": "0"} | dict.fromkeys(THREADS, str(threads))
+    return kept | _jobs.environment(threads)

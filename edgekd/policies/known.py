@@ -31,8 +31,13 @@ class Outlook(Value):
     refused: dict[str, dict[Precision, str]] = {}
 
     def runtime(self, target: Target) -> str:
-        """The version of the target's runtime on its device; empty where it cannot run there."""
-        return self.facts[target.device.name].runtimes.get(target.format, "")
+        """The version of the target's runtime on its device, behind its name where it is not the format's own; empty
+        where it cannot run there."""
+        found = self.facts[target.device.name].runtimes
+        if not target.runtime:
+            return found.get(target.format, "")
+        version = found.get(target.runtime.replace("-", "_"), "")
+        return f"{target.runtime} {version}" if version else ""
 
     def runnable(self) -> tuple[Target, ...]:
         """Targets that can be measured."""

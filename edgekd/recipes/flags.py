@@ -24,6 +24,7 @@ class Flags(Value):
     precision: str | None = None
     ranges: str | None = None
     input: str | None = None
+    runtime: str | None = None
     threads: str | None = None
     effort: str | None = None
     max_time: str | None = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgekd import plugins
-from edgekd.catalog import Entry, Page, Table, addresses, card, cards, read_page
+from edgekd.catalog import Entry, Page, Table, addresses, card, cards, config_folder, read_page
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import Gather, nearest
 from edgekd.recipes.flags import Flags
@@ -12,7 +12,7 @@ from edgekd.recipes.parsing import parse
 from edgekd.spec import Budget, Choice, Device, Target
 
 THIS_COMPUTER = "this-computer"
-OWN_KEYS = ("precision", "ranges", "input", "threads")
+OWN_KEYS = ("precision", "ranges", "input", "runtime", "threads")
 TARGET_KEYS = (*OWN_KEYS, *Budget.model_fields)
 HINTS = {
     "android": "Android apps run TFLite files: write tflite; this version times it on this computer, not on a phone",
@@ -64,7 +64,35 @@ def read_device(name: str, at: Mapping[str, str], where: str) -> Device:
         hint = "Build for this computer by leaving out what follows the @; its numbers are not the board's"
         raise UsageError(Problem(where, message, hint))
     settings = {k: entry.value for k, entry in page.tables["device"].items() if k not in ("reach", "formats")}
-    return Device(name=name, reach=Choice(name=reach, settings=settings), address=at.get(name, ""))
+    return board(name, Choice(name=reach, settings=settings), at, where)
+
+
+def board(name: str, reach: Choice, at: Mapping[str, str], where: str) -> Device:
+    """A device with its address. Raises UsageError where it needs one and has none, or one that is none."""
+    example, address = plugins.declared("devices", reach.name).address, at.get(name, "")
+    if example and not address:
+        hint = f"Write for example --at {name}={example}, or put it under [at] in {config_folder() / 'config.toml'}"
+        raise UsageError(Problem(where, f"{name} has no address", hint))
+    if address.startswith("-") or any(not sign.isprintable() or sign.isspace() for sign in address):
+        raise UsageError(Problem("--at", f"{address!r} is no address of {name}", f"Write for example {example}"))
+    return Device(name=name, reach=reach, address=address)
+
+
+def read_boards(texts: Sequence[str]) -> tuple[Device, ...]:
+    """Devices of NAME=ADDRESS: by their cards where there are such, else boards reached by ssh. Raises UsageError."""
+    gather, known = Gather(), cards("devices")
+    found = []
+    for text in texts:
+        name, _, address = (part.strip() for part in text.partition("="))
+        if not (name and address):
+            hint = "Write for example --at raspberry-pi-5=pi@raspberrypi.local"
+            gather.problems.append(Problem("--at", f"{text!r} is not NAME=ADDRESS", hint))
+        elif name in known:
+            found.append(gather.attempt(read_device, name, {name: address}, "--at"))
+        else:
+            found.append(gather.attempt(board, name, Choice(name="ssh"), {name: address}, "--at"))
+    gather.check()
+    return tuple(device for device in found if device)
 
 
 def read_name(text: str, at: Mapping[str, str], where: str) -> tuple[str, Device]:
@@ -165,6 +193,24 @@ def read_target(table: Table, where: str, at: Mapping[str, str]) -> Target:
             message = f"{format_name} does not find ranges by {target.ranges}"
             hint = f"It does by: {', '.join(declared.ranges)}"
             gather.problems.append(Problem(table["ranges"].where, message, hint))
+        target = gather.attempt(_with_runtime, target, table)
     gather.check()
     assert target is not None
+    return target
+
+
+def _with_runtime(target: Target, table: Table) -> Target:
+    """The target with its runtime, empty for the format's own; UsageError for one that would run its files wrongly."""
+    if not target.runtime:
+        return target
+    own, others = plugins.declared("runtimes", target.format).packages[:1], plugins.alternatives(target.format)
+    if target.runtime in own:
+        return target.model_copy(update={"runtime": ""})
+    where = table["runtime"].where
+    if target.runtime not in others:
+        hint = nearest(target.runtime, (*own, *others))
+        raise UsageError(Problem(where, f"nothing of edgekd runs {target.format} by {target.runtime!r}", hint))
+    lacks = others[target.runtime].lacks
+    if target.precision in lacks:
+        raise UsageError(Problem(where, lacks[target.precision]))
     return target

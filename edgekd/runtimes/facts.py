@@ -21,6 +21,7 @@ from .sensors import text
 MODELS = ("proc/device-tree/model", "sys/devices/virtual/dmi/id/product_name")
 SYSTEMS = {"darwin": "macOS", "linux": "Linux", "windows": "Windows"}
 OWN = {"win32": "windows"}
+NARROW = ("armv7l", "i686")
 # cpuinfo's names of a processor, best first: x86, then ARM boards, then what ARM kernels give without a name.
 PROCESSORS = ("model name", "Model", "Hardware", "CPU part")
 
@@ -66,6 +67,7 @@ def runtimes() -> tuple[dict[str, str], dict[str, str]]:
     """Versions of the runtimes that are installed, and for each other one the reason why it cannot run here."""
     installed: dict[str, str] = {}
     missing: dict[str, str] = {}
+    others: dict[str, tuple[str, str]] = {}
     for module in pkgutil.iter_modules(sys.modules[__package__].__path__):
         try:
             literals = declared(module.name)
@@ -79,12 +81,20 @@ def runtimes() -> tuple[dict[str, str], dict[str, str]]:
                 installed[module.name] = version(package)
         except PackageNotFoundError:
             missing[module.name] = f"{package} is not installed on the device. Run there: pip install {package}"
-    return installed, missing
+        others[module.name] = literals.get("INSTEAD_OF", ""), package
+    for name, (format, package) in others.items():
+        if format and name in installed and format in missing:
+            why, run, rest = missing[format].partition(". Run there: ")
+            hint = f"{package} {installed[name]} is: ask for it with --runtime {package}"
+            missing[format] = f"{why}, but {hint}{run}{rest}"
+    return installed, {name: why for name, why in missing.items() if not others.get(name, ("", ""))[0]}
 
 
 def elsewhere(literals: dict[str, Any]) -> str:
     """Why a runtime with these literals cannot run on this system at all; empty where it can."""
     own, known = OWN.get(sys.platform, sys.platform), literals.get("PLATFORMS", ())
+    if known and sys.maxsize < 1 << 32 and not any(one.endswith(NARROW) for one in known):
+        return "there are no packages of it for 32-bit programs, as this Python is one: use a 64-bit system"
     systems = dict.fromkeys(one.partition("-")[0] for one in known)
     if not systems or own in systems:
         return ""

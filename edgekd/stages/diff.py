@@ -118,14 +118,15 @@ def _outputs(step: Diff, out: Workspace, opened: Opened, model: Path) -> tuple[s
 def _by_runtime(step: Diff, out: Workspace, opened: Opened, model: Path, inputs: Arrays) -> tuple[str, str, Arrays]:
     """The opened file in the format's own runtime on the device."""
     reached, artifact = jobs.Reached(step.device), step.artifact
-    why = jobs.cannot_run(reached.facts(), step.fingerprint, artifact.format, step.runtime)
+    facts = reached.facts()
+    why = jobs.cannot_run(facts, step.fingerprint, artifact.format, step.runtime)
     if why:
         return "not measured", why, {}
     there = artifact.model_copy(
         update={"signature": opened.signature, "file": artifact.file.model_copy(update={"name": opened.name})}
     )
-    with jobs.Job(out.path("job"), there, model) as job:
-        return "measured", "", job.predict(reached, inputs, TIMEOUT, prepared=True)
+    with jobs.Job(out.path("job"), there, model, runtime=step.runtime) as job:
+        return jobs.basis(facts), facts.emulated, job.predict(reached, inputs, TIMEOUT, prepared=True)
 
 
 def _prepared(step: Diff, out: Workspace) -> Arrays:

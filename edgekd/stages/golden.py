@@ -105,20 +105,20 @@ def _recorded(
 ) -> tuple[Arrays, str, Basis]:
     """`arrays` and the file's outputs, by its runtime or by definition; or why there are none; and whose they are."""
     reached = jobs.Reached(step.device)
-    artifact = step.artifact
-    why = jobs.cannot_run(reached.facts(), step.fingerprint, artifact.format, step.runtime)
+    artifact, facts = step.artifact, reached.facts()
+    why = jobs.cannot_run(facts, step.fingerprint, artifact.format, step.runtime)
     if why and plugins.declared("formats", artifact.format).reference:
         return _evaluated(artifact, out, arrays, why)
     if why:
         return arrays, why, "not measured"
-    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file)) as job:
+    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file), runtime=step.runtime) as job:
         stored = {spec.name: arrays[f"raw:{spec.name}"] for spec in artifact.signature.inputs}
         found = _prefixed("runtime:", job.predict(reached, stored, TIMEOUT))
         for name in images:
             job.link(name, folder / name)
         if images:
             found |= _prefixed("image:runtime:", job.outputs(reached, {"files": images}, TIMEOUT))
-    return arrays | found, "", "measured"
+    return arrays | found, "", jobs.basis(facts)
 
 
 def _evaluated(artifact: Artifact, out: Workspace, arrays: Arrays, why: str) -> tuple[Arrays, str, Basis]:

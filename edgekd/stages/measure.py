@@ -29,6 +29,7 @@ def run(step: Measure, out: Workspace) -> Measured:
     reached = jobs.Reached(step.device)
     facts = reached.facts()
     why = jobs.cannot_run(facts, step.fingerprint, step.artifacts[0].format, step.runtime)
+    why = why or jobs.cannot_time(facts)
     if why:
         return Measured(measurements=(Measurement(basis="not measured", device=facts, why=why),) * len(step.artifacts))
     protocol = PROTOCOLS[step.protocol]
@@ -52,7 +53,7 @@ def _jobs(step: Measure, out: Workspace) -> Iterator[jobs.Job]:
     part = step.splits.parts["validation"]
     names = _inputs(step)["inputs"]
     for i, artifact in enumerate(step.artifacts):
-        job = jobs.Job(out.path(f"job-{i}"), artifact, out.locate(artifact.file), step.threads)
+        job = jobs.Job(out.path(f"job-{i}"), artifact, out.locate(artifact.file), step.threads, step.runtime)
         for name, file in part.inputs.items():
             job.save(names[name], np.asarray(out.load(file)[:SAMPLES]))
         yield job

@@ -22,18 +22,19 @@ def run(step: Predict, out: Workspace) -> Predictions:
     """
     reached = jobs.Reached(step.device)
     artifact, part = step.artifact, step.splits.parts[step.part]
-    why = jobs.cannot_run(reached.facts(), step.fingerprint, artifact.format, step.runtime)
+    facts = reached.facts()
+    why = jobs.cannot_run(facts, step.fingerprint, artifact.format, step.runtime)
     if why:
         nothing = np.zeros(_empty(artifact), np.float32)
         return Predictions(outputs=out.save(OUTPUTS, nothing), part=step.part, basis="not measured", why=why)
-    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file)) as job:
+    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file), runtime=step.runtime) as job:
         named = {name: f"input-{i}.npy" for i, name in enumerate(part.inputs)}
         for name, file in part.inputs.items():
             job.link(named[name], out.locate(file))
         answer = job.ask(reached, "predict", TIMEOUT + TIMEOUT_EACH * part.count, {"inputs": named})
         first = answer["outputs"][artifact.signature.outputs[0].name]
         (job.folder / first).replace(out.path(OUTPUTS))
-    return Predictions(outputs=out.file(OUTPUTS), part=step.part, basis="measured")
+    return Predictions(outputs=out.file(OUTPUTS), part=step.part, basis=jobs.basis(facts), why=facts.emulated)
 
 
 def _empty(artifact: Artifact) -> tuple[int, ...]:

@@ -50,12 +50,12 @@ def _asked(step: Profile, out: Workspace) -> tuple[DeviceFacts, dict[str, Any] |
     """The device, what its runtime tells of the file (None: nothing), and why it does not."""
     reached = jobs.Reached(step.device)
     facts = reached.facts()
-    why = jobs.cannot_run(facts, step.fingerprint, step.artifact.format, step.runtime)
+    why = jobs.cannot_run(facts, step.fingerprint, step.artifact.format, step.runtime) or jobs.cannot_time(facts)
     if why:
         return facts, None, why
     part = step.splits.parts["validation"]
     names = {name: f"input-{i}.npy" for i, name in enumerate(part.inputs)}
-    with jobs.Job(out.path("job"), step.artifact, out.locate(step.artifact.file), step.threads) as job:
+    with jobs.Job(out.path("job"), step.artifact, out.locate(step.artifact.file), step.threads, step.runtime) as job:
         for name, file in part.inputs.items():
             job.save(names[name], np.asarray(out.load(file)[:SAMPLES]))
         told = job.ask(reached, "profile", TIMEOUT, {"inputs": names})

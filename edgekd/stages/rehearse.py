@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import jobs, plugins
-from edgekd.errors import DeviceError, EdgekdError, NotVerified
+from edgekd.errors import DeviceError, EdgekdError, NotVerified, Unreachable
 from edgekd.parity import GATES, is_constant
 from edgekd.results import Artifact, Basis, Rehearsed
 from edgekd.steps import Rehearse
@@ -29,29 +29,35 @@ def run(step: Rehearse, out: Workspace) -> Rehearsed:
     artifact = step.artifact
     with np.load(out.locate(artifact.golden), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    reached = _reached(step) if step.runtime else None
-    basis: Basis = "measured" if reached else "reference"
+    reached: jobs.Reached | None = None
+    basis: Basis = "reference"
+    if step.runtime:
+        reached, basis = _reached(step)
     try:
-        outputs = _run(artifact, reached, out, arrays) if reached else _evaluated(artifact, out, arrays)
+        outputs = _run(step, reached, out, arrays) if reached else _evaluated(artifact, out, arrays)
     except NotVerified as error:
         return Rehearsed(basis="not measured", fault=f"not verified: {error}")
+    except Unreachable:
+        raise
     except EdgekdError as error:
         return Rehearsed(basis=basis, fault=f"it does not run: {error}")
     return judged(artifact, outputs, arrays, basis)
 
 
-def _reached(step: Rehearse) -> jobs.Reached:
-    """The device. Raises DeviceError where it is not the one that was asked about."""
+def _reached(step: Rehearse) -> tuple[jobs.Reached, Basis]:
+    """The device, and what its outputs are. Raises DeviceError where it is not the one that was asked about."""
     reached = jobs.Reached(step.device)
-    why = jobs.cannot_run(reached.facts(), step.fingerprint, step.artifact.format, step.runtime)
+    facts = reached.facts()
+    why = jobs.cannot_run(facts, step.fingerprint, step.artifact.format, step.runtime)
     if why:
         raise DeviceError(why)
-    return reached
+    return reached, jobs.basis(facts)
 
 
-def _run(artifact: Artifact, reached: jobs.Reached, out: Workspace, arrays: Mapping[str, Array]) -> dict[str, Array]:
+def _run(step: Rehearse, reached: jobs.Reached, out: Workspace, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Every output by name, from the file's own runtime."""
-    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file)) as job:
+    artifact = step.artifact
+    with jobs.Job(out.path("job"), artifact, out.locate(artifact.file), runtime=step.runtime) as job:
         stored = {spec.name: arrays[f"raw:{spec.name}"] for spec in artifact.signature.inputs}
         return job.predict(reached, stored, TIMEOUT)
 

@@ -232,7 +232,7 @@ def test_tflite_gives_the_whole_network_to_xnnpack(tiny: Path) -> None:
 
 
 def test_numbered_arguments_are_in_numerical_order() -> None:
-    module = importlib.import_module("edgekd.runtimes.tflite")
+    module = importlib.import_module("edgekd.runtimes.tflite_model")
     names = [f"args_{i}" for i in range(12)]
     assert [name for name, _ in module._ordered(dict.fromkeys(sorted(names)))] == names
 
