@@ -12,6 +12,8 @@ import jinja2
 
 from edgekd import files, units
 from edgekd.bundle import words
+from edgekd.certificate import NAME as CERTIFICATE
+from edgekd.certificate import certify
 from edgekd.errors import Problem, UsageError
 from edgekd.lock import NAME as LOCK
 from edgekd.lock import Lock
@@ -52,6 +54,8 @@ def write(report: Report, row: Row, golden: GoldenSet, entries: Path, folder: Pa
         for name, page in _pages(report, row).items():
             (work / name).write_text(page, encoding="utf-8")
         (work / LOCK).write_text(lock.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        certificate = certify(report, row, digests.listing(work))
+        (work / CERTIFICATE).write_text(certificate.model_dump_json(indent=1) + "\n", encoding="utf-8")
         digests.record(work)
         _replace(work, folder)
     finally:

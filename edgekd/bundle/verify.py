@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 
 from edgekd import files
+from edgekd.bundle.signing import signed_by
+from edgekd.certificate import NAME, SIGNATURE, Certificate
 from edgekd.errors import Problem, UsageError
 from edgekd.runtimes import digests
 from edgekd.spec import Value
@@ -27,21 +29,54 @@ class Finding(Value):
     why: str = ""
 
 
-def verify(folder: Path) -> tuple[Finding, ...]:
-    """Check every digest, then replay golden vectors and golden images in the model's runtime, in a fresh process.
+def verify(folder: Path, signers: Path | None = None) -> tuple[Finding, ...]:
+    """Check every digest and the certificate, then replay golden vectors and images in a fresh process.
 
-    A bundle is sound if no finding has `passed` False. Raises UsageError where `folder` holds no bundle.
+    With `signers` (an allowed_signers file of ssh) the certificate must be signed by one of them. A bundle is sound if
+    no finding has `passed` False. Raises UsageError where `folder` holds no bundle.
     """
     if not (folder / digests.NAME).is_file():
         hint = "Name the folder that build wrote for one target"
         raise UsageError(Problem(str(folder), f"is not a bundle: it holds no {digests.NAME}", hint))
     found = [Finding.model_validate(one) for one in digests.check(folder)]
-    return (*found, *_model(folder), *_replayed(folder))
+    return (*found, *certified(folder, signers), *_model(folder), *_replayed(folder))
 
 
 def sound(findings: tuple[Finding, ...]) -> bool:
     """Whether nothing that could be looked at is wrong."""
     return all(finding.passed is not False for finding in findings)
+
+
+def certified(folder: Path, signers: Path | None) -> tuple[Finding, ...]:
+    """Whether the certificate is of these very files, and whose signature it has; an older bundle has none."""
+    if not (folder / NAME).is_file():
+        why = "it has no certificate, so nobody signed it"
+        return (Finding(what="signature", passed=False, why=why),) if signers else ()
+    try:
+        certificate = read(folder)
+    except UsageError as error:
+        return (Finding(what=NAME, passed=False, why=error.problems[0].message),)
+    own = {name: value for name, value in digests.listing(folder).items() if name not in (NAME, SIGNATURE)}
+    same = own == certificate.sha256
+    why = f"{certificate.verdict}, {certificate.created}" if same else "it is not of these files"
+    found = [Finding(what="certificate", passed=same, why=why)]
+    if (folder / SIGNATURE).is_file():
+        good, who = signed_by(folder, signers)
+        found.append(Finding(what="signature", passed=good, why=who))
+    elif signers:
+        found.append(Finding(what="signature", passed=False, why="nobody signed the certificate"))
+    return tuple(found)
+
+
+def read(folder: Path) -> Certificate:
+    """The certificate of a bundle. Raises UsageError where there is none that can be read."""
+    try:
+        return Certificate.model_validate_json((folder / NAME).read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = "Build again: bundles of this version have one"
+        raise UsageError(Problem(str(folder / NAME), f"cannot be read: {error.strerror}", hint)) from None
+    except ValueError:
+        raise UsageError(Problem(str(folder / NAME), "is no certificate of this version")) from None
 
 
 def _model(folder: Path) -> tuple[Finding, ...]:

@@ -10,8 +10,9 @@ from edgekd import units
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
-from edgekd.commands.bench import Benched, How
+from edgekd.commands.bench import Benched
 from edgekd.commands.bench import bench as time_artifacts
+from edgekd.commands.timed import How
 from edgekd.recipes.targets import read_boards
 from edgekd.report import text, timed
 from edgekd.spec import Device, Protocol

@@ -1,4 +1,4 @@
-"""`edgekd compare`: can the second run replace the first?"""
+"""`edgekd compare`: can the second run replace the first, or is the second file slower?"""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +8,14 @@ import typer
 from edgekd import units
 from edgekd.cli import options as o
 from edgekd.cli import output
+from edgekd.cli.progress import display
 from edgekd.cli.runs import read_report
 from edgekd.commands.comparison import Change, TargetChange, compare, regressions
+from edgekd.commands.regression import Compared, against
 from edgekd.errors import Problem, UsageError
+from edgekd.recipes.targets import read_boards
+from edgekd.spec import Device, Protocol
+from edgekd.store import Event
 
 app = typer.Typer(add_completion=False)
 SHOW = {
@@ -56,18 +61,70 @@ def read_share(text: str | None) -> float | None:
         raise UsageError(Problem("--max-regression", str(error))) from None
 
 
+def show_compared(found: Compared) -> None:
+    """Print the two latencies side by side and the verdict."""
+    output.answer(f"{found.before} and {found.after}, in turn on {found.device}")
+    old, new = (one.latency for one in found.measurements)
+    if old and new:
+        rows: list[tuple[str, ...]] = [("", "before", "after", "times", "95 %")]
+        for name, ratio in found.ratios.items():
+            both = (units.show_seconds(getattr(one, name)) for one in (old, new))
+            rows.append((name, *both, f"{ratio.value:.3f}", f"{ratio.low:.3f} to {ratio.high:.3f}"))
+        output.answer(output.lines(rows))
+        output.answer(f"noise floor: {100 * found.floor:.2g} % (each file against itself)")
+    output.answer(f"{found.verdict}: {found.why}")
+
+
+def compare_files(
+    before: Path, after: Path, at: list[str], how: tuple[int, Protocol], allowed: float | None, json: bool
+) -> int:
+    """Compare two bundles or model files on a device; returns the exit status."""
+    devices = read_boards(at) or (Device(),)
+    if len(devices) > 1:
+        raise UsageError(Problem("--at", "two files are compared on one device", "Name one, and then the other"))
+    with display() as observer:
+        observer(Event(kind="start", stage="bench"))
+        found = against(
+            before,
+            after,
+            devices[0],
+            how,
+            0.0 if allowed is None else allowed,
+            lambda done, what: observer(Event(kind="progress", stage="bench", done=done, what=what)),
+        )
+    if json:
+        output.show_value(found)
+    else:
+        show_compared(found)
+    return {"regression": 3, "no regression": 0, "not judged": 4}[found.verdict] if allowed is not None else 0
+
+
 @app.command("compare")
 def compare_runs(
-    before: Annotated[Path, typer.Argument(help="The run that is in use.")],
-    after: Annotated[Path, typer.Argument(help="The run that may replace it.")],
+    before: Annotated[Path, typer.Argument(help="The run, bundle or model file that is in use.")],
+    after: Annotated[Path, typer.Argument(help="The one that may replace it.")],
     max_regression: Annotated[
         str | None,
-        typer.Option(metavar="5%", help="Exit 3 if accuracy, p90 latency or file size got worse by more."),
+        typer.Option(metavar="5%", help="Exit 3 if accuracy, latency or file size got worse by more."),
     ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="NAME=ADDRESS", help="Time two bundles or files there; none: this computer."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of an inference, where files are timed.")] = 1,
+    bench: Annotated[Protocol, typer.Option("--bench", help="How much to time: quick, reportable, soak.")] = (
+        "reportable"
+    ),
     json: o.Json = False,
 ) -> None:
-    """Compare two runs: accuracy, latency, size, and whether one can replace the other."""
+    """Compare two runs by their reports, or time two bundles or model files in turn on a device."""
     allowed = read_share(max_regression)
+    runs = [(path / "report.json").is_file() or path.name == "report.json" for path in (before, after)]
+    if not any(runs) and all(path.exists() for path in (before, after)):
+        raise typer.Exit(compare_files(before, after, at or [], (threads, bench), allowed, json))
+    if at:
+        hint = "Name their bundles, for example run/tflite"
+        raise UsageError(Problem("--at", "times bundles and model files, and these are runs", hint))
     found = compare(read_report(before), read_report(after))
     worse, unknown = regressions(found, allowed) if allowed is not None else ([], [])
     if json:

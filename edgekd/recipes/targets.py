@@ -81,10 +81,12 @@ def board(name: str, reach: Choice, at: Mapping[str, str], where: str) -> Device
 def read_boards(texts: Sequence[str]) -> tuple[Device, ...]:
     """Devices of NAME=ADDRESS: by their cards where there are such, else boards reached by ssh. Raises UsageError."""
     gather, known = Gather(), cards("devices")
-    found = []
+    found: list[Device | None] = []
     for text in texts:
         name, _, address = (part.strip() for part in text.partition("="))
-        if not (name and address):
+        if name == THIS_COMPUTER and not address:
+            found.append(Device())
+        elif not (name and address):
             hint = "Write for example --at raspberry-pi-5=pi@raspberrypi.local"
             gather.problems.append(Problem("--at", f"{text!r} is not NAME=ADDRESS", hint))
         elif name in known:

@@ -25,11 +25,16 @@ def sha256(path: Path) -> str:
     return total.hexdigest()
 
 
-def record(folder: Path) -> None:
-    """Write digests.json: the sha256 of every other file in a folder."""
+def listing(folder: Path) -> dict[str, str]:
+    """The sha256 of every file in a folder but digests.json."""
     found = {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
     found.pop(NAME, None)
-    text = json.dumps({"schema_version": 1, "sha256": found}, indent=2, sort_keys=True)
+    return found
+
+
+def record(folder: Path) -> None:
+    """Write digests.json: the sha256 of every other file in a folder."""
+    text = json.dumps({"schema_version": 1, "sha256": listing(folder)}, indent=2, sort_keys=True)
     (folder / NAME).write_text(text + "\n", encoding="utf-8")
 
 

@@ -45,17 +45,21 @@ def clock(
     sent: Sequence[Job],
     reached: Reached,
     protocol: Protocol,
-    inputs: Mapping[str, Any],
+    inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     tell: Tell = lambda done, text: None,
 ) -> list[Taken]:
-    """Take the sessions of all artifacts in turn; before each the device cools down to where it was at its coolest."""
+    """Take the sessions of all artifacts in turn; before each the device cools down to where it was at its coolest.
+
+    `inputs` name the samples in the jobs, of all alike or of each its own.
+    """
+    own = [inputs] * len(sent) if isinstance(inputs, Mapping) else list(inputs)
     taken, rest, count = [Taken() for _ in sent], dict[str, Any](), 0
     share = 1.0 if not protocol.minutes else 0.15
     while not all(one.done(protocol) for one in taken):
         for i, job in enumerate(sent):
             if taken[i].done(protocol):
                 continue
-            request = {**inputs, **protocol.request(), **({"rest": rest} if rest else {})}
+            request = {**own[i], **protocol.request(), **({"rest": rest} if rest else {})}
             told = job.ask(reached, "clock", protocol.timeout(), request)
             rest = coolest(rest, told["rest"])
             taken[i] = taken[i].add(told, protocol)
@@ -65,7 +69,7 @@ def clock(
     for i, job in enumerate(sent):
         if protocol.minutes and taken[i].kept:
             told_so_far = share + (1 - share) * i / len(sent)
-            minutes = _soak(job, reached, protocol, inputs, tell, (told_so_far, (1 - share) / len(sent)))
+            minutes = _soak(job, reached, protocol, own[i], tell, (told_so_far, (1 - share) / len(sent)))
             taken[i] = replace(taken[i], minutes=tuple(minutes))
     return taken
 
