@@ -30,9 +30,14 @@ def shipped(store: small.Store, facts: DeviceFacts, images: bool) -> tuple[Row, 
 def written(folder: Path, images: bool) -> Path:
     store = small.Store(folder)
     row, golden = shipped(store, small.device_facts(), images)
-    return bundle.write(
-        synthetic.report(rows=(*synthetic.rows("onnx")[:4], row)), row, golden, store.entries, folder / "made", LOCK
-    )
+    return bundle.write(report(row), row, golden, store.entries, folder / "made", LOCK)
+
+
+def report(row: Row) -> Report:
+    """A report in which that row ships for ONNX."""
+    made = synthetic.report(rows=(*synthetic.rows("onnx")[:4], row))
+    targets = (made.plan.targets[0].model_copy(update={"name": "onnx", "format": "onnx"}),)
+    return made.model_copy(update={"plan": made.plan.model_copy(update={"targets": targets})})
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +59,26 @@ def wrong(findings: tuple[Finding, ...]) -> list[str]:
     return [finding.what for finding in findings if finding.passed is False]
 
 
+def recorded(folder: Path) -> None:
+    """Write digests and the certificate anew, as a forger would who has no key."""
+    page = json.loads((folder / "certificate.json").read_text())
+    page["sha256"] = {name: value for name, value in digests.listing(folder).items() if "certificate" not in name}
+    (folder / "certificate.json").write_text(json.dumps(page))
+    digests.record(folder)
+
+
 def change_signature(folder: Path, **changes: object) -> None:
     """Change the preprocessing in signature.json, and digests.json to match."""
     page = json.loads((folder / "signature.json").read_text())
     page["inputs"][0]["preprocess"] |= changes
     (folder / "signature.json").write_text(json.dumps(page, indent=2) + "\n")
-    digests.record(folder)
+    recorded(folder)
 
 
 def test_a_bundle_is_complete_and_sound(of_images: Path) -> None:
     assert sorted(path.name for path in of_images.iterdir()) == [
-        "LICENSES", "MODEL_CARD.md", "README.md", "digests.json", "edgekd.lock.json", "golden", "labels.txt", "run.py",
-        "runtime", "signature.json", "student.onnx",
+        "LICENSES", "MODEL_CARD.md", "README.md", "certificate.json", "digests.json", "edgekd.lock.json", "golden",
+        "labels.txt", "run.py", "runtime", "signature.json", "student.onnx",
     ]  # fmt: skip
     findings = verify(of_images)
     assert sound(findings) and all(finding.passed for finding in findings), findings
@@ -88,7 +101,7 @@ def test_a_bundle_of_raw_input_prepares_nothing(of_images: Path, tmp_path: Path)
     made = small.raw_artifact(store)
     row = synthetic.rows("onnx")[-1].model_copy(update={"artifact": made, "precision": "float32"})
     golden = small.golden_set(store, made, small.device_facts())
-    told = synthetic.report(rows=(*synthetic.rows("onnx")[:4], row))
+    told = report(row)
     folder = bundle.write(told, row, golden, store.entries, tmp_path / "made", LOCK)
     findings = verify(folder)
     assert all(finding.passed for finding in findings), findings
@@ -114,7 +127,7 @@ def test_a_flipped_bit_in_the_model_is_caught(copy: Path) -> None:
     model[len(model) // 2] ^= 1
     (copy / "student.onnx").write_bytes(model)
     assert "student.onnx" in wrong(verify(copy))
-    digests.record(copy)
+    recorded(copy)
     assert "student.onnx" in wrong(verify(copy)), "a matching digests.json does not hide it"
 
 
@@ -124,13 +137,13 @@ def test_a_swapped_file_is_caught(copy: Path) -> None:
     odd.write_bytes(alpha.read_bytes())
     alpha.write_bytes(content)
     assert {"golden/odd-size.png", "golden/alpha.png"} <= set(wrong(verify(copy)))
-    digests.record(copy)
+    recorded(copy)
     assert {"decode odd-size.png", "decode alpha.png"} <= set(wrong(verify(copy)))
 
 
 def test_swapped_classes_are_caught(copy: Path) -> None:
     (copy / "labels.txt").write_text("coat\nbag\nshirt\n")
-    digests.record(copy)
+    recorded(copy)
     assert wrong(verify(copy)) == ["labels.txt"]
 
 
@@ -152,7 +165,7 @@ def test_the_replay_alone_sees_a_wrong_filter_and_mean(copy: Path) -> None:
         golden = json.loads((copy / "golden" / "golden.json").read_text())
         golden["signature"] = json.loads((copy / "signature.json").read_text())
         (copy / "golden" / "golden.json").write_text(json.dumps(golden))
-        digests.record(copy)
+        recorded(copy)
         assert seen in wrong(verify(copy)) and "signature.json" not in wrong(verify(copy))
 
 
@@ -171,7 +184,7 @@ def test_other_weights_of_the_same_shape_are_caught_by_the_runtime(copy: Path) -
     golden = json.loads((copy / "golden" / "golden.json").read_text())
     golden["model"]["sha256"] = files.digest(copy / "student.onnx")
     (copy / "golden" / "golden.json").write_text(json.dumps(golden))
-    digests.record(copy)
+    recorded(copy)
     assert wrong(verify(copy)) == ["golden samples, logits", "golden images, logits"]
 
 
@@ -277,13 +290,13 @@ def test_the_same_answers_give_the_same_bytes(of_images: Path, tmp_path: Path) -
 def test_an_older_bundle_is_replaced_but_nothing_else(copy: Path, tmp_path: Path) -> None:
     (copy / "extra").write_text("an older bundle may be replaced")
     row, golden = shipped(store := small.Store(tmp_path / "two"), small.device_facts(), images=True)
-    bundle.write(synthetic.report(), row, golden, store.entries, copy, LOCK)
+    bundle.write(report(row), row, golden, store.entries, copy, LOCK)
     assert sound(verify(copy)) and not (copy / "extra").exists()
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "cat.jpg").write_bytes(b"precious")
     with pytest.raises(UsageError, match="is not a bundle"):
-        bundle.write(synthetic.report(), row, golden, store.entries, photos, LOCK)
+        bundle.write(report(row), row, golden, store.entries, photos, LOCK)
     assert (photos / "cat.jpg").read_bytes() == b"precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "photos", "two"]
 
@@ -298,7 +311,7 @@ def test_a_row_without_a_file_cannot_be_bundled(tmp_path: Path) -> None:
 def test_without_recorded_outputs_the_model_is_not_judged(copy: Path) -> None:
     golden = json.loads((copy / "golden" / "golden.json").read_text())
     (copy / "golden" / "golden.json").write_text(json.dumps(golden | {"missing": synthetic.APPLE_ONLY}))
-    digests.record(copy)
+    recorded(copy)
     findings = verify(copy)
     assert sound(findings)
     assert [finding.why for finding in findings if finding.passed is None] == [
