@@ -22,7 +22,7 @@ from edgekd.results import Report
 ROOT = Path(__file__).parents[2]
 SIDES, FORMATS = (96, 128, 160), ("tflite", "onnx")
 # Budgets are spread evenly in logarithms between these, in seconds.
-LEAST, MOST = 1e-3, 16e-3
+LEAST, MOST = 1e-3, 8e-3
 TRAIN, TEST = 900, 400
 RECIPE = """
 [data]
@@ -32,14 +32,13 @@ validation = 200
 calibration = 64
 
 [teacher]
-name = "fashion-mnist-resnet"
+saved = "../outputs.npz"
 
 [student]
 family = "convnet"
 image = {{ size = {side} }}
 
 [train]
-teacher_share = 100.0
 epochs = 3
 trial_epochs = 1
 views = 1
@@ -54,11 +53,10 @@ def say(text: str) -> None:
 
 
 def images(folder: Path) -> None:
-    """Real images, larger than they were: what is in them does not change how long a network takes."""
+    """Real images, larger than they were, and a teacher that knows the labels: neither changes what a network takes."""
+    outputs = {}
     for part, name, count in (("train", "images", TRAIN), ("test", "images_test", TEST)):
         path = folder / f"{name}.npz"
-        if path.is_file():
-            continue
         with np.load(ROOT / f"models/data/fashion-mnist/{part}.npz") as data:
             small, labels = data["image"][:count], data["y"][:count].astype(np.int64)
         pixels = np.squeeze(small)
@@ -66,6 +64,8 @@ def images(folder: Path) -> None:
             np.asarray(Image.fromarray(one).resize((max(SIDES),) * 2, Image.Resampling.BILINEAR)) for one in pixels
         ]
         np.savez(path, image=np.stack(large)[..., None], y=labels)
+        outputs[part] = 6 * np.eye(10, dtype=np.float32)[labels]
+    np.savez(folder / "outputs.npz", **outputs)
 
 
 def run(arguments: list[str], folder: Path) -> tuple[int, dict[str, Any]]:
@@ -215,7 +215,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "runs/certificate")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
-    images(asked.folder)
+    if not (asked.folder / "outputs.npz").is_file():
+        images(asked.folder)
     random = np.random.default_rng(0)
     builds = []
     for number in range(asked.builds):
