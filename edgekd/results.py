@@ -356,7 +356,8 @@ class Latency(Value):
 class Measurement(Value):
     """What one artifact costs on one device. `memory` is peak resident bytes over the empty runtime's.
 
-    `arena` are the bytes that the runtime itself says it keeps for tensors (None: `arena_why`).
+    `arena` are the bytes that the runtime itself says it keeps for tensors (None: `arena_why`). `refused`: the device
+    held itself back in every session, so nothing counts, and another time may tell.
     """
 
     basis: Basis
@@ -368,6 +369,7 @@ class Measurement(Value):
     energy: Energy | None = None
     conditions: Conditions | None = None
     why: str = ""
+    refused: bool = False
 
 
 class Measured(Value):

@@ -388,6 +388,13 @@ class Measure(Step[Measured]):
     def plugins(self) -> tuple[PlugIn, ...]:
         return (("devices", self.device.reach.name), ("runtimes", self.artifacts[0].format))
 
+    def keep(self, answer: Measured) -> bool:
+        """What a hot device or other work spoiled is asked again the next time: a refused measurement, and the last
+        word on what ships. A first, unstable one is kept, since the second is asked because of it."""
+        found = answer.measurements
+        shaky = any(m.latency is not None and not m.latency.stable for m in found)
+        return not any(m.refused for m in found) and not (shaky and self.attempt > 0 and self.protocol != "quick")
+
 
 class Foretell(Step[Estimated]):
     """What would students cost that were not measured? Laws fitted on those that were, with their own errors."""

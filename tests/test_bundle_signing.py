@@ -78,6 +78,20 @@ def test_a_signature_that_was_taken_away_is_missed_where_signers_are_named(
     assert findings(bundle, keys[2]) == {"signature": False} and findings(bundle, None) == {}
 
 
+def test_without_ssh_keygen_a_signature_cannot_be_looked_at(
+    bundle: Path, keys: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert findings(bundle, None) == {"certificate": True, "signature": None}
+    assert findings(bundle, keys[2]) == {"certificate": True, "signature": False}
+
+
+def test_a_name_of_two_words_is_whole(bundle: Path, keys: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    public = keys[2].read_text().partition(" ")[2]
+    (tmp_path / "signers").write_text(f'"Anna B" {public}')
+    assert signed_by(bundle, tmp_path / "signers") == (True, "made by Anna B")
+
+
 def test_a_signature_for_another_purpose_does_not_pass(bundle: Path, keys: tuple[Path, Path, Path]) -> None:
     (bundle / "certificate.json.sig").unlink()
     command = ["ssh-keygen", "-Y", "sign", "-q", "-n", "git", "-f", str(keys[0]), "certificate.json"]
@@ -90,6 +104,7 @@ def test_mistakes_are_told_in_a_sentence(bundle: Path, keys: tuple[Path, Path, P
         sign(bundle, tmp_path / "no-key")
     with pytest.raises(UsageError, match="cannot sign"):
         sign(bundle, keys[2])
+    assert findings(bundle, keys[2]) == {"certificate": True, "signature": True}, "the signature that was there stays"
     with pytest.raises(UsageError, match=r"--signers .*nobody: this file is not there"):
         signed_by(bundle, tmp_path / "nobody")
     (bundle / "certificate.json").write_text(json.dumps({"terms": 1}))

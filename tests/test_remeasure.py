@@ -52,7 +52,7 @@ class Devices:
         (one,) = subjects
         self.asked.append(one.model.parent.name)
         if one.model.parent.name not in self.seconds:
-            raise DeviceError("no route to host")
+            raise DeviceError("no route \x1b[31mto host")
         return [timed(self.seconds[one.model.parent.name])]
 
 
@@ -68,7 +68,7 @@ def test_the_certified_budget_is_held_against_a_new_measurement(
     (served,) = ask(read_here([HERE], bundles[:1]))
     (again,) = served.tried
     assert served.verdict == again.verdict == verdict
-    assert again.terms[0].why == ("no route to host" if seconds is None else "")
+    assert ("no route" in again.terms[0].why) == (seconds is None)
 
 
 def test_all_bundles_are_measured_and_the_worst_verdict_is_that_of_the_device(
@@ -109,6 +109,34 @@ def test_nothing_is_measured_for_a_mistake(
     for words in ("is not what was written", "certificate.json: cannot be read", "has no budget that this-computer"):
         assert words in said
     assert not devices.asked
+
+
+def test_a_device_that_was_not_reached_holds_nothing(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = certified(made, tmp_path / "sized", 0.8, None)
+    page = json.loads((folder / "certificate.json").read_text())
+    page["budget"] = {"max_size": 10**9}
+    (folder / "certificate.json").write_text(json.dumps(page))
+    digests.record(folder)
+    devices = Devices(monkeypatch, {})
+    (served,) = ask(read_here([HERE], [folder]))
+    assert served.verdict == "inconclusive" and served.tried[0].terms[0].verdict == "holds"
+    devices.seconds["sized"] = 1.0
+    assert ask(read_here([HERE], [folder]))[0].verdict == "holds"
+
+
+def test_it_is_timed_by_the_runtime_and_threads_of_its_certificate(
+    bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = json.loads((bundles[0] / "certificate.json").read_text())
+    page |= {"runtime": "tflite_runtime 2.14.0", "threads": 3}
+    (bundles[0] / "certificate.json").write_text(json.dumps(page))
+    digests.record(bundles[0])
+    asked = []
+    monkeypatch.setattr(remeasure, "measure", lambda subjects, reached, how: [asked.append(how) or timed()])
+    ask(read_here([HERE], bundles))
+    assert {(how.runtime, how.threads) for how in asked} == {("tflite_runtime", 3), ("", 1)}
 
 
 def test_what_was_measured_becomes_junit(

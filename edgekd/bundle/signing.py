@@ -3,13 +3,19 @@
 import subprocess
 from pathlib import Path
 
+from edgekd import files
 from edgekd.catalog import shown
 from edgekd.certificate import NAME, SIGNATURE
 from edgekd.errors import EdgekdError, Problem, UsageError
 
 # What a signature is for, so that none of another purpose passes for one.
 PURPOSE = "edgekd"
-NO_KEYGEN = "signing needs ssh-keygen of OpenSSH 8.0 or later: install OpenSSH's client"
+BEGIN = "-----BEGIN SSH SIGNATURE"
+NO_KEYGEN = "signatures need ssh-keygen of OpenSSH 8.2 or later: install OpenSSH's client"
+
+
+class NoKeygen(EdgekdError):
+    """There is no ssh-keygen here."""
 
 
 def sign(folder: Path, key: Path) -> None:
@@ -17,11 +23,11 @@ def sign(folder: Path, key: Path) -> None:
     if not key.is_file():
         hint = "Name a private key such as ~/.ssh/id_ed25519; ssh-keygen -t ed25519 makes one"
         raise UsageError(Problem(f"--key {shown(key)}", "this file is not there", hint))
-    (folder / SIGNATURE).unlink(missing_ok=True)
-    command = ["ssh-keygen", "-Y", "sign", "-q", "-n", PURPOSE, "-f", str(key.absolute()), NAME]
-    done = _run(command, folder, None, ask=True)
-    if done.returncode or not (folder / SIGNATURE).is_file():
+    command = ["ssh-keygen", "-Y", "sign", "-q", "-n", PURPOSE, "-f", str(key.absolute())]
+    done = _run(command, folder, (folder / NAME).read_bytes())
+    if done.returncode or not done.stdout.startswith(BEGIN):
         raise UsageError(Problem(f"--key {shown(key)}", f"cannot sign: {_last(done.stderr)}"))
+    files.write(folder / SIGNATURE, done.stdout)
 
 
 def signed_by(folder: Path, signers: Path | None) -> tuple[bool, str]:
@@ -38,7 +44,7 @@ def signed_by(folder: Path, signers: Path | None) -> tuple[bool, str]:
         raise UsageError(Problem(f"--signers {shown(signers)}", "this file is not there", hint))
     allowed = str(signers.absolute())
     found = _run(["ssh-keygen", "-Y", "find-principals", "-s", SIGNATURE, "-f", allowed], folder, None)
-    who = (found.stdout.split() or [""])[0]
+    who = (found.stdout.splitlines() or [""])[0].strip()
     if found.returncode or not who:
         return False, f"none of those in {shown(signers)} made it"
     command = ["ssh-keygen", "-Y", "verify", "-n", PURPOSE, "-f", allowed, "-I", who, "-s", SIGNATURE]
@@ -46,19 +52,19 @@ def signed_by(folder: Path, signers: Path | None) -> tuple[bool, str]:
     return not done.returncode, f"made by {who}" if not done.returncode else _last(done.stdout + done.stderr)
 
 
-def _run(command: list[str], folder: Path, text: bytes | None, ask: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run ssh-keygen in the bundle; with `ask` it may ask for a passphrase."""
+def _run(command: list[str], folder: Path, text: bytes | None) -> subprocess.CompletedProcess[str]:
+    """Run ssh-keygen in the bundle; it asks for a passphrase at the terminal itself."""
     try:
         done = subprocess.run(
             command,
             cwd=folder,
             input=text,
-            stdin=None if ask or text is not None else subprocess.DEVNULL,
+            stdin=None if text is not None else subprocess.DEVNULL,
             capture_output=True,
             check=False,
         )
     except FileNotFoundError:
-        raise EdgekdError(NO_KEYGEN) from None
+        raise NoKeygen(NO_KEYGEN) from None
     return subprocess.CompletedProcess(
         command, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     )

@@ -27,13 +27,13 @@ COMMANDS = {
     "plan": "Check everything that build would do, and say what and how long; trains nothing.",
     "init": "Try your own teacher on your own data, and write a commented recipe with what was found.",
     "report": "Print the table of a run again.",
-    "compare": "Compare two runs: accuracy, latency, size, and whether one can replace the other.",
+    "compare": "Compare two runs by their reports, or time two bundles or model files in turn on a device.",
     "diff": "Find the first layer at which a file computes something else than torch, and the likely cause.",
     "verify": "Replay a bundle's golden vectors and check every digest; with --at, measure its budget again.",
     "sign": "Sign bundles' certificates with an ssh key of your own.",
-    "bench": "Time model files or bundles on this computer, or on several boards at once.",
+    "bench": "Time model files and bundles on this computer, or on several boards at once.",
     "list": "List plug-ins and cards: targets, devices, recipes, teachers, student families, ...",
-    "doctor": "Say what works on this machine, what is missing, and the one command that fixes it.",
+    "doctor": "Say what works on this machine (or on a board), what is missing, and the one command that fixes it.",
     "store": "Look after the store of answers.",
 }
 

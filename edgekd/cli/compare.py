@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from edgekd import units
+from edgekd.catalog import shown
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
@@ -120,7 +121,10 @@ def compare_runs(
     """Compare two runs by their reports, or time two bundles or model files in turn on a device."""
     allowed = read_share(max_regression)
     runs = [(path / "report.json").is_file() or path.name == "report.json" for path in (before, after)]
-    if not any(runs) and all(path.exists() for path in (before, after)):
+    missing = [Problem(shown(path), "this file is not there") for path in (before, after) if not path.exists()]
+    if missing:
+        raise UsageError(*missing)
+    if not any(runs):
         raise typer.Exit(compare_files(before, after, at or [], (threads, bench), allowed, json))
     if at:
         hint = "Name their bundles, for example run/tflite"

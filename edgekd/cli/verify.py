@@ -128,6 +128,8 @@ def verify_bundle(
         if junit:
             raise UsageError(Problem("--junit", "is for what is measured", "Add --at NAME=ADDRESS or --fleet FILE"))
         raise typer.Exit(check(bundles, signers, json))
+    if junit:
+        junits.writable(junit)
     known = boards(bundles, at or (), fleet)
     refuse_unsigned(known, signers)
     with display() as observer:

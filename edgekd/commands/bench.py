@@ -1,13 +1,13 @@
 """Time model files and bundles on this computer or on boards."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 from edgekd import files, jobs, plugins
 from edgekd.catalog import shown
 from edgekd.commands.subjects import Subject, subject
-from edgekd.commands.timed import How, measure
+from edgekd.commands.timed import How, measure, together
 from edgekd.errors import DeviceError, Problem, UsageError
 from edgekd.results import Measurement
 from edgekd.spec import Device, Value
@@ -38,14 +38,14 @@ def bench(paths: Sequence[Path], devices: Sequence[Device], how: How) -> tuple[B
             hint = f"Choose from: {', '.join(known)}" if known else "Leave it out"
             raise UsageError(Problem("--runtime", f"nothing of edgekd runs {shown(path)} by {how.runtime!r}", hint))
 
-    def on(device: Device) -> list[Benched]:
+    def on(device: Device, stopping: Event) -> list[Benched]:
+        pairs = zip(paths, subjects, strict=True)
         try:
-            return [_bench(path, one, device, how) for path, one in zip(paths, subjects, strict=True)]
+            return [_bench(path, one, device, how) for path, one in pairs if not stopping.is_set()]
         finally:
             jobs.Reached(device).leave()
 
-    with ThreadPoolExecutor(max_workers=len(devices)) as pool:
-        found = list(pool.map(on, devices))
+    found = together(on, devices)
     return tuple(each[i] for i in range(len(paths)) for each in found)
 
 

@@ -1,12 +1,19 @@
 """What was measured again as JUnit XML, which CI servers show: a suite for each board, a case for each bundle."""
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from edgekd import files
+from edgekd.catalog import shown
 from edgekd.certificate import told
 from edgekd.commands.remeasure import Again, Served
+from edgekd.errors import EdgekdError, Problem, UsageError
+
+# What a board says may hold characters that XML does not know.
+UNSPEAKABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(served: Sequence[Served], path: Path) -> None:
@@ -21,7 +28,19 @@ def write(served: Sequence[Served], path: Path) -> None:
             _case(suite, again)
     ElementTree.indent(suites)
     text = ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)
-    files.write(path, text + "\n")
+    try:
+        files.write(path, UNSPEAKABLE.sub("?", text) + "\n")
+    except OSError as error:
+        raise EdgekdError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def writable(path: Path) -> None:
+    """Raise UsageError, before anything is measured, where the file cannot be written."""
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(
+            Problem(f"--junit {shown(path)}", "cannot be written", "Name a file in a folder that is there")
+        )
 
 
 def _case(suite: ElementTree.Element, again: Again) -> None:

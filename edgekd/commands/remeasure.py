@@ -1,15 +1,15 @@
 """Measure bundles again where they run, and say of each budget: holds, broken, or inconclusive."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 from edgekd import files, jobs
 from edgekd.bundle.verify import certified, read
 from edgekd.catalog import shown
 from edgekd.certificate import AGAIN, Certificate, Term, Verdict, measured, overall
 from edgekd.commands.subjects import subject
-from edgekd.commands.timed import How, measure
+from edgekd.commands.timed import How, measure, together
 from edgekd.errors import DeviceError, Problem, UsageError
 from edgekd.results import Interval, Measurement
 from edgekd.runtimes import digests
@@ -57,8 +57,7 @@ def remeasure(
     bundles that are damaged, have no certificate, or whose budget holds nothing that a device decides.
     """
     known = _checked(boards)
-    with ThreadPoolExecutor(max_workers=len(boards)) as pool:
-        return tuple(pool.map(lambda board: _on(board, known, protocol, every, tell), boards))
+    return tuple(together(lambda board, stopping: _on(board, known, (protocol, every), tell, stopping), boards))
 
 
 def _checked(boards: Sequence[Board]) -> dict[Path, Certificate]:
@@ -87,23 +86,24 @@ def _checked(boards: Sequence[Board]) -> dict[Path, Certificate]:
 def _whole(bundle: Path) -> bool:
     """Whether all files are as they were written, by the digests and by the certificate."""
     told = digests.check(bundle)
-    return all(one["passed"] for one in told) and all(one.passed for one in certified(bundle, None))
+    return all(one["passed"] for one in told) and all(one.passed is not False for one in certified(bundle, None))
 
 
 def _on(
     board: Board,
     known: dict[Path, Certificate],
-    protocol: Protocol,
-    every: bool,
+    how: tuple[Protocol, bool],
     tell: Callable[[float, str], None],
+    stopping: Event,
 ) -> Served:
-    """Everything on one board."""
+    """Everything on one board; `how` are the protocol and whether every bundle is measured."""
     tried: list[Again] = []
+    protocol, every = how
     reached = jobs.Reached(board.device)
     try:
         for bundle in sorted(board.bundles, key=lambda one: _rank(known[one])):
             tried.append(_again(board, bundle, known[bundle], reached, protocol, tell))
-            if tried[-1].verdict == "holds" and not every:
+            if stopping.is_set() or (tried[-1].verdict == "holds" and not every):
                 break
     finally:
         reached.leave()
@@ -132,15 +132,20 @@ def _again(
     """One measurement and what it says; a device that cannot be reached is no end for the others."""
     one = subject(bundle)
     try:
-        (found,) = measure([one], reached, How(certificate.threads, "", protocol, tell))
+        runtime = certificate.runtime.rpartition(" ")[0]
+        own = "" if runtime == one.format else runtime
+        (found,) = measure([one], reached, How(certificate.threads, own, protocol, tell))
     except DeviceError as error:
         found = Measurement(basis="not measured", why=str(error))
     terms = measured(board.budget or certificate.budget, files.size(one.model), found)
     before, notes = _before(certificate, found)
+    verdict = overall(terms)
+    if verdict == "holds" and found.basis != "measured":
+        verdict = "inconclusive"
     return Again(
         board=board.name,
         bundle=shown(bundle),
-        verdict=overall(terms),
+        verdict=verdict,
         terms=terms,
         accuracy=certificate.accuracy,
         measurement=found,

@@ -2,9 +2,12 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
+from typing import TypeVar
 
 from edgekd import jobs
 from edgekd.commands.subjects import TIMEOUT, Subject, artifact, fill
@@ -14,6 +17,9 @@ from edgekd.timing.measurement import measurement
 from edgekd.timing.protocols import PROTOCOLS
 from edgekd.timing.sessions import clock, energy
 from edgekd.turns import Turns
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,20 @@ class How:
     protocol: Protocol
     tell: Callable[[float, str], None]
     power_log: str = ""
+
+
+def together(work: Callable[[T, Event], R], items: Sequence[T]) -> list[R]:
+    """Do work for all items at once, for a single one in this thread; `work` ends early where its event is set, which
+    it is as soon as one fails or the user interrupts."""
+    stopping = Event()
+    if len(items) == 1:
+        return [work(items[0], stopping)]
+    with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
+        try:
+            return list(pool.map(lambda item: work(item, stopping), items))
+        except BaseException:
+            stopping.set()
+            raise
 
 
 def measure(subjects: Sequence[Subject], reached: jobs.Reached, how: How) -> list[Measurement]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edgekd.results import Artifact, Measurement, Profiled, Program, Role, Row, Score
+from edgekd.results import Artifact, Latency, Measurement, Profiled, Program, Role, Row, Score
 from edgekd.spec import FLOATS, Precision, Target, Value
 
 TIE = 0.03  # latencies closer than this are equal: then the smaller file wins
@@ -10,7 +10,10 @@ LOSS = 0.005  # where no accuracy budget says otherwise, a quantized file that l
 
 
 class Item(Value):
-    """One file of one network on a target while it is being judged."""
+    """One file of one network on a target while it is being judged.
+
+    `compared` is the measurement that was taken in turn with the other files', where `measurement` is a later one.
+    """
 
     role: Role
     precision: Precision
@@ -19,6 +22,7 @@ class Item(Value):
     validation: Score | None = None
     test: Score | None = None
     measurement: Measurement = Measurement(basis="not measured", why="")
+    compared: Measurement | None = None
     placement: Profiled | None = None
     notes: tuple[str, ...] = ()
     faithful: bool = True
@@ -35,18 +39,25 @@ def p90(item: Item) -> float | None:
 
 
 def quiet(item: Item) -> float:
-    return item.measurement.latency.quiet if item.measurement.latency else 0.0
+    """What files are compared by: of the measurement that was taken in turn with the others'."""
+    latency = _compared(item)
+    return latency.quiet if latency else 0.0
+
+
+def _compared(item: Item) -> Latency | None:
+    return (item.compared or item.measurement).latency
 
 
 def float_latency(items: Sequence[Item], role: Role) -> float | None:
     """The latency of a network's fastest faithful float file; None where nothing was timed."""
-    timed = [i for i in items if i.role == role and i.precision in FLOATS and i.faithful and i.measurement.latency]
+    timed = [i for i in items if i.role == role and i.precision in FLOATS and i.faithful and _compared(i)]
     return min(map(quiet, timed), default=None)
 
 
 def pointless(item: Item, limit: float | None) -> bool:
     """Whether a file is quantized without being known to be faster than float for it, beyond what noise would do."""
-    margin = max(TIE, item.measurement.latency.floor if item.measurement.latency else 0.0)
+    latency = _compared(item)
+    margin = max(TIE, latency.floor if latency else 0.0)
     return item.precision not in FLOATS and (limit is None or quiet(item) * (1 + margin) > limit)
 
 

@@ -111,8 +111,13 @@ def _certified(known: Outlook, target: Target, items: list[Item], winner: Role) 
         if item.measurement.latency is None or item.measurement.latency.protocol == wanted:
             break
         beside = [i for i in items if (i.role, i.precision) == ("teacher", "float32") and wanted == "reportable"]
-        timed = yield from measure(known, target, [item, *beside], wanted)
-        found = {(one.role, one.precision): one for one in timed}
+        timed = yield from measure(known, target, [item, *beside], wanted, decisive=1)
+        # the files were chosen among by measurements that were taken in turn: these stay what they are compared by
+        before = {(one.role, one.precision): one.compared or one.measurement for one in items}
+        found = {
+            (one.role, one.precision): one.model_copy(update={"compared": before[one.role, one.precision]})
+            for one in timed
+        }
         items = [found.get((one.role, one.precision), one) for one in items]
     return items
 

@@ -143,10 +143,16 @@ def unplaced(budget: Budget, placement: Profiled | None) -> bool:
     return budget.max_fallback is not None and (placement is None or placement.basis != "measured")
 
 
+# Sessions below which an unstable latency proves nothing: how much sessions differ cannot be seen in fewer.
+FEW = 4
+
+
 def conclusive(budget: Budget, latency: Latency | None) -> bool:
     """Whether a latency can tell if its budget is kept: a stable one can, an unstable one only far from the budget."""
     if latency is None or latency.stable or budget.max_latency is None:
         return latency is not None
+    if len(latency.sessions) < FEW:
+        return False
     least, most = reach([np.asarray(session) for session in latency.sessions])
     return not least <= budget.max_latency < max(most, latency.bound)
 

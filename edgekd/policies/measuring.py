@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from edgekd.policies.items import Item
 from edgekd.policies.known import Outlook
-from edgekd.results import Measured
+from edgekd.results import Measured, Measurement
 from edgekd.spec import Bench, Budget, Protocol, Target
 from edgekd.steps import Measure, Policy
 
@@ -26,8 +26,14 @@ def certifies(bench: Bench, budget: Budget) -> Protocol | None:
     return bench if bench != "quick" else None
 
 
-def measure(known: Outlook, target: Target, items: Sequence[Item], protocol: Protocol) -> Policy[list[Item]]:
-    """Time files of a target interleaved; once more if one was unstable, which is then told."""
+def measure(
+    known: Outlook, target: Target, items: Sequence[Item], protocol: Protocol, decisive: int | None = None
+) -> Policy[list[Item]]:
+    """Time files of a target interleaved; once more if one of the first, `decisive` ones was unstable.
+
+    Of each file the first stable measurement counts, and the last where none was, which is then told.
+    """
+    found: list[Measurement] = []
     for attempt in range(ATTEMPTS):
         answer: tuple[Measured] = yield [
             Measure(
@@ -41,7 +47,14 @@ def measure(known: Outlook, target: Target, items: Sequence[Item], protocol: Pro
                 attempt=attempt,
             )
         ]
-        measurements = answer[0].measurements
-        if all(m.latency is None or m.latency.stable for m in measurements):
+        new = answer[0].measurements
+        found = [a if found and _settled(a) else b for a, b in zip(found or new, new, strict=True)]
+        if all(map(_settled, found[:decisive])):
             break
-    return [item.model_copy(update={"measurement": m}) for item, m in zip(items, measurements, strict=True)]
+    return [item.model_copy(update={"measurement": m}) for item, m in zip(items, found, strict=True)]
+
+
+def _settled(measurement: Measurement) -> bool:
+    """Whether asking again would tell nothing better."""
+    latency = measurement.latency
+    return latency.stable if latency is not None else not measurement.refused

@@ -22,7 +22,7 @@ def measurement(
     """Latency, memory and conditions of one artifact; not measured where every session was refused."""
     if not taken.kept:
         why = f"every session was refused: {'; '.join(dict.fromkeys(taken.refused))}. Then {advice(taken.refused)}"
-        return Measurement(basis="not measured", device=facts, why=why.removesuffix(". Then "))
+        return Measurement(basis="not measured", device=facts, why=why.removesuffix(". Then "), refused=True)
     return Measurement(
         basis="measured",
         device=facts,
