@@ -94,7 +94,7 @@ def build(folder: Path, number: int, budget: float, side: int, format: str) -> d
     report = told.pop("told")
     told |= {"number": number, "budget": budget, "side": side, "format": format}
     if status in (0, 3, 4):
-        told |= outcome(Report.model_validate(report))
+        told |= outcome(Report.model_validate(report)) | costs(place / "run/edgekd.lock.json")
     kept.write_text(json.dumps(told, indent=1), encoding="utf-8")
     return told
 
@@ -115,6 +115,17 @@ def outcome(report: Report) -> dict[str, Any]:
         "floor": latency.noise.p90.margin if latency.noise else None,
         "macs": shipped[0].size.macs if shipped[0].size else None,
     }
+
+
+def costs(lock: Path) -> dict[str, float]:
+    """Seconds of the search (all before the teacher labels but the rehearsal) and of the longest training."""
+    steps = json.loads(lock.read_text(encoding="utf-8"))["steps"]
+    stages = [step["stage"] for step in steps]
+    last = stages.index("label") if "label" in stages else len(steps)
+    aside = ("check", "split", "probe", "rehearse")
+    search = [one["seconds"] for one in steps[:last] if one["stage"] not in aside and not one["cached"]]
+    training = [one["seconds"] for one in steps if one["stage"] == "train"]
+    return {"search": sum(search), "training": max(training, default=0.0)}
 
 
 def again(folder: Path, number: int) -> dict[str, Any]:
@@ -162,6 +173,18 @@ def rows(builds: list[dict[str, Any]], measured: dict[int, dict[str, Any]]) -> l
             _spread([float(one["priced"]) for one in builds if "priced" in one]),
             "students",
             "counted",
+        ),
+        (
+            "search of a build",
+            _spread([one["search"] for one in builds if "search" in one]),
+            "s of workers",
+            "measured",
+        ),
+        (
+            "longest training of a build",
+            _spread([one["training"] for one in builds if "training" in one]),
+            "s",
+            "measured",
         ),
         ("one build, all of it", _spread([one["seconds"] for one in builds]), "s", "measured"),
     ]
