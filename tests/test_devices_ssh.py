@@ -270,6 +270,7 @@ def test_a_wait_is_as_long_as_it_must_be_and_no_silence_is(
             assert done["status"] == 0
             assert capsys.readouterr().err.count("waits for pi, which is in use") == 1
     finally:
+        free.cancel()
         free.join()
         other.close()
 
@@ -470,6 +471,7 @@ def test_a_mac_is_asked_through_the_same_door(tiny: Path, tmp_path: Path, monkey
         mac.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a made-up vcgencmd is a shell script")
 @pytest.mark.parametrize(
     ("bits", "refused"), [("0x50005", "under-voltage, throttled"), ("0x80008", "soft temperature limit"), ("0x0", "")]
