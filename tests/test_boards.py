@@ -1,5 +1,6 @@
 """What doctor says of a board, from what the board says of itself; wheels for its platform."""
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,14 @@ import pytest
 
 from edgekd import store as stores
 from edgekd.commands import boards
+from edgekd.commands.doctor import Finding
 from edgekd.errors import DeviceError, Unreachable, UsageError
 from edgekd.recipes.targets import read_boards
 from edgekd.results import DeviceFacts
 from edgekd.spec import Choice, Device
 from edgekd.steps import Probe
 from tests import sshd
+from tests.test_cli import run
 
 PI: dict[str, Any] = {
     "python": "3.11.2",
@@ -133,3 +136,47 @@ def test_a_board_that_was_never_reached_is_no_answer_and_no_fault(tmp_path: Path
 def test_a_lost_connection_is_a_kind_of_device_error() -> None:
     assert issubclass(Unreachable, DeviceError)
     assert Unreachable("x").exit_status == 4
+
+
+def test_a_board_has_one_name() -> None:
+    with pytest.raises(UsageError) as caught:
+        read_boards(["a=pi@one", "nothing", "b=pi@two", " a =pi@three", "this-computer", "this-computer"])
+    said = [str(problem) for problem in caught.value.problems]
+    assert said[0].startswith("--at: 'nothing' is not NAME=ADDRESS")
+    assert said[1:] == [
+        "--at: two devices are called 'a'. Give each a name of its own",
+        "--at: two devices are called 'this-computer'. Give each a name of its own",
+    ]
+    assert [device.address for device in read_boards(["a=pi@h", "b=pi@h"])] == ["pi@h", "pi@h"]
+
+
+@pytest.mark.parametrize(("state", "gone", "status"), [("works", True, 4), ("broken", False, 1), ("works", False, 0)])
+def test_doctor_tells_of_every_board_whatever_becomes_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, state: Any, gone: bool, status: int
+) -> None:
+    def examine(device: Device) -> tuple[Finding, ...]:
+        if device.name == "gone" and gone:
+            raise Unreachable("gone cannot be reached at h2: there is no such host")
+        return (Finding(what="Python", state=state if device.name == "gone" else "works", versions="3.11.2"),)
+
+    monkeypatch.setattr(boards, "examine", examine)
+    places = ("--at", "a=h1", "--at", "gone=h2", "--at", "b=h3")
+    told, told_json = run("doctor", *places), run("doctor", *places, "--json")
+    assert (told.exit_code, told_json.exit_code) == (status, status)
+    pages = json.loads(told_json.stdout)
+    assert [page["platform"] for page in pages] == ["a", "gone", "b"]
+    assert [len(page["findings"]) for page in pages] == [1, 0 if gone else 1, 1]
+    assert told.stdout.count("3.11.2") == sum(len(page["findings"]) for page in pages)
+    said = "gone cannot be reached at h2: there is no such host"
+    assert (said in told.stdout) == gone
+    assert pages[1].get("error") == ({"status": 4, "message": said} if gone else None)
+
+
+def test_doctor_of_one_board_that_is_gone_fails_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def examine(device: Device) -> tuple[Finding, ...]:
+        raise Unreachable("gone cannot be reached")
+
+    monkeypatch.setattr(boards, "examine", examine)
+    told = run("doctor", "--at", "gone=h", "--json")
+    assert told.exit_code == 4
+    assert json.loads(told.stdout)["error"]["status"] == 4

@@ -1,12 +1,18 @@
 """Boards reached by ssh: a real sshd on loopback, real failures, and what is left behind on the board."""
 
+import fcntl
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +21,15 @@ import pytest
 
 from edgekd.devices import _board, _ssh, ssh
 from edgekd.errors import DeviceError, Unreachable
-from edgekd.spec import Device
+from edgekd.jobs import Reached
+from edgekd.runtimes import sensors
+from edgekd.spec import Choice, Device
+from edgekd.stages import measure
+from edgekd.steps import Measure
 from tests import sshd
 from tests import tiny as tiny_files
+from tests.bench import Bench
+from tests.boards import vcgencmd
 
 SETTINGS = ssh.Settings(python=sys.executable)
 DEVICE = Device(name="pi", address="board")
@@ -215,6 +227,62 @@ def test_two_hosts_never_measure_at_once_and_others_wait(server: sshd.Server, tm
     other.close()
 
 
+def test_boards_of_one_address_have_a_connection_each(server: sshd.Server, tmp_path: Path) -> None:
+    """Two names of one board, asked at once: no answer goes to the other, and who leaves ends no job but his own."""
+    ssh.run(SETTINGS, DEVICE, job(tmp_path / "main", OK), 30.0)
+    both = threading.Barrier(2)
+
+    def ask(name: str, jobs: int) -> _ssh.Session:
+        device, told = Device(name=name, address="board"), f"open('result.json', 'w').write('{{\"is\": \"{name}\"}}')"
+        both.wait()
+        for i in range(jobs):
+            folder = job(tmp_path / f"{name}-{i}", f"import time\ntime.sleep(0.1)\n{told}")
+            ssh.run(SETTINGS, device, folder, 30.0)
+            assert json.loads((folder / "result.json").read_text()) == {"is": name}
+        mine = ssh.session(SETTINGS, device)
+        ssh.leave(device)
+        return mine
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        one, other = pool.map(ask, ("a", "b"), (1, 8))
+    assert one is not other
+    assert one.closed and other.closed
+    assert not ssh.session(SETTINGS, DEVICE).closed
+
+
+@pytest.mark.parametrize(("again", "given_up"), [(0.2, False), (60.0, True)])
+def test_a_wait_is_as_long_as_it_must_be_and_no_silence_is(
+    server: sshd.Server, tmp_path: Path, monkeypatch: Any, capsys: Any, again: float, given_up: bool
+) -> None:
+    """A board that waits for its turn says so again and again; one that says nothing any more is given up."""
+    changed(monkeypatch, tmp_path, "IDLE, AGAIN = 600.0, 10.0", f"IDLE, AGAIN = 600.0, {again}")
+    monkeypatch.setattr(_ssh, "GRACE", 0.5)
+    ssh.run(SETTINGS, DEVICE, job(tmp_path / "first", OK, verb="clock"), 30.0)
+    other = _ssh.Session("pi", "board", sys.executable)
+    free = threading.Timer(3.0, ssh.session(SETTINGS, DEVICE).close)
+    free.start()
+    try:
+        if given_up:
+            with pytest.raises(Unreachable, match="pi at board stopped answering"):
+                other.run(job(tmp_path / "second", OK), ("runtimes.pyz", "request.json"), {}, 1.0, True)
+        else:
+            done = other.run(job(tmp_path / "second", OK), ("runtimes.pyz", "request.json"), {}, 1.0, True)
+            assert done["status"] == 0
+            assert capsys.readouterr().err.count("waits for pi, which is in use") == 1
+    finally:
+        free.cancel()
+        free.join()
+        other.close()
+
+
+def changed(monkeypatch: pytest.MonkeyPatch, folder: Path, old: str, new: str) -> None:
+    """Send another program to the board than edgekd's own."""
+    source = _ssh.BOARD.read_text()
+    assert source.count(old) == 1
+    (folder / "changed_board.py").write_text(source.replace(old, new))
+    monkeypatch.setattr(_ssh, "BOARD", folder / "changed_board.py")
+
+
 def _ssh_process(session: _ssh.Session) -> Any:
     return session._process
 
@@ -250,6 +318,69 @@ def test_a_file_that_would_leave_the_job_is_refused() -> None:
     for name in ("../x", "/etc/passwd", "a/../../b", ""):
         with pytest.raises(DeviceError, match="not inside the job"):
             _ssh._inside(name)
+
+
+def test_no_board_writes_through_a_link_of_the_job(server: sshd.Server, tmp_path: Path, monkeypatch: Any) -> None:
+    """Models are links to the store: what a board, or its runtime, writes there would change them for ever."""
+    store = tmp_path / "store"
+    (store / "m.mlpackage").mkdir(parents=True)
+    (store / "m.mlpackage/weights").write_text("weights")
+    (store / "m.onnx").write_text("model")
+    inside = job(tmp_path / "inside", f"open('m.mlpackage/cache', 'w').write('evil')\n{OK}")
+    (inside / "m.mlpackage").symlink_to(store / "m.mlpackage")
+    with pytest.raises(DeviceError, match=r"'m\.mlpackage/cache', which is not its own: a link leads from there"):
+        ssh.run(SETTINGS, DEVICE, inside, 30.0)
+    assert [path.name for path in (store / "m.mlpackage").iterdir()] == ["weights"]
+    changed(monkeypatch, tmp_path, "if relative not in given and os.path.isfile", "if os.path.isfile")
+    over = job(tmp_path / "over", f"open('m.onnx', 'w').write('evil')\n{OK}")
+    (over / "m.onnx").symlink_to(store / "m.onnx")
+    with pytest.raises(DeviceError, match=r"'m\.onnx', which is not its own"):
+        ssh.run(SETTINGS, DEVICE, over, 30.0)
+    assert (store / "m.onnx").read_text() == "model"
+    linked = tmp_path / "linked"
+    linked.symlink_to(inside)
+    assert _ssh._place(linked, "new/x.npy") == linked / "new/x.npy", "the way to the job's folder may be a link"
+
+
+def test_a_shared_connection_of_the_user_is_not_taken(server: sshd.Server, tmp_path: Path) -> None:
+    """It was made without what edgekd insists on: here, that ssh knows the host's key."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # the path of a socket is at most 100 letters long
+        config = server.write(ControlPath=f"{short}/master")
+        master = subprocess.Popen(["ssh", "-F", config, "-o", "ControlMaster=yes", "-N", "board"])
+        try:
+            _once(Path(short, "master").exists, lambda: None)
+            server.know(None)
+            shared = subprocess.run(["ssh", "-F", config, "board", "true"], check=False, timeout=30)
+            assert shared.returncode == 0, "the shared connection is there for others"
+            with pytest.raises(Unreachable, match="ssh does not know its host key"):
+                ssh.run(SETTINGS, DEVICE, job(tmp_path, OK), 30.0)
+        finally:
+            master.terminate()
+            master.wait()
+
+
+def test_another_user_of_the_board_can_take_the_lock() -> None:
+    """Whatever the umask of the one who made its file was. A reader can lock it, and nobody else can write it."""
+    old = os.umask(0o077)
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        os.close(_board.opened(f"{folder}/lock"))
+        assert (folder / "lock").stat().st_mode & 0o777 == 0o644
+        reader = os.open(folder / "lock", os.O_RDONLY)
+        fcntl.flock(reader, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(reader)
+        if os.geteuid() == 0:  # one who is not its owner, by the program that runs on boards
+            folder.chmod(0o1777)
+            program = (
+                "os.setgid(65534)\nos.setuid(65534)\nturn = Turn()\nturn.take(True, 'nobody@here')\nprint(turn.alone)"
+            )
+            source = _ssh.BOARD.read_text().partition('if __name__ == "__main__":')[0] + program
+            command, env = [sys.executable, "-S", "-c", source], {"EDGEKD_BOARD_LOCK": f"{folder}/lock"}
+            done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=False)
+            assert done.stdout == "True\n", done.stderr
+    finally:
+        os.umask(old)
+        shutil.rmtree(folder)
 
 
 def test_a_board_that_says_it_is_emulated_never_passes_for_another(server: sshd.Server) -> None:
@@ -338,6 +469,42 @@ def test_a_mac_is_asked_through_the_same_door(tiny: Path, tmp_path: Path, monkey
     finally:
         ssh.leave(DEVICE)
         mac.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="a made-up vcgencmd is a shell script")
+@pytest.mark.parametrize(
+    ("bits", "refused"), [("0x50005", "under-voltage, throttled"), ("0x80008", "soft temperature limit"), ("0x0", "")]
+)
+def test_a_throttled_board_is_refused_by_what_its_own_firmware_says(
+    tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch, bits: str, refused: str
+) -> None:
+    """The vcgencmd is on the PATH of the other side only: nothing but an answer by ssh can tell of it."""
+    vcgencmd(tmp_path / "bin", bits)
+    monkeypatch.setitem(
+        measure.PROTOCOLS, "quick", replace(measure.PROTOCOLS["quick"], cooling=0.1, repeats=1 if refused else 9)
+    )
+    board = sshd.Server(tmp_path / "sshd", {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    board.start()
+    settings = {"python": sys.executable}
+    device = Device(name="pi", reach=Choice(name="ssh", settings=settings), address="board")
+    try:
+        monkeypatch.setenv("EDGEKD_SSH_CONFIG", str(board.config))
+        facts, bench = Reached(device).facts(), Bench(tmp_path, tiny)
+        known = {"device": device, "fingerprint": facts.fingerprint, "runtime": facts.runtimes["onnx"]}
+        artifacts = (bench.artifact("image-dynamic.onnx", "image"),)
+        step = Measure(artifacts=artifacts, splits=bench.splits("image"), protocol="quick", **known)
+        (found,) = measure.run(step, bench.out).measurements
+    finally:
+        ssh.leave(device)
+        board.stop()
+    assert sensors.throttled()[0] is None, "this computer has no such sensor"
+    if refused:
+        assert (found.basis, found.latency) == ("not measured", None)
+        assert found.why.startswith(f"every session was refused: {refused}. Then ")
+    else:
+        assert found.basis == "measured" and found.latency is not None
+        assert found.conditions is not None and found.conditions.before.frequency == 2.4e9
 
 
 def test_core_ml_is_refused_in_words_where_it_cannot_be(server: sshd.Server, tiny: Path, tmp_path: Path) -> None:

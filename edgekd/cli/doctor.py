@@ -9,11 +9,14 @@ from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.commands import boards
 from edgekd.commands.doctor import Finding, examine, here
-from edgekd.errors import Problem, UsageError
+from edgekd.errors import EdgekdError, Problem, UsageError
 from edgekd.recipes.targets import read_boards
 from edgekd.spec import Device
 
 app = typer.Typer(add_completion=False)
+
+# What was found somewhere, or why nothing could be.
+Found = tuple[Finding, ...] | EdgekdError
 
 
 @app.command()
@@ -32,16 +35,27 @@ def doctor(
     devices = read_boards(at or ())
     if provision and not devices:
         raise UsageError(Problem("--provision", "needs a board", "Say which: --at raspberry-pi-5=pi@raspberrypi.local"))
-    found = {device.name: _board(device, provision) for device in devices} or {here(): examine(o.store_root(store))}
+    found = _boards(devices, provision) or {here(): examine(o.store_root(store))}
     if json:
-        pages = [
-            {"platform": name, "findings": [f.model_dump(mode="json") for f in each]} for name, each in found.items()
-        ]
+        pages = [_page(name, each) for name, each in found.items()]
         output.show_json(pages[0] if len(pages) == 1 else pages)
     else:
         for name, each in found.items():
             _show(name, each, bool(devices))
-    raise typer.Exit(1 if any(finding.state == "broken" for each in found.values() for finding in each) else 0)
+    raise typer.Exit(max(_status(each) for each in found.values()))
+
+
+def _boards(devices: Sequence[Device], provision: bool) -> dict[str, Found]:
+    """What was found on each board. Of several, one that cannot be looked at is no end for the others."""
+    found: dict[str, Found] = {}
+    for device in devices:
+        try:
+            found[device.name] = _board(device, provision)
+        except EdgekdError as error:
+            if len(devices) == 1:
+                raise
+            found[device.name] = error
+    return found
 
 
 def _board(device: Device, provision: bool) -> tuple[Finding, ...]:
@@ -50,9 +64,26 @@ def _board(device: Device, provision: bool) -> tuple[Finding, ...]:
     return boards.examine(device)
 
 
-def _show(name: str, found: Sequence[Finding], board: bool) -> None:
+def _status(found: Found) -> int:
+    """The exit status for one place."""
+    if isinstance(found, EdgekdError):
+        return found.exit_status
+    return 1 if any(finding.state == "broken" for finding in found) else 0
+
+
+def _page(name: str, found: Found) -> dict[str, object]:
+    """One place as JSON."""
+    if isinstance(found, EdgekdError):
+        return {"platform": name, "findings": [], "error": {"status": found.exit_status, "message": str(found)}}
+    return {"platform": name, "findings": [finding.model_dump(mode="json") for finding in found]}
+
+
+def _show(name: str, found: Found, board: bool) -> None:
     """What was found, and below it what to do."""
     output.answer(f"platform: {name}")
+    if isinstance(found, EdgekdError):
+        output.answer(str(found))
+        return
     output.answer(output.lines([(f.what, f.state, f.versions or f.why) for f in found]))
     run = "Run there" if board else "Run"
     missing = [finding for finding in found if finding.state in ("missing", "broken")]

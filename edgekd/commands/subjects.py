@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from edgekd.results import Artifact, File, Signature, TensorSpec
 
 TIMEOUT = 300.0
 SAMPLES = 32
+# What is raised by files that were cut off, changed, or are of another kind.
+BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,11 @@ def _bundle(folder: Path) -> Subject:
     try:
         golden = json.loads((folder / "golden/golden.json").read_text(encoding="utf-8"))
         signature = Signature.model_validate_json((folder / "signature.json").read_text(encoding="utf-8"))
-        with np.load(folder / "golden/golden.npz", allow_pickle=False) as stored:
+        with (folder / "golden/golden.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
             samples = {spec.name: stored[f"raw:{spec.name}"] for spec in signature.inputs}
         model = folder / Path(golden["model"]["name"]).name
         return Subject(model, golden["format"], signature, samples, "the bundle's golden samples")
-    except (OSError, ValueError, KeyError) as error:
+    except BROKEN as error:
         hint = f"Run: edgekd verify {shown(folder)}"
         raise UsageError(Problem(shown(folder), f"is not a whole bundle: {error}", hint)) from None
 

@@ -26,11 +26,11 @@ SITE = os.path.join(os.path.expanduser("~"), ".local", "share", "edgekd", "site"
 LOCK = os.environ.get("EDGEKD_BOARD_LOCK", "/tmp/edgekd.lock")
 # Leftovers of a board that lost its power are removed when they are so old, in seconds.
 DAY = 86400.0
-# Without a request for so many seconds the other end is taken for gone: a network that is cut off says nothing.
-IDLE = 600.0
-# Most bytes of a process's output that are sent back.
-TAIL = 4096
-PIECE = 1 << 16
+# Without a request for so many seconds the other end is taken for gone: a network that is cut off says nothing. After
+# so many it says again that it waits for its turn: the other end takes a long silence for its end.
+IDLE, AGAIN = 600.0, 10.0
+# Most bytes of a process's output that are sent back, and of a file that are read at once.
+TAIL, PIECE = 4096, 1 << 16
 EMULATORS = ("qemu-", "box64", "rosetta", "FEX")
 
 
@@ -132,11 +132,11 @@ class Turn:
         """Wait for the turn, or exit where standard input ends; who measures keeps the board for its connection."""
         if self.alone:
             return
-        said = False
+        said = -AGAIN
         while not self.locked(fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
-            if not said:
+            if time.monotonic() - said >= AGAIN:
                 tell(waiting=os.pread(self.file, 256, 0).decode("utf-8", "replace").strip())
-                said = True
+                said = time.monotonic()
             if select.select([0], [], [], 0.5)[0]:
                 sys.exit(1)
         self.alone = alone
@@ -164,9 +164,12 @@ def opened(path: str) -> int:
     """The lock's file, of whichever user made it: in a sticky folder only its owner may open it for creation."""
     for flags in (os.O_RDWR, os.O_RDONLY, os.O_RDWR | os.O_CREAT | os.O_EXCL, os.O_RDONLY):
         try:
-            return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+            file = os.open(path, flags | os.O_NOFOLLOW, 0o644)
         except (PermissionError, FileNotFoundError, FileExistsError):
             continue
+        if flags & os.O_CREAT:
+            os.fchmod(file, 0o644)  # whatever the umask: who may read it can lock it
+        return file
     raise SystemExit(f"edgekd cannot open its lock {path} here")
 
 
@@ -188,8 +191,7 @@ class Job:
         self.turn.take(self.request["alone"], self.request["who"])
         try:
             tell(started=True)
-            done = self.work()
-            written = self.written()
+            done, written = self.work(), self.written()
             tell(done=done, files=[[name, os.stat(path).st_size] for name, path in written])
             for _, path in written:
                 with open(path, "rb") as file:

@@ -27,7 +27,8 @@ BOARD = Path(__file__).with_name("_board.py")
 LOADER = "import sys;exec(sys.stdin.buffer.read({}))"
 # Seconds for a login and the start of python3; beyond a job's own time, for its answer to begin; without a byte.
 HELLO, GRACE, SILENT = 90.0, 30.0, 60.0
-# ssh asks nobody anything, believes only host keys that it knows, forwards nothing, and notices a lost network.
+# ssh asks nobody anything, believes only host keys that it knows, forwards nothing, and notices a lost network: that
+# holds for a connection of its own only, so that none which a user's configuration shares is taken.
 OPTIONS = (
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
@@ -35,6 +36,7 @@ OPTIONS = (
     "ServerAliveInterval=5",
     "ServerAliveCountMax=3",
     "ControlMaster=no",
+    "ControlPath=none",
     "ClearAllForwardings=yes",
     "ForwardAgent=no",
     "ForwardX11=no",
@@ -96,12 +98,17 @@ class Session:
         return done
 
     def _answer(self, pieces: Sequence[bytes | Path], folder: Path, timeout: float) -> dict[str, Any]:
-        """Send a request, wait for the turn and for the end of the job, and fetch its files."""
+        """Send a request, wait for the turn and for the end of the job, and fetch its files.
+
+        Others may have the board for hours, but it says so every few seconds: no silence is longer than the job's time.
+        """
         self._send(pieces)
-        told = self._told(None)
+        said, told = None, self._told(timeout + GRACE)
         while "waiting" in told:
-            sys.stderr.write(f"waits for {self.name}, which is in use: {told['waiting']}\n")
-            told = self._told(None)
+            if told["waiting"] != said:
+                said = told["waiting"]
+                sys.stderr.write(f"waits for {self.name}, which is in use: {said}\n")
+            told = self._told(timeout + GRACE)
         if "failed" in told:
             raise Unreachable(_said.unwritable(self.name, told))
         told = self._told(timeout + GRACE)
@@ -167,15 +174,15 @@ class Session:
                 hello: dict[str, Any] = json.loads(line)
                 return hello
 
-    def _told(self, seconds: float | None) -> dict[str, Any]:
+    def _told(self, seconds: float) -> dict[str, Any]:
         """The next message. Raises Unreachable where none comes in time, or the connection ends."""
-        line = self._line(None if seconds is None else time.monotonic() + seconds)
+        line = self._line(time.monotonic() + seconds)
         if line is None:
             raise self._lost()
         told: dict[str, Any] = json.loads(line)
         return told
 
-    def _line(self, deadline: float | None) -> bytes | None:
+    def _line(self, deadline: float) -> bytes | None:
         """The next line; None where the connection ends before it."""
         while b"\n" not in self._read:
             block = self._block(deadline)
@@ -185,11 +192,10 @@ class Session:
         line, _, self._read = self._read.partition(b"\n")
         return line
 
-    def _block(self, deadline: float | None) -> bytes:
+    def _block(self, deadline: float) -> bytes:
         """Bytes that have arrived; none where the connection has ended. Raises Unreachable at the deadline."""
         assert self._process.stdout is not None
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready, _, _ = select.select([self._process.stdout], [], [], left)
+        ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
             raise Unreachable(f"{self.name} at {self.address} stopped answering. Restart it; the same command goes on")
         return os.read(self._process.stdout.fileno(), 1 << 16)
@@ -197,7 +203,7 @@ class Session:
     def _fetch(self, folder: Path, listed: Sequence[Sequence[Any]]) -> None:
         """Write the files that follow a message."""
         for name, size in listed:
-            path, left = folder.joinpath(*_inside(name)), int(size)
+            path, left = _place(folder, name), int(size)
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 while left:
@@ -233,6 +239,14 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     """(name, path) of every file of a job, whose models may be links to files and folders elsewhere."""
     found = [Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names]
     return [(path.relative_to(folder).as_posix(), path) for path in sorted(found)]
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Where a file of the board goes. Raises DeviceError where a link leads out of the job: to a model, for example."""
+    path = folder.joinpath(*_inside(name))
+    if path.is_symlink() or not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise DeviceError(f"the board names a file {name!r}, which is not its own: a link leads from there")
+    return path
 
 
 def _inside(name: str) -> tuple[str, ...]:

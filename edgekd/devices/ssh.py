@@ -4,6 +4,7 @@ import atexit
 import hashlib
 import json
 import tempfile
+import threading
 from pathlib import Path
 
 from edgekd import files
@@ -23,7 +24,8 @@ NO_SPACE = "No space left on device"
 # A disk with fewer bytes left than that is full: a process may not even be able to say so.
 FULL = 64 * 1024
 
-_open: dict[tuple[str, str], _ssh.Session] = {}
+# Of each thread its own: two boards may have one address, and requests of two threads must not mix.
+_open: dict[tuple[int, str, str], _ssh.Session] = {}
 
 
 class Settings(Value):
@@ -58,19 +60,20 @@ def run(settings: Settings, device: Device, folder: Path, timeout: float) -> Non
 
 
 def leave(device: Device) -> None:
-    """End the connections to a device, which lets others measure there."""
-    for key in [key for key in _open if key[0] == device.address]:
+    """End this thread's connections to a device, which lets others measure there."""
+    mine = threading.get_ident(), device.address
+    for key in [key for key in list(_open) if key[:2] == mine]:
         _open.pop(key).close()
 
 
 def session(settings: Settings, device: Device) -> _ssh.Session:
-    """The open connection to a device, or a new one; its `hello` tells of Python and system. Raises Unreachable."""
+    """This thread's connection to a device, open or new; its `hello` tells of Python and system. Raises Unreachable."""
     address = device.address
     if not address:
         raise Unreachable(f"{device.name} has no address. Write for example --at {device.name}={ADDRESS}")
     if not _ssh.ADDRESS.fullmatch(address):
         raise Unreachable(f"{address!r} is no address of {device.name}. Write for example {ADDRESS}")
-    key = address, settings.python
+    key = threading.get_ident(), address, settings.python
     if key in _open and _open[key].closed:
         _open.pop(key).close()
     if key not in _open:

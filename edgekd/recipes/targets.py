@@ -82,8 +82,10 @@ def read_boards(texts: Sequence[str]) -> tuple[Device, ...]:
     """Devices of NAME=ADDRESS: by their cards where there are such, else boards reached by ssh. Raises UsageError."""
     gather, known = Gather(), cards("devices")
     found: list[Device | None] = []
+    names: list[str] = []
     for text in texts:
         name, _, address = (part.strip() for part in text.partition("="))
+        names.append(name)
         if name == THIS_COMPUTER and not address:
             found.append(Device())
         elif not (name and address):
@@ -93,6 +95,8 @@ def read_boards(texts: Sequence[str]) -> tuple[Device, ...]:
             found.append(gather.attempt(read_device, name, {name: address}, "--at"))
         else:
             found.append(gather.attempt(board, name, Choice(name="ssh"), {name: address}, "--at"))
+    for name in sorted({name for name in names if name and names.count(name) > 1}):
+        gather.problems.append(Problem("--at", f"two devices are called {name!r}", "Give each a name of its own"))
     gather.check()
     return tuple(device for device in found if device)
 
