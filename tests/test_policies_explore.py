@@ -71,7 +71,8 @@ def world(noise: float = 0.0, seed: int = 0, **laws: Any) -> World:
     draws = np.random.default_rng(seed).normal(0, noise, len(WORKS)) if noise else np.zeros(len(WORKS))
 
     def law(told: int, precision: str) -> float:
-        one = told // 10_000  # the made-up world's name for option number so and so
+        # the made-up world's name for option number so and so; the teacher has a larger one than any
+        one = min(told // 10_000, len(WORKS) - 1)
         return seconds(WORKS[one]) * math.exp(draws[one]) * (1.0 if precision == "float32" else 0.5)
 
     made = World(seconds=law, **laws)
