@@ -356,7 +356,7 @@ class World:
         measured = self._measure(artifact)
         if measured.latency is None:
             return measured
-        told = {"protocol": step.protocol, "stable": trouble != "unstable"}
+        told = {"protocol": step.protocol} | ({"stable": False} if trouble == "unstable" else {})
         return measured.model_copy(update={"latency": measured.latency.model_copy(update=told)})
 
     def _measure(self, artifact: Artifact) -> Measurement:
