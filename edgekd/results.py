@@ -619,7 +619,10 @@ class Predictor(Value):
 
 
 class Cost(Value):
-    """What one file of an untrained student costs: seconds by the quick protocol (None: not timed), bytes."""
+    """What one file of an untrained student costs: seconds by the quick protocol (None: not timed), bytes.
+
+    `unstable`: its latency was timed twice and settled neither time.
+    """
 
     target: str
     precision: Precision
@@ -628,6 +631,7 @@ class Cost(Value):
     p90: float | None = None
     p90_high: float | None = None
     memory: int | None = None
+    unstable: bool = False
 
 
 class Candidate(Value):
@@ -635,7 +639,7 @@ class Candidate(Value):
 
     `costs` are those of every file that was priced; `latency`, `file_size` and `memory` of the one that breaks the
     fewest limits, latency as the upper bound of its p90. It was trained for `epochs` when its validation accuracy was
-    noted; `fault` says why it has no file, empty where it has. On the `front` are those that no other beats in
+    noted; `fault` says why it has no file or price, empty where it has. On the `front` are those that no other beats in
     accuracy, latency, size and memory at once.
     """
 

@@ -153,17 +153,18 @@ class Architecture(Value):
 class Student(Value):
     """The students to choose from: a family; fixed settings in `family.settings`, `search=False` for just that one.
 
-    `also` are further families whose students are in the same search.
+    `also` are further families whose students are in the same search; `sized`: the recipe gives the image's size.
     """
 
     family: Choice
     image: Image | None = None
     search: bool = True
     also: tuple[Choice, ...] = ()
+    sized: bool = False
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """With one family the question is the one that was asked before there could be more."""
-        return {name: value for name, value in fields.items() if name != "also" or value}
+        """With one family, and no size of its own, the question is the one that was asked before there were others."""
+        return {name: value for name, value in fields.items() if name not in ("also", "sized") or value}
 
 
 class Budget(Value):

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from edgekd import keys
 from edgekd.errors import NotConverted, Problem
 from edgekd.policies import limits
-from edgekd.policies.explore import explore, fill
-from edgekd.policies.halving import halve
-from edgekd.policies.search import search, survey
+from edgekd.policies.explore import AT_ONCE, explore, fill, used
+from edgekd.policies.halving import entrants, halve
+from edgekd.policies.search import Tighter, search, survey
+from edgekd.policies.stepdown import ROUNDS, choose
 from edgekd.results import Candidate, Option, Size, Work
 from edgekd.spec import Architecture, Choice
-from edgekd.steps import Export, Measure, Train
+from edgekd.steps import Export, Foretell, Measure, Train
 from tests.world import EFFORT, World, known, target
 
 STANDARD = EFFORT.model_copy(update={"candidates": 15, "trial_epochs": 12})
@@ -70,7 +71,8 @@ def world(noise: float = 0.0, seed: int = 0, **laws: Any) -> World:
     draws = np.random.default_rng(seed).normal(0, noise, len(WORKS)) if noise else np.zeros(len(WORKS))
 
     def law(told: int, precision: str) -> float:
-        one = told // 10_000  # the made-up world's name for option number so and so
+        # the made-up world's name for option number so and so; the teacher has a larger one than any
+        one = min(told // 10_000, len(WORKS) - 1)
         return seconds(WORKS[one]) * math.exp(draws[one]) * (1.0 if precision == "float32" else 0.5)
 
     made = World(seconds=law, **laws)
@@ -156,6 +158,117 @@ def test_a_student_that_has_no_file_is_told_and_the_others_are_not_hurt() -> Non
     (without,) = [one for one in found.priced if one.fault]
     assert without.size == OPTIONS[-1].size and not without.fits and "no such operator" in without.why
     assert {one.students for one in found.predictors} == {len(found.priced) - 1}
+
+
+def failing(made: World, *faults: tuple[str, int]) -> World:
+    """No file of these formats for these options."""
+    honest = made._convert
+
+    def fails(step: Any) -> Any:
+        if any((step.format, step.program.digest) == (name, f"0:{number}") for name, number in faults):
+            raise NotConverted(Problem(step.format, "no such operator"))
+        return honest(step)
+
+    made._convert = fails  # type: ignore[method-assign]
+    return made
+
+
+def test_where_each_student_fails_on_another_target_nothing_is_foretold() -> None:
+    both = (target("tflite", "float32", max_latency=1.0), target("onnx", "float32", max_latency=1.0))
+    asked = known(*both, effort=EFFORT.model_copy(update={"candidates": 3})).model_copy(update={"options": OPTIONS[:4]})
+    made = failing(world(), ("tflite", 0), ("onnx", 3))
+    told = made.follow(survey(asked))
+    assert told.chosen is None and "no such operator" in told.binds and len(told.candidates) == 2
+
+
+def test_a_student_without_a_file_is_not_taken_for_one_that_costs_nothing() -> None:
+    lean = min(range(len(WORKS)), key=lambda i: seconds(WORKS[i]))
+    others = tuple(option for i, option in enumerate(OPTIONS) if i >= 40 or i == lean)
+    first = [OPTIONS.index(one) for one in fill(others, 8)]
+    asked = outlook(max_latency=COSTS[0] / 100).model_copy(update={"options": others})
+    found = failing(world(), ("tflite", first[-1]), ("tflite", lean)).follow(explore(asked, others, {}))
+    fastest = min(HIGH * seconds(WORKS[OPTIONS.index(one)]) for one in others if OPTIONS.index(one) != lean)
+    assert min(one.latency["tflite"] for one in found.priced if not one.fault) == pytest.approx(fastest)
+
+
+def test_where_even_the_largest_is_far_from_every_budget_the_first_wave_is_all() -> None:
+    made = world(0.01)
+    found = made.follow(explore(outlook(max_latency=COSTS[-1] / 0.19), OPTIONS, {}))
+    assert len(found.priced) == 8 and all(one.students == 8 for one in found.predictors) and found.predictors
+    assert [step.others for step in made.asked if isinstance(step, Foretell)] == [()]
+    few = world().follow(explore(outlook(max_latency=COSTS[-1] / 0.19), OPTIONS[-3:], {}))
+    assert few.predictors == (), "three say nothing of a law"
+
+
+def prices(made: World) -> set[str]:
+    return {keys.key(step) for step in made.asked if isinstance(step, Measure) and step.by_graph}
+
+
+@pytest.mark.parametrize(("place", "over"), [(45, 1.4), (75, 1.4), (60, 1.15)])
+def test_stepping_down_does_not_buy_a_new_first_wave(place: int, over: float) -> None:
+    made = world(accuracy=lambda number, taught: 0.5 + number / 1000)
+    honest = made._timed
+
+    def timed(artifact: Any, step: Any) -> Any:
+        told = honest(artifact, step)
+        longer = {name: getattr(told.latency, name) * (1 if step.by_graph else over) for name in ("p90", "p90_high")}
+        return told.model_copy(update={"latency": told.latency.model_copy(update=longer)})
+
+    made._timed = timed  # type: ignore[method-assign]
+    asked = outlook(max_latency=COSTS[place])
+    first = world()
+    first.follow(survey(asked))
+    outcome = made.follow(choose(asked))
+    assert outcome.rounds > 1 and not any(row.missed for row in outcome.rows if row.ships)
+    assert len(prices(made)) <= STANDARD.candidates + (ROUNDS - 1) * AT_ONCE
+    assert len(prices(made) - prices(first)) <= (outcome.rounds - 1) * max(AT_ONCE, (15 - len(prices(first))) // 2)
+
+
+def test_a_later_round_counts_what_was_priced_and_judges_it_anew() -> None:
+    asked, made = outlook(max_latency=COSTS[60]), world()
+    before = made.follow(explore(asked, OPTIONS, {})).priced
+    gone = {one.architecture.model_dump_json() for one in before if one.fits and limits.used(asked.plan, one) >= 0.85}
+    within = [option for option in OPTIONS if option.architecture.model_dump_json() not in gone]
+    later = world()
+    found = later.follow(explore(asked, within, {"tflite": 1.2}, before))
+    assert not gone & {one.architecture.model_dump_json() for one in found.priced} and prices(later) <= prices(
+        made
+    ) | prices(later)
+    assert len(prices(later)) <= max(AT_ONCE, (15 - len(before)) // 2)
+    assert all(one.fits == (1.2 * one.latency["tflite"] <= COSTS[60]) for one in found.priced)
+    shares = [used(asked, one, {"tflite": 1.2}) for one in found.priced if one.fits]
+    assert max(shares) >= 0.8, "with what is known of others the edge is found at once"
+
+
+def test_where_nothing_that_was_priced_is_allowed_any_more_the_law_of_it_still_helps() -> None:
+    asked, made = outlook(max_latency=COSTS[60]), world()
+    before = made.follow(explore(asked, OPTIONS, {})).priced
+    seen = {one.architecture.model_dump_json() for one in before}
+    within = [option for option in OPTIONS if option.architecture.model_dump_json() not in seen]
+    found = world().follow(explore(asked, within, {}, before))
+    assert 1 <= len(found.priced) <= max(AT_ONCE, 15 - len(before))
+    assert max(limits.used(asked.plan, one) for one in found.priced if one.fits) >= 0.8
+    unbounded = world().follow(explore(outlook(), within, {}, before))
+    assert len(unbounded.priced) == AT_ONCE, "without a budget nothing is foretold, but something must be priced"
+
+
+def test_a_round_that_learnt_a_margin_starts_from_the_first_rounds_prices() -> None:
+    asked, made = outlook(max_latency=COSTS[60]), world()
+    first = world()
+    priced = {one.architecture.model_dump_json() for one in first.follow(survey(asked)).candidates}
+    found = made.follow(survey(asked, Tighter(margin={"tflite": 1.1})))
+    assert priced <= {one.architecture.model_dump_json() for one in found.candidates}
+
+
+def test_those_that_use_most_of_the_budget_race_by_what_latencies_turned_out_to_be() -> None:
+    both = (target("tflite", "float32", max_latency=1.0), target("onnx", "float32", max_latency=1.0))
+    asked = known(*both).model_copy(update={"options": OPTIONS})
+    some = [
+        Candidate(architecture=o.architecture, size=o.size, latency={"tflite": 0.30 + i / 100, "onnx": 0.5 - i / 100})
+        for i, o in enumerate(OPTIONS[:12])
+    ]
+    assert some[0] in entrants(asked, some) and some[11] in entrants(asked, some, {"tflite": 2.0})
+    assert some[10] in entrants(asked, some, {"tflite": 2.0}) and some[10] not in entrants(asked, some)
 
 
 def racing(count: int) -> list[Candidate]:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from edgekd.policies import limits
 from edgekd.policies.search import Tighter, search
-from edgekd.results import Measured, Size
+from edgekd.policies.search import _binds as binds
+from edgekd.results import Candidate, Measured, Size
 from edgekd.steps import Export, Measure, Train
 from tests.world import World, known, target
 
@@ -101,3 +102,15 @@ def test_the_time_for_a_build_leaves_out_students_by_estimate_and_cores_make_roo
 def test_stepping_down_looks_only_at_smaller_students() -> None:
     sized = World().follow(search(known(target()), Tighter(below=100_000)))
     assert sized.chosen.size.macs < 100_000
+
+
+@pytest.mark.parametrize(
+    ("learned", "said"), [(0.7, "were no better"), (None, "were not among those that were trained")]
+)
+def test_only_students_that_were_trained_are_said_to_be_no_better(learned: float | None, said: str) -> None:
+    outlook = known(target())
+    small, large = (Candidate(architecture=o.architecture, size=o.size) for o in outlook.options[:2])
+    small = small.model_copy(update={"validation_accuracy": 0.7})
+    large = large.model_copy(update={"validation_accuracy": learned})
+    told = binds(outlook, outlook.options, [small, large], small)
+    assert told.startswith("nothing: larger students fit") and said in told

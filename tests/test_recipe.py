@@ -252,6 +252,14 @@ def test_a_students_channels_carry_the_teachers_mean(page: Path, channels: str, 
     assert image is not None and image.mean == mean
 
 
+def test_a_size_under_student_is_known_as_written_and_asks_nothing_new_where_there_is_none(page: Path):
+    written = load_plan(page).student
+    assert written.sized and written.model_dump(context=KEY)["sized"] is True
+    change(page, ("size = 32", 'channels = "gray"'))
+    other = load_plan(page).student
+    assert not other.sized and other.image.size == 64 and "sized" not in other.model_dump(context=KEY)
+
+
 def test_unknown_tables_and_keys_of_the_page(page: Path):
     change(page, ("[data]", 'descripton = "x"\n[trian]\nepochs = 3\n[data]'))
     found = problems(page, Flags())

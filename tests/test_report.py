@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from edgekd.report import report as pages
+from edgekd.report import searched
 from edgekd.report.headline import headline
-from edgekd.results import Report, Rung
+from edgekd.results import Cost, Report, Rung
 from edgekd.spec import Budget, Target
 from tests import synthetic
 
@@ -178,6 +179,16 @@ def test_where_nothing_fits_there_is_no_empty_table(plain: None, tmp_path: Path)
     assert len(tables) == 2 and tables[0].count("\n") >= 6 and "**" not in tables[0]
     assert "\n\n\n" not in text and "Nothing was trained" in text
     assert "<tbody>\n</tbody>" not in page and "Nothing was trained" in page
+
+
+def test_a_price_that_did_not_settle_is_marked() -> None:
+    first, second, *_ = synthetic.candidates()
+    high = first.latency["tflite"]
+    cost = Cost(target="tflite", precision="int8", size=1, p90_high=high, unstable=True)
+    stable = cost.model_copy(update={"precision": "float32", "p90_high": 2 * high})
+    marked = first.model_copy(update={"costs": (stable, cost)})
+    table = searched.candidates(synthetic.report(candidates=(marked, second)))
+    assert [str(row[3]).endswith("(unstable, timed twice)") for row in table.body] == [True, False]
 
 
 def test_what_was_tried_against_loss_is_a_table_in_both_pages(tmp_path: Path) -> None:

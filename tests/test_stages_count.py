@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgekd.nets import networks
-from edgekd.results import Size
+from edgekd.results import Option, Size
 from edgekd.spec import Architecture, Choice, Image, Student, Teacher, UserFile
 from edgekd.stages import count
 from edgekd.steps import Count
@@ -44,6 +44,61 @@ def test_smaller_images_are_tried_where_their_size_is_the_teachers(tmp_path: Pat
     options = count._options(step, student, out)
     assert {option.architecture.image.size for option in options if option.architecture.image} == sides
     assert all(o.work and o.architecture.image and o.work.resolution == o.architecture.image.size for o in options)
+
+
+PATCHES = """
+from torch import nn
+
+
+class Patches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cut, self.head = nn.Conv2d(1, 4, 8, 8), nn.Linear(4, 3)
+
+    def forward(self, x):
+        assert x.shape[-1] in SIDES, "wrong image size"
+        return self.head(self.cut(x).mean((2, 3)))
+
+
+def build():
+    return Patches()
+"""
+
+
+def patches(folder: Path, sides: tuple[int, ...], **student: bool) -> Count:
+    """A student of the user's own, of a size that is the teacher's, which takes images of these sizes only."""
+    path = folder / "my_net.py"
+    path.write_text(PATCHES + f"\nSIDES = {sides}\n")
+    family = Choice(
+        name="module",
+        settings={"make": "my_net:build"},
+        files={"make": UserFile(path=str(path), sha256="1", member="build")},
+    )
+    image = Image(size=64, channels="gray")
+    splits = learnable.images(folder / "entries")
+    teacher = Teacher(source=Choice(name="saved"), image=image)
+    return Count(student=Student(family=family, image=image, **student), teacher=teacher, splits=splits)
+
+
+def options(step: Count, folder: Path) -> list[Option]:
+    assert step.student is not None
+    return count._options(step, step.student, learnable.workspace(folder))
+
+
+@pytest.mark.parametrize("sides", [(64,), (64, 32)])
+def test_a_network_that_takes_one_size_only_is_no_student_of_others(tmp_path: Path, sides: tuple[int, ...]) -> None:
+    found = options(patches(tmp_path, sides), tmp_path)
+    assert sorted(o.architecture.image.size for o in found if o.architecture.image) == sorted(sides)
+
+
+def test_a_network_that_fails_at_its_own_size_is_told(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="wrong image size"):
+        options(patches(tmp_path, (48, 32)), tmp_path)
+
+
+def test_a_size_that_was_written_stays(tmp_path: Path) -> None:
+    found = options(patches(tmp_path, (64, 48, 32), sized=True), tmp_path)
+    assert [option.architecture.image.size for option in found if option.architecture.image] == [64]
 
 
 def test_what_the_user_set_is_kept(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from edgekd.results import (
     Splits,
     Trained,
 )
-from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Plan, Protocol, Schedule, Student, Target, Teacher
+from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Plan, Schedule, Student, Target, Teacher
 from edgekd.stages.foretell import estimate
 from edgekd.steps import (
     Compare,
@@ -211,7 +211,9 @@ class World:
         placed: Callable[[Artifact], Profiled] | None = None,
         failing: tuple[str, ...] = (),
         wrong: tuple[str, ...] = (),
+        trouble: Callable[[Artifact, int], str] | None = None,
     ) -> None:
+        self.trouble = trouble or (lambda artifact, attempt: "")  # "refused" or "unstable", by attempt to time it
         self.failing, self.wrong = failing, wrong  # routes that give no file, or one that computes something else
         self.placed = placed or (lambda artifact: profiled(0))
         self.lossy = lossy or (lambda setting: self.int8_loss)
@@ -253,7 +255,7 @@ class World:
             case Convert():
                 return self._convert(step)
             case Measure():
-                return Measured(measurements=tuple(self._timed(a, step.protocol) for a in step.artifacts))
+                return Measured(measurements=tuple(self._timed(a, step) for a in step.artifacts))
             case Foretell():
                 told = (estimate(step.measured, series, step.others) for series in step.series)
                 return Estimated(estimates=tuple(told))
@@ -347,10 +349,15 @@ class World:
             route=step.route,
         )
 
-    def _timed(self, artifact: Artifact, protocol: Protocol) -> Measurement:
+    def _timed(self, artifact: Artifact, step: Measure) -> Measurement:
+        trouble = self.trouble(artifact, step.attempt)
+        if trouble == "refused":
+            return Measurement(basis="not measured", device=FACTS, why="every session was refused: it was too hot")
         measured = self._measure(artifact)
-        latency = measured.latency.model_copy(update={"protocol": protocol}) if measured.latency else None
-        return measured.model_copy(update={"latency": latency})
+        if measured.latency is None:
+            return measured
+        told = {"protocol": step.protocol} | ({"stable": False} if trouble == "unstable" else {})
+        return measured.model_copy(update={"latency": measured.latency.model_copy(update=told)})
 
     def _measure(self, artifact: Artifact) -> Measurement:
         _, width, precision, *_ = artifact.graph.split(":")

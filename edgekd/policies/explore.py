@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekd.policies import limits
 from edgekd.policies.known import Outlook
-from edgekd.policies.pricing import price
+from edgekd.policies.pricing import judged, price
 from edgekd.results import Candidate, Cost, Estimate, Estimated, Option, Predictor, Series, Work
 from edgekd.spec import Target, Value
 from edgekd.steps import Foretell, Policy
@@ -22,6 +22,8 @@ from edgekd.steps import Foretell, Policy
 FIRST, AT_ONCE = 8 / 15, 2
 # Shares of a budget: of what is looked for, and from which on a student is as large as it need be.
 EDGE, USED = (0.8, 1.0), 0.85
+# Where even the largest uses less than this share, there is no edge to look for.
+IDLE = 0.2
 # Of the measurements allowed, one in so many is to give a student that uses the budget.
 ONE_IN = 5
 # Fewer networks than these say nothing of a law.
@@ -35,23 +37,47 @@ class Explored(Value):
     predictors: tuple[Predictor, ...] = ()
 
 
-def explore(known: Outlook, within: Sequence[Option], margin: Mapping[str, float]) -> Policy[Explored]:
-    """Price at most the effort's number of students: a first wave, then the edge of what fits."""
+def explore(
+    known: Outlook, within: Sequence[Option], margin: Mapping[str, float], before: Sequence[Candidate] = ()
+) -> Policy[Explored]:
+    """Price at most the effort's number of students: a first wave, then the edge of what fits.
+
+    A later round has what the first one priced, `before`: that is its first wave. Of what that left of the effort's
+    number it takes half, AT_ONCE at least. Students that are not `within` any more still tell what others cost.
+    """
+    names, again = {_name(option) for option in within}, [judged(known, one, margin) for one in before]
+    priced, gone = ([one for one in again if (_name(one) in names) == kept] for kept in (True, False))
     count = known.plan.effort.candidates
-    priced = yield from price(known, fill(within, _first(count)), margin)
-    while len(priced) < count and _bounded(known) and not _enough(known, priced, count):
-        seen, good = {_name(one) for one in priced}, [one for one in priced if not one.fault]
-        others = [option for option in within if _name(option) not in seen]
-        if not others:
-            break
-        series = _series(good)
-        (told,) = yield [_ask(good, series, others)]
-        picks = _next(known, good, others, _shares(known, good, series, told, len(others), margin))
+    end = len(priced) + max((count - len(before)) // 2, AT_ONCE) if before else count
+    if not before:
+        priced = yield from price(known, fill(within, _first(count)), margin)
+    while len(priced) < end and _bounded(known) and not _settled(known, priced, within, margin):
+        picks = yield from _pick(known, priced, gone, within, margin)
         if not picks:
             break
-        priced += yield from price(known, picks[: count - len(priced)], margin)
-    predictors = yield from _predictors([one for one in priced if not one.fault])
+        priced += yield from price(known, picks[: end - len(priced)], margin)
+    if not priced:  # and nothing to tell which of those left are worth it
+        priced = yield from price(known, fill(within, AT_ONCE), margin)
+    predictors = yield from _predictors([one for one in (*gone, *priced) if not one.fault])
     return Explored(priced=tuple(sorted(priced, key=lambda c: c.size.macs)), predictors=predictors)
+
+
+def _pick(
+    known: Outlook,
+    priced: Sequence[Candidate],
+    gone: Sequence[Candidate],
+    within: Sequence[Option],
+    margin: Mapping[str, float],
+) -> Policy[list[Option]]:
+    """Whom to measure next, by what was measured so far; none where nothing was, or is left."""
+    seen, good = {_name(one) for one in priced}, [one for one in (*gone, *priced) if not one.fault]
+    others = [option for option in within if _name(option) not in seen]
+    if not others or not good:
+        return []
+    series = _series(good)
+    (told,) = yield [_ask(good, series, others)]
+    shares = _shares(known, good, series, told, len(others), margin)
+    return _next(others, shares, [(used(known, one, margin), one.fits) for one in priced if not one.fault])
 
 
 def fill(options: Sequence[Option], count: int) -> list[Option]:
@@ -101,10 +127,22 @@ def _limits(target: Target) -> dict[str, float]:
     return {cost: float(limit) for cost, limit in found.items() if limit is not None}
 
 
-def _enough(known: Outlook, priced: Sequence[Candidate], count: int) -> bool:
-    """Whether enough students that fit use the budget."""
-    near = [one for one in priced if one.fits and limits.used(known.plan, one) >= USED]
-    return len(near) >= max(1, count // ONE_IN)
+def used(known: Outlook, one: Candidate, margin: Mapping[str, float]) -> float:
+    """The largest share of any budget that a student uses, its latency lengthened as it is where it is judged."""
+    latency = {target: value * margin.get(target, 1.0) for target, value in one.latency.items()}
+    return limits.used(known.plan, one.model_copy(update={"latency": latency}))
+
+
+def _settled(
+    known: Outlook, priced: Sequence[Candidate], within: Sequence[Option], margin: Mapping[str, float]
+) -> bool:
+    """Whether more measurements would change nothing: enough students that fit use the budget, or none comes near it,
+    not even the largest."""
+    near = [one for one in priced if one.fits and used(known, one, margin) >= USED]
+    if len(near) >= max(1, known.plan.effort.candidates // ONE_IN):
+        return True
+    shares = {_name(one): used(known, one, margin) for one in priced if not one.fault}
+    return _name(max(within, key=lambda o: o.size.macs)) in shares and max(shares.values()) < IDLE
 
 
 def _series(priced: Sequence[Candidate]) -> tuple[Series, ...]:
@@ -182,25 +220,24 @@ def _ratio(priced: Sequence[Candidate], series: Series) -> float:
     return median(cost.p90_high / cost.quiet for cost in same if cost.p90_high and cost.quiet)
 
 
-def _next(
-    known: Outlook, priced: Sequence[Candidate], others: Sequence[Option], shares: Sequence[Share]
-) -> list[Option]:
+def _next(others: Sequence[Option], shares: Sequence[Share], priced: Sequence[tuple[float, bool]]) -> list[Option]:
     """The students to measure next: likely at the edge of the budget, else the nearest to it from below.
 
-    Where nothing fits yet, the leanest: it fits, or what it costs is the nearest budget.
+    `priced` are the shares that measured students use, and whether they fit. Where nothing fits yet, the leanest: it
+    fits, or what it costs is the nearest budget.
     """
     near = [i for i, share in enumerate(shares) if share.meets(*EDGE)]
     if near:
         # of students that are as likely there the larger one, which may learn more
         best = sorted(near, key=lambda i: (round(shares[i].chance(*EDGE), 1), others[i].size.macs), reverse=True)
         return [others[i] for i in best[:AT_ONCE]]
-    fitting = [limits.used(known.plan, one) for one in priced if one.fits]
-    if not fitting:
-        least = min(range(len(shares)), key=lambda i: shares[i].value)
-        measured = min(limits.used(known.plan, one) for one in priced)
-        return [others[least]] if shares[least].value < measured else []
-    between = [i for i, share in enumerate(shares) if max(fitting) < share.value < EDGE[0]]
-    return [others[max(between, key=lambda i: shares[i].value)]] if between else []
+    fitting, least = [share for share, fits in priced if fits], min(range(len(shares)), key=lambda i: shares[i].value)
+    if priced and not fitting:
+        return [others[least]] if shares[least].value < min(share for share, _ in priced) else []
+    between = [i for i, share in enumerate(shares) if max(fitting, default=0.0) < share.value < EDGE[0]]
+    if between:
+        return [others[max(between, key=lambda i: shares[i].value)]]
+    return [] if priced else [others[least]]
 
 
 def _predictors(priced: Sequence[Candidate]) -> Policy[tuple[Predictor, ...]]:

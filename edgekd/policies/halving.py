@@ -6,18 +6,23 @@ therefore starts anew rather than from the one before it, whose rates have run o
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgekd.policies import limits
+from edgekd.policies.explore import used
 from edgekd.policies.known import Known, distillation, schedule
 from edgekd.policies.limits import FEW, RACING
 from edgekd.results import Candidate, Trained
 from edgekd.steps import Policy, Train
 
+NO_MARGIN: Mapping[str, float] = {}
 
-def halve(known: Known, fitting: Sequence[Candidate]) -> Policy[list[Candidate]]:
+
+def halve(
+    known: Known, fitting: Sequence[Candidate], margin: Mapping[str, float] = NO_MARGIN
+) -> Policy[list[Candidate]]:
     """Race candidates on the validation part; those that were trained come back with their accuracy, smallest first."""
-    racing = entrants(known, fitting)
+    racing = entrants(known, fitting, margin)
     if len(racing) == 1:
         return racing
     first, last = limits.rungs(known.plan.effort)
@@ -30,11 +35,11 @@ def halve(known: Known, fitting: Sequence[Candidate]) -> Policy[list[Candidate]]
     return sorted((*out, *found), key=lambda one: one.size.macs)
 
 
-def entrants(known: Known, fitting: Sequence[Candidate]) -> list[Candidate]:
+def entrants(known: Known, fitting: Sequence[Candidate], margin: Mapping[str, float] = NO_MARGIN) -> list[Candidate]:
     """At most RACING of those that fit: those that use most of the budget, and others of all sizes."""
     if len(fitting) <= RACING:
         return list(fitting)
-    by_use = sorted(fitting, key=lambda one: (limits.used(known.plan, one), one.size.macs), reverse=True)
+    by_use = sorted(fitting, key=lambda one: (used(known, one, margin), one.size.macs), reverse=True)
     chosen = by_use[: RACING // 2]
     rest = sorted((one for one in fitting if one not in chosen), key=lambda one: one.size.macs)
     wanted = RACING - len(chosen)

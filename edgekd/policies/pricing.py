@@ -10,12 +10,15 @@ from edgekd.spec import Precision, Target
 from edgekd.steps import Export, Measure, Policy
 
 NOT_TIMED = Measurement(basis="not measured", why="")
+# How the fault begins of a student that has its files, but no latency to hold against its budget.
+UNMEASURED = "not measured:"
 
 
 def price(known: Outlook, options: Sequence[Option], margin: Mapping[str, float]) -> Policy[list[Candidate]]:
     """Price untrained networks on every target; `margin` is by how much a target's latencies are to be lengthened.
 
     A price is asked for each file alone and by its graph, so that whoever wants that graph's again has it.
+    A student that has no file, or none that could be timed for a latency budget, comes back with its fault.
     """
     programs = yield [Export(source=o.architecture, splits=known.splits, seed=known.plan.seed) for o in options]
     found = [Candidate(architecture=o.architecture, size=o.size, work=o.work) for o in options]
@@ -29,15 +32,39 @@ def price(known: Outlook, options: Sequence[Option], margin: Mapping[str, float]
             all_of(made, wanted)  # raises what stands in the place of the first file
         found = [one.model_copy(update={"fault": one.fault or faults[i]}) for i, one in enumerate(found)]
         artifacts = all_of([made[i] for i in good], wanted)
-        timed = [NOT_TIMED] * len(artifacts)
-        if known.runtime(target):
-            answers: Sequence[Measured] = yield [_ask(known, target, artifact) for artifact in artifacts]
-            timed = [answer.measurements[0] for answer in answers]
+        timed = yield from _time(known, target, artifacts)
         for i, (artifact, measurement) in enumerate(zip(artifacts, timed, strict=True)):
-            one = good[i // len(wanted)]
-            costs = (*found[one].costs, _cost(target, artifact, measurement))
-            found[one] = found[one].model_copy(update={"costs": costs})
+            one = found[good[i // len(wanted)]]
+            costs = (*one.costs, _cost(target, artifact, measurement))
+            fault = one.fault or _untimed(known, target, artifact, measurement)
+            found[good[i // len(wanted)]] = one.model_copy(update={"costs": costs, "fault": fault})
     return [judged(known, one, margin) for one in found]
+
+
+def _time(known: Outlook, target: Target, artifacts: Sequence[Artifact]) -> Policy[list[Measurement]]:
+    """Time files, each alone; once more those that were refused or unstable. Nothing can be timed without a runtime."""
+    if not _can_time(known, target):
+        return [NOT_TIMED] * len(artifacts)
+    answers: Sequence[Measured] = yield [_ask(known, target, artifact) for artifact in artifacts]
+    timed = [answer.measurements[0] for answer in answers]
+    weak = [i for i, one in enumerate(timed) if one.latency is None or not one.latency.stable]
+    if weak:
+        answers = yield [_ask(known, target, artifacts[i], attempt=1) for i in weak]
+        for i, answer in zip(weak, answers, strict=True):
+            timed[i] = answer.measurements[0] if answer.measurements[0].latency else timed[i]
+    return timed
+
+
+def _can_time(known: Outlook, target: Target) -> bool:
+    """Whether the target's runtime is there, on a device whose seconds mean anything."""
+    return bool(known.runtime(target)) and not known.facts[target.device.name].emulated
+
+
+def _untimed(known: Outlook, target: Target, artifact: Artifact, measurement: Measurement) -> str:
+    """Why nobody knows whether a file keeps its latency budget although it could be timed; empty where one does."""
+    if target.budget.max_latency is None or measurement.latency is not None or not _can_time(known, target):
+        return ""
+    return f"{UNMEASURED} the {artifact.precision} file for {target.name}: {measurement.why or 'no reason was told'}"
 
 
 def _fault(target: Target, made: Made, wanted: Sequence[Precision]) -> str:
@@ -46,7 +73,7 @@ def _fault(target: Target, made: Made, wanted: Sequence[Precision]) -> str:
     return next((f"no {p} file for {target.name}: {faults[p]}" for p in wanted if p in faults), "")
 
 
-def _ask(known: Outlook, target: Target, artifact: Artifact) -> Measure:
+def _ask(known: Outlook, target: Target, artifact: Artifact, attempt: int = 0) -> Measure:
     return Measure(
         artifacts=(artifact,),
         splits=known.splits,
@@ -55,6 +82,7 @@ def _ask(known: Outlook, target: Target, artifact: Artifact) -> Measure:
         runtime=known.runtime(target),
         threads=target.threads,
         protocol="quick",
+        attempt=attempt,
         by_graph=True,
     )
 
@@ -69,6 +97,7 @@ def _cost(target: Target, artifact: Artifact, measurement: Measurement) -> Cost:
         p90=latency.p90 if latency else None,
         p90_high=latency.p90_high if latency else None,
         memory=measurement.memory,
+        unstable=bool(latency and not latency.stable),
     )
 
 

@@ -8,11 +8,13 @@ the best is taken (the one-standard-error rule of Breiman et al., Classification
 from collections.abc import Mapping, Sequence
 
 from edgekd import units
+from edgekd.errors import DeviceError
 from edgekd.policies import limits
 from edgekd.policies.explore import explore
 from edgekd.policies.front import mark
 from edgekd.policies.halving import halve, noise
 from edgekd.policies.known import Known, Outlook
+from edgekd.policies.pricing import UNMEASURED
 from edgekd.policies.threads import more_threads
 from edgekd.results import Candidate, Option, Predictor
 from edgekd.spec import Value
@@ -53,15 +55,26 @@ def survey(known: Outlook, tighter: Tighter | None = None) -> Policy[Sized]:
     within = [option for option in options if not limits.too_large(known, option)]
     if not within:
         return nothing(known, options)
-    found = yield from explore(known, within, tighter.margin)
+    before = yield from _before(known, tighter)
+    found = yield from explore(known, within, tighter.margin, before)
     priced = Sized(candidates=found.priced, predictors=found.predictors)
     if any(one.fits for one in found.priced):
         return priced
     made = [one for one in found.priced if not one.fault]
+    if not made and all(one.fault.startswith(UNMEASURED) for one in found.priced):
+        raise DeviceError(f"no student could be timed; {found.priced[0].fault}")
     nearest = _smallest_budget(known, made, tighter.margin) if made else ""
     threads = yield from more_threads(known, made, tighter.margin)
     nearest = "; ".join(filter(None, (nearest, threads)))
     return priced.model_copy(update={"binds": (made or found.priced)[0].why, "nearest": nearest})
+
+
+def _before(known: Outlook, tighter: Tighter) -> Policy[tuple[Candidate, ...]]:
+    """What the first round priced, nothing in the first round itself: asked again, since all its answers are known."""
+    if tighter == Tighter():
+        return ()
+    within = [option for option in known.options if not limits.too_large(known, option)]
+    return (yield from explore(known, within, {})).priced
 
 
 def search(known: Known, tighter: Tighter | None = None) -> Policy[Sized]:
@@ -69,7 +82,7 @@ def search(known: Known, tighter: Tighter | None = None) -> Policy[Sized]:
     found = yield from survey(known, tighter)
     if found.binds:
         return found
-    judged = yield from halve(known, [one for one in found.candidates if one.fits])
+    judged = yield from halve(known, [one for one in found.candidates if one.fits], tighter.margin if tighter else {})
     chosen = _smallest_good(known, judged)
     every = {c.architecture.model_dump_json(): c for c in (*found.candidates, *judged)}
     candidates = mark(sorted(every.values(), key=lambda c: c.size.macs))
@@ -91,8 +104,10 @@ def _smallest_good(known: Known, judged: Sequence[Candidate]) -> Candidate:
 def _binds(known: Known, options: Sequence[Option], candidates: Sequence[Candidate], chosen: Candidate) -> str:
     """In words: the limit that keeps the student from being larger."""
     larger = [c for c in candidates if c.fits and c.size.macs > chosen.size.macs]
-    if larger:
+    if any(one.validation_accuracy is not None for one in larger):
         return "nothing: larger students fit, but were no better on the validation part (within one standard error)"
+    if larger:
+        return "nothing: larger students fit, but were not among those that were trained to choose from"
     slow = [c for c in candidates if not c.fits and c.size.macs > chosen.size.macs]
     if slow:
         return f"{min(slow, key=lambda c: c.size.macs).why} (the next larger student that was priced)"

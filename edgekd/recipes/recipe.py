@@ -195,7 +195,8 @@ def read_student(page: Page, teacher: Teacher | None) -> Student:
     family = gather.attempt(choose, "students", table, STUDENT_KEYS, page.where("[student]"))
     image = gather.attempt(read_image, table.get("image"), teacher.image if teacher else None)
     also = gather.attempt(read_also, table.get("also")) or ()
-    more: dict[str, Any] = {"image": image}
+    written = table["image"].value if "image" in table else None
+    more: dict[str, Any] = {"image": image, "sized": isinstance(written, dict) and "size" in written}
     more |= {"family": of_teacher(family or Choice(name=""), teacher), "also": [of_teacher(c, teacher) for c in also]}
     more |= {"search": False} if "search" not in table and family and "make" in family.files else {}
     student = gather.attempt(parse, Student, table, ("search",), more)

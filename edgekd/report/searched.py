@@ -71,10 +71,19 @@ def _start(one: Candidate) -> tuple[Cell, ...]:
 def _costs(one: Candidate, names: Sequence[str]) -> tuple[Cell, ...]:
     """Latencies, then file sizes, then memories, each target by target."""
     return (
-        *(Cell(units.show_seconds(one.latency[n]) if n in one.latency else text.NONE) for n in names),
+        *(_latency(one, n) for n in names),
         *(Cell(units.show_size(one.file_size[n]) if n in one.file_size else text.NONE) for n in names),
         *(Cell(units.show_size(one.memory[n]) if n in one.memory else text.NONE) for n in names),
     )
+
+
+def _latency(one: Candidate, name: str) -> Cell:
+    """What it takes on a target at most, and whether that settled when it was timed."""
+    if name not in one.latency:
+        return Cell(text.NONE)
+    latency = one.latency[name]
+    restless = any(cost.unstable for cost in one.costs if (cost.target, cost.p90_high) == (name, latency))
+    return Cell(units.show_seconds(latency), "unstable, timed twice" if restless else "")
 
 
 def _learned(one: Candidate) -> Cell:

@@ -6,15 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from edgekd.errors import UsageError
 from edgekd.nets import networks, sizes
 from edgekd.nets import work as works
+from edgekd.nets.derived import MISFITS
 from edgekd.results import Counted, Option, Signature, Size
 from edgekd.samples.views import Feed
 from edgekd.spec import Architecture, Image, Student, Teacher
 from edgekd.steps import Count
 from edgekd.workspace import Workspace
 
-VERSION = 3
+VERSION = 4
 PACKAGES = ("torch", "pydantic")
 
 # Images of so many pixels a side are also tried at these shares of it, where the side is the teacher's.
@@ -32,18 +34,32 @@ def run(step: Count, out: Workspace) -> Counted:
 def _options(step: Count, student: Student, out: Workspace) -> list[Option]:
     """Every student with its size, smallest first."""
     teachers = step.teacher.image if step.teacher else None
-    images = _images(student.image) if student.search and student.image == teachers else (student.image,)
-    signatures = {image: networks.signature(step.splits, image, out) for image in images}
-    samples = {image: _sample(step, signature, out) for image, signature in signatures.items()}
-    architectures = [
-        one for image, signature in signatures.items() for one in _architectures(student, image, signature)
-    ]
-    options = []
-    for number, one in enumerate(architectures):
-        options.append(_option(one, samples[one.image], signatures[one.image], student.search))
-        if number % 8 == 0:
-            out.progress(number / len(architectures), f"{number} of {len(architectures)} students counted")
+    free = student.search and not student.sized and student.image == teachers
+    options: list[Option] = []
+    for image in _images(student.image) if free else (student.image,):
+        try:
+            options += _of_size(step, student, image, out)
+        except (UsageError, *MISFITS):
+            if image == student.image:
+                raise
+            # nobody asked for this size, and no network of the family takes it
     return sorted(options, key=lambda option: (option.size.macs, option.size.params))
+
+
+def _of_size(step: Count, student: Student, image: Image | None, out: Workspace) -> list[Option]:
+    """Every student for images of one size; of a size that is not the student's own, those that take it."""
+    signature, options = networks.signature(step.splits, image, out), []
+    sample, architectures = _sample(step, signature, out), _architectures(student, image, signature)
+    where = f" at {image.size} pixels" if image and image != student.image else ""
+    for number, one in enumerate(architectures):
+        try:
+            options.append(_option(one, sample, signature, student.search))
+        except (UsageError, *MISFITS):
+            if image == student.image:
+                raise
+        if number % 8 == 0:
+            out.progress(number / len(architectures), f"{number} of {len(architectures)} students counted{where}")
+    return options
 
 
 def _images(image: Image | None) -> tuple[Image | None, ...]:

@@ -20,7 +20,7 @@ from edgekd.results import Estimate, Estimated, Series, Work
 from edgekd.steps import Foretell
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("numpy", "scipy", "scikit-learn")
 
 # Below so many networks nothing is known of the law's error: then `spread` is UNSURE, which is the most it is.
@@ -46,13 +46,12 @@ def estimate(measured: Sequence[Work], series: Series, others: Sequence[Work]) -
     every = (*measured, *others)
     work, logs = _columns(every, series.cost), _logarithms(every)
     values, count = np.asarray(series.values, float), len(measured)
-    kernel = _fitted(logs[:count], _left(work[:count], values)) if count >= LEAST else KERNEL
     rows = np.arange(count)
     errors = [
-        values[i] / math.exp(_predict(kernel, work, logs, values, rows[rows != i], rows[i : i + 1])[0][0]) - 1
+        values[i] / math.exp(_predict(work, logs, values, rows[rows != i], rows[i : i + 1])[0][0]) - 1
         for i in (rows if count >= LEAST else ())
     ]
-    centre, spread = _predict(kernel, work, logs, values, rows, np.arange(count, len(every)))
+    centre, spread = _predict(work, logs, values, rows, np.arange(count, len(every)))
     doubt = float(np.median(np.abs(errors))) if errors else UNSURE
     return Estimate(
         values=tuple(np.exp(centre).tolist()),
@@ -62,16 +61,18 @@ def estimate(measured: Sequence[Work], series: Series, others: Sequence[Work]) -
 
 
 def _predict(
-    kernel: Kernel, work: Array, logs: Array, values: Array, known: NDArray[np.int64], asked: NDArray[np.int64]
+    work: Array, logs: Array, values: Array, known: NDArray[np.int64], asked: NDArray[np.int64]
 ) -> tuple[Array, Array]:
-    """Mean and standard deviation of the logarithm of networks from others, both by row of `work` and `logs`."""
+    """Mean and standard deviation of the logarithm of networks from others, both by row of `work` and `logs`.
+
+    Trend and kernel are fitted on the `known` rows alone, so that an error of a row left out is one of prediction.
+    """
     if not len(asked):
         return np.empty(0), np.empty(0)
     trend = _trend(work[known], values[known])
     least = FLOOR * values[known].min()
     sums = np.log(np.maximum(work @ trend, least))
-    process = GaussianProcessRegressor(kernel, optimizer=None)
-    process.fit(logs[known], np.log(values[known]) - sums[known])
+    process = _fitted(logs[known], np.log(values[known]) - sums[known])
     centre, spread = process.predict(logs[asked], return_std=True)
     return sums[asked] + centre, spread
 
@@ -84,16 +85,13 @@ def _trend(work: Array, values: Array) -> Array:
     return np.asarray(found) if found.any() else np.eye(work.shape[1])[0] * float(np.exp(np.log(values).mean()))
 
 
-def _left(work: Array, values: Array) -> Array:
-    """What the trend leaves over, in logarithms."""
-    return np.asarray(np.log(values) - np.log(np.maximum(work @ _trend(work, values), FLOOR * values.min())))
-
-
-def _fitted(logs: Array, left: Array) -> Kernel:
-    """The kernel with the parameters that make what was left over likeliest."""
+def _fitted(logs: Array, left: Array) -> GaussianProcessRegressor:
+    """The process with the parameters that make what the trend left over likeliest; few networks tell none."""
+    if len(left) < LEAST:
+        return GaussianProcessRegressor(KERNEL, optimizer=None).fit(logs, left)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # where the trend leaves nothing, a bound is the answer
-        return GaussianProcessRegressor(KERNEL).fit(logs, left).kernel_
+        return GaussianProcessRegressor(KERNEL).fit(logs, left)
 
 
 def _columns(networks: Sequence[Work], cost: str) -> Array:
