@@ -47,7 +47,7 @@ def written(folder: Path) -> Path:
 @pytest.mark.slow
 def test_thinned_out_teachers_are_priced_raced_and_shipped(tmp_path: Path) -> None:
     home, page = tmp_path / "home", written(tmp_path / "task")
-    status, said = toy.build(page, home, "--teacher-share", "100%", "--pareto", "--max-latency", "1s")
+    status, said = toy.build(page, home, "--teacher-share", "100%", "--pareto", "--max-latency", "1s", "--bench", "quick")
     assert status == 0, said
     told = toy.report(home)
     assert {one["architecture"]["family"]["name"] for one in told["candidates"]} == {"shallow"}
@@ -55,7 +55,7 @@ def test_thinned_out_teachers_are_priced_raced_and_shipped(tmp_path: Path) -> No
     assert told["members"] and set(told["members"]) <= {"smallest", "middle", "best"}
     for folder in told["members"].values():
         assert toy.ask("verify", f"run/{folder}/onnx", home=home).returncode == 0
-    again = ("--teacher-share", "100%", "--max-latency", "2s", "--out", str(home / "other"))
+    again = ("--teacher-share", "100%", "--max-latency", "2s", "--bench", "quick", "--out", str(home / "other"))
     assert toy.build(page, home, *again)[0] == 0
     steps = json.loads((home / "other/edgekd.lock.json").read_text())["steps"]
     prices = [step for step in steps if step["stage"] == "measure" and step["asked"].get("by_graph")]
