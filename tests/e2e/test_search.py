@@ -47,7 +47,8 @@ def written(folder: Path) -> Path:
 @pytest.mark.slow
 def test_thinned_out_teachers_are_priced_raced_and_shipped(tmp_path: Path) -> None:
     home, page = tmp_path / "home", written(tmp_path / "task")
-    status, said = toy.build(page, home, "--teacher-share", "100%", "--pareto", "--max-latency", "1s", "--bench", "quick")
+    wanted = ("--teacher-share", "100%", "--pareto", "--max-latency", "1s", "--bench", "quick")
+    status, said = toy.build(page, home, *wanted)
     assert status == 0, said
     told = toy.report(home)
     assert {one["architecture"]["family"]["name"] for one in told["candidates"]} == {"shallow"}
