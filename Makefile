@@ -35,7 +35,7 @@ imports: .venv/installed
 	$(BIN)/lint-imports
 
 slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto
 
 long: .venv/installed
 	$(BIN)/python -m pytest -m long
