@@ -1,5 +1,6 @@
 """`edgekd compare`: can the second run replace the first, or is the second file slower?"""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from edgekd.cli.progress import display
 from edgekd.cli.runs import read_report
 from edgekd.commands.comparison import Change, TargetChange, compare, regressions
 from edgekd.commands.regression import Compared, against
+from edgekd.commands.timed import How
 from edgekd.errors import Problem, UsageError
 from edgekd.recipes.targets import read_boards
 from edgekd.spec import Device, Protocol
@@ -76,23 +78,17 @@ def show_compared(found: Compared) -> None:
     output.answer(f"{found.verdict}: {found.why}")
 
 
-def compare_files(
-    before: Path, after: Path, at: list[str], how: tuple[int, Protocol], allowed: float | None, json: bool
-) -> int:
+def compare_files(before: Path, after: Path, at: list[str], how: How, allowed: float | None, json: bool) -> int:
     """Compare two bundles or model files on a device; returns the exit status."""
     devices = read_boards(at) or (Device(),)
     if len(devices) > 1:
         raise UsageError(Problem("--at", "two files are compared on one device", "Name one, and then the other"))
     with display() as observer:
         observer(Event(kind="start", stage="bench"))
-        found = against(
-            before,
-            after,
-            devices[0],
-            how,
-            0.0 if allowed is None else allowed,
-            lambda done, what: observer(Event(kind="progress", stage="bench", done=done, what=what)),
+        told = replace(
+            how, tell=lambda done, what: observer(Event(kind="progress", stage="bench", done=done, what=what))
         )
+        found = against(before, after, devices[0], told, 0.0 if allowed is None else allowed)
     if json:
         output.show_value(found)
     else:
@@ -116,6 +112,7 @@ def compare_runs(
     bench: Annotated[Protocol, typer.Option("--bench", help="How much to time: quick, reportable, soak.")] = (
         "reportable"
     ),
+    runtime: o.Runtime = None,
     json: o.Json = False,
 ) -> None:
     """Compare two runs by their reports, or time two bundles or model files in turn on a device."""
@@ -125,7 +122,8 @@ def compare_runs(
     if missing:
         raise UsageError(*missing)
     if not any(runs):
-        raise typer.Exit(compare_files(before, after, at or [], (threads, bench), allowed, json))
+        how = How(threads, runtime or "", bench, tell=lambda done, what: None)
+        raise typer.Exit(compare_files(before, after, at or [], how, allowed, json))
     if at:
         hint = "Name their bundles, for example run/tflite"
         raise UsageError(Problem("--at", "times bundles and model files, and these are runs", hint))

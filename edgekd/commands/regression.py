@@ -1,6 +1,6 @@
 """Is a new model file slower than the old one? Both are timed in turn on one device, so both meet the same noise."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from edgekd.commands.subjects import subject
 from edgekd.commands.timed import How, measure
 from edgekd.conditions import Ratio
 from edgekd.results import Latency, Measurement
-from edgekd.spec import Device, Protocol, Value
+from edgekd.spec import Device, Value
 from edgekd.statistics import QUANTILES, paired_ratio
 
 Judged = Literal["regression", "no regression", "not judged"]
@@ -39,17 +39,16 @@ def against(
     before: Path,
     after: Path,
     device: Device,
-    how: tuple[int, Protocol],
+    how: How,
     allowed: float,
-    tell: Callable[[float, str], None],
 ) -> Compared:
-    """Time two files or bundles in turn; `how` are threads and protocol, `allowed` the share that may be lost.
+    """Time two files or bundles in turn; `allowed` is the share of latency that may be lost.
 
     Raises UsageError and DeviceError.
     """
     subjects, reached = [subject(path) for path in (before, after)], jobs.Reached(device)
     try:
-        measurements = measure(subjects, reached, How(how[0], "", how[1], tell))
+        measurements = measure(subjects, reached, how)
     finally:
         reached.leave()
     return judged((shown(before), shown(after)), measurements, allowed)
