@@ -60,7 +60,9 @@ def test_thinned_out_teachers_are_priced_raced_and_shipped(tmp_path: Path) -> No
     assert toy.build(page, home, *again)[0] == 0
     steps = json.loads((home / "other/edgekd.lock.json").read_text())["steps"]
     prices = [step for step in steps if step["stage"] == "measure" and step["asked"].get("by_graph")]
-    assert len(prices) == 3 and all(step["cached"] for step in prices), "another budget measures nothing anew"
+    # one that was unstable was measured a second time
+    assert len({step["asked"]["artifacts"][0]["graph"] for step in prices}) == 3
+    assert all(step["cached"] for step in prices), "another budget measures nothing anew"
     assert not [step for step in steps if step["stage"] == "train" and not step["cached"]]
 
 
