@@ -101,6 +101,7 @@ def chain(path: Path, depth: int) -> None:
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_many_times_slower_is_found_on_the_device(bundles: Path) -> None:
     chain(bundles / "old.onnx", 2)
     chain(bundles / "new.onnx", 60)

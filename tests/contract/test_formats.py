@@ -244,6 +244,7 @@ def test_fewer_bits_change_the_outputs(format: str, converted: Made) -> None:
     assert len(found) >= 2 and not any(np.array_equal(one, other) for one, other in pairwise(found))
 
 
+@pytest.mark.slow
 @each_format
 def test_a_fresh_process_makes_the_same_bytes(format: str, converted: Made, tmp_path: Path) -> None:
     first = converted(format)

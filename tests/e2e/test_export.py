@@ -73,6 +73,7 @@ def test_mistakes_of_an_export_are_told_at_once_and_name_the_flags(tmp_path: Pat
     assert refused.returncode == 2 and "onnx has no palette4" in refused.stderr
 
 
+@pytest.mark.slow
 def test_an_operator_that_no_converter_knows_is_named_before_anything_is_trained(tmp_path: Path) -> None:
     folder = toy.write(tmp_path / "task", net=ODD).parent
     done = run(folder, "build", "toy.toml", "--target", "onnx")
