@@ -118,3 +118,34 @@ def test_a_network_without_an_8_bit_operator_is_unsuited(tmp_path: Path) -> None
     programs.write(program, tmp_path / "program.pt2")
     with pytest.raises(Unsuited, match="no operator of this network can compute in 8 bits"):
         plugins.find("formats", NAME).convert(Conversion(tmp_path / "program.pt2", given, "int8", rows, tmp_path))
+
+
+@pytest.mark.slow
+def test_whole_numbers_are_never_rounded(runtime: Any, tmp_path: Path) -> None:
+    torch = importlib.import_module("torch")
+
+    class Places(torch.nn.Module):
+        """Sums and products of ids before the table that they choose from, as text models have them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.head = torch.nn.Embedding(40, 8), torch.nn.Linear(8, 4)
+
+        def forward(self, ids: Any) -> Any:
+            return self.head(self.table((ids + 1) * 2).mean(1))
+
+    wanted = Signature(
+        inputs=(TensorSpec(name="ids", shape=(-1, 5), dtype="int64"),),
+        outputs=(TensorSpec(name="logits", shape=(-1, 4)),),
+    )
+    rows = {"ids": np.random.default_rng(0).integers(0, 18, (32, 5))}
+    network = Places().eval()
+    program, given = programs.trace(network, wanted, {"ids": rows["ids"][:3]}, "here")
+    programs.write(program, tmp_path / "program.pt2")
+    format = plugins.find("formats", NAME)
+    made = format.convert(Conversion(tmp_path / "program.pt2", given, "int8", rows, tmp_path))
+    model = runtime.load(tmp_path / made.name, 1, made.signature.model_dump(mode="json"), 1)
+    model.feed([rows["ids"][:1]])
+    model.invoke()
+    expected = network(torch.tensor(rows["ids"][:1])).detach().numpy()
+    np.testing.assert_allclose(model.outputs()[0], expected, atol=0.1 * np.abs(expected).max())

@@ -26,7 +26,7 @@ from edgekd.plugins import Conversion, Converted
 from edgekd.results import Signature
 from edgekd.spec import Precision, Value
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "executorch", "torchao")
 EXTRA = "executorch"
 # no wheels for macOS on Intel processors
@@ -63,6 +63,17 @@ class Settings(Value):
     """No settings."""
 
 
+class Quantizer(XNNPACKQuantizer):  # type: ignore[misc]  # executorch has no types
+    """XNNPACK's quantizer, but numbers that are added to ids, or multiply them, stay whole: it makes floats of all."""
+
+    def transform_for_annotation(self, model: fx.GraphModule) -> fx.GraphModule:
+        made: fx.GraphModule = super().transform_for_annotation(model)
+        for node in (node for node in made.graph.nodes if _whole(node)):
+            for constant in (one for one in node.all_input_nodes if one.op == "get_attr" and not _whole(one)):
+                setattr(made, constant.target, getattr(made, constant.target).to(node.meta["val"].dtype))
+        return made
+
+
 def convert(conversion: Conversion) -> Converted:
     """Write student.pte. It has no names: inputs and outputs are in the order of the signature, for one sample."""
     signature = programs.with_batch(conversion.signature, 1)
@@ -85,8 +96,8 @@ def _quantized(
     """The program with 8-bit weights and activations. Raises Unsuited where nothing of it can have any."""
     known = get_symmetric_quantization_config(is_per_channel=True)
     ranges = replace(known.input_activation, observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=EPS))
-    quantizer = XNNPACKQuantizer().set_global(replace(known, input_activation=ranges, output_activation=ranges))
-    quantizer.set_filter_function(lambda node: node.name not in in_float)
+    quantizer = Quantizer().set_global(replace(known, input_activation=ranges, output_activation=ranges))
+    quantizer.set_filter_function(lambda node: node.name not in in_float and not _counts(node))
     watched = prepare_pt2e(program.module(), quantizer)
     rows = [torch.tensor(calibration[spec.name]) for spec in signature.inputs]
     with torch.no_grad():
@@ -96,6 +107,16 @@ def _quantized(
     if not any(QUANTIZED in str(node.target) for node in module.graph.nodes):
         raise Unsuited(Problem("executorch int8", NOTHING, "Use float32"))
     return torch.export.export(module, programs.samples(signature, 1))
+
+
+def _counts(node: fx.Node) -> bool:
+    """Whether an operator works on whole numbers, such as ids and places: XNNPACK's quantizer would round these too."""
+    return any(map(_whole, (node, *node.all_input_nodes)))
+
+
+def _whole(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and not value.is_floating_point()
 
 
 def _stays_float(whole: ExportedProgram, program: ExportedProgram, wanted: frozenset[str]) -> frozenset[str]:
