@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.report.placing import Box, place
+from edgekd.report.placing import Box, place, together
 
 FRAME = Box(0, 0, 400, 300)
 SPOTS = st.lists(st.tuples(st.floats(150, 250), st.floats(80, 220)), min_size=1, max_size=4)
@@ -33,3 +33,8 @@ def test_a_line_is_not_written_over() -> None:
 
 def test_without_any_room_a_name_still_stands() -> None:
     assert len(place([(5, 5)], ["a very long name that cannot fit"], Box(0, 0, 10, 10))) == 1
+
+
+def test_marks_of_one_kind_that_cover_each_other_are_one_group() -> None:
+    marks = [((0.0, 0.0), "student"), ((3.0, 0.0), "teacher"), ((4.0, 0.0), "student"), ((30.0, 0.0), "student")]
+    assert together(marks) == [[(0.0, 0.0), (4.0, 0.0)], [(3.0, 0.0)], [(30.0, 0.0)]]

@@ -1,5 +1,6 @@
 """Where the names of marks stand in a picture so that they cover neither marks nor each other."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -37,14 +38,31 @@ class Box:
         )
 
 
+def together(marks: Sequence[tuple[tuple[float, float], str]]) -> list[list[tuple[float, float]]]:
+    """Places of marks of one kind that cover each other, in the order of each group's first."""
+    groups: list[tuple[str, list[tuple[float, float]]]] = []
+    for at, kind in marks:
+        own = next((group for k, group in groups if k == kind and math.dist(group[0], at) < MARK), None)
+        if own is None:
+            groups.append((kind, [at]))
+        else:
+            own.append(at)
+    return [group for _, group in groups]
+
+
 def place(
-    marks: Sequence[tuple[float, float]], names: Sequence[str], frame: Box, taken: Sequence[Box] = ()
+    marks: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    frame: Box,
+    taken: Sequence[Box] = (),
+    unnamed: Sequence[tuple[float, float]] = (),
 ) -> list[Box]:
     """A box for each name beside its mark (x, y): inside `frame`, on no mark, no other name and nothing `taken`.
 
     Where there is no free place a name stands to the right of its mark all the same. Earlier names choose first.
+    `unnamed` are further marks.
     """
-    blocked = [*taken, *(_around(x, y) for x, y in marks)]
+    blocked = [*taken, *(_around(x, y) for x, y in (*marks, *unnamed))]
     boxes: list[Box] = []
     for (x, y), name in zip(marks, names, strict=True):
         tried = list(_places(x, y, LETTER * len(name)))

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter
 from edgekd.report import text
 from edgekd.report.fronts import front
 from edgekd.report.paper import ACCENT, INK, RULE, SOFT, STYLE, limits, log_seconds, sheet, svg
-from edgekd.report.placing import Box, place
+from edgekd.report.placing import Box, place, together
 from edgekd.results import Report, Row
 from edgekd.spec import Target
 
@@ -74,21 +74,30 @@ def _mark(axes: Axes, row: Row) -> None:
 def _name_marks(
     figure: Figure, axes: Axes, rows: Sequence[Row], target: Target, dots: Sequence[tuple[float, float]]
 ) -> None:
-    """Names beside the marks, where they cover neither marks nor each other nor the budget's line."""
+    """Names beside the marks, where they cover neither marks nor each other nor the budget's line.
+
+    Of files of one network at one place the first is named, or the one that ships, with the number of the others.
+    """
     figure.draw_without_rendering()
     points = 72 / figure.dpi
     frame = axes.get_window_extent()
-    marks, names = [], [_short_label(row) for row in rows]
+    every: dict[tuple[float, float], Row] = {}
     for row in rows:
         assert row.score is not None and row.measurement.latency is not None
         x, y = axes.transData.transform((row.measurement.latency.p90, row.score.accuracy.value)) * points
-        marks.append((float(x), float(y)))
+        every[float(x), float(y)] = row
+    groups = together([(at, row.role) for at, row in every.items()])
+    found = [[(at, every[at]) for at in group] for group in groups]
+    chosen = [next((one for one in group if one[1].ships), group[0]) for group in found]
+    marks, rows = [at for at, _ in chosen], [row for _, row in chosen]
+    others = [f" and {len(group) - 1} more" if len(group) > 1 else "" for group in found]
+    names = [_short_label(row) + more for row, more in zip(rows, others, strict=True)]
     inside = Box(frame.x0 * points, frame.y0 * points, frame.x1 * points, frame.y1 * points)
     limit = target.budget.max_latency
     line = [] if limit is None else [float(axes.transData.transform((limit, 0.5))[0]) * points]
     taken = [Box(x - 1, inside.bottom, x + 1, inside.top) for x in line]
     taken += [Box(x - 3, y - 3, x + 3, y + 3) for x, y in (axes.transData.transform(dot) * points for dot in dots)]
-    for row, name, box in zip(rows, names, place(marks, names, inside, taken), strict=True):
+    for row, name, box in zip(rows, names, place(marks, names, inside, taken, [*every]), strict=True):
         axes.annotate(
             name,
             (box.left, box.bottom),
