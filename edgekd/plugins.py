@@ -20,6 +20,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     RANGES = ("min-max",)         formats only: how it can find ranges of activations (optional)
     ROUTES = ("dynamo", "trace")  formats only: its ways to lower a program, the one to try first first (optional)
     UNOPENED = "why"              formats only: why no inner value of its files can be seen; one without has `opened`
+    BESIDE = ("layers.pt2",)      formats only: what it writes beside its file, for `opened` (optional)
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
     PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
     OF_TEACHER = True             students only: made of the teacher's network; its setting `teacher` is filled in: a
@@ -268,11 +269,13 @@ class Opened:
     """A copy of a file that gives its inner tensors as outputs too: its name in the folder, and its signature.
 
     The signature's outputs are those of the file, then one for each inner tensor; `layers` names their nodes by output.
+    Where the file's runtime keeps inner values to itself, `evaluate` works them out: of what the file was made of.
     """
 
     name: str
     signature: Signature
     layers: Mapping[str, str]
+    evaluate: "Evaluation | None" = None
 
 
 @dataclass(frozen=True)
@@ -357,6 +360,7 @@ class Declared:
     routes: tuple[str, ...] = ()
     reference: bool = False
     unopened: str = ""
+    beside: tuple[str, ...] = ()
     placed: bool = False
     of_teacher: bool = False
     address: str = ""

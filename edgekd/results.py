@@ -521,6 +521,21 @@ class Rehearsed(Value):
     relative_error: float | None = None
     fault: str = ""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the file does not run at all, where it should."""
+        return self.basis != "not measured" and self.relative_error is None
+
+
+class Located(Value):
+    """The operator with which a file stops running, where it is in the user's network, and what to use in its place.
+
+    Both are empty where every part of the network runs.
+    """
+
+    operator: str = ""
+    advice: str = ""
+
 
 class Score(Value):
     """Quality of predictions on one part: the metric, and against the teacher's predictions where they are known."""

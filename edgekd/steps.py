@@ -18,6 +18,7 @@ from edgekd.results import (
     Estimated,
     File,
     GoldenSet,
+    Located,
     Measured,
     Predictions,
     Profiled,
@@ -495,6 +496,22 @@ class Rehearse(Step[Rehearsed]):
 
     def warm(self) -> tuple[str, ...]:
         return () if self.runtime else ("edgekd.stages.rehearse", f"edgekd.formats.{self.artifact.format}")
+
+
+class Locate(Step[Located]):
+    """At which operator does a file stop running? Parts of its program are converted and run the same way."""
+
+    stage: ClassVar[str] = "locate"
+    answer: ClassVar[type[Value]] = Located
+    program: Program
+    artifact: Artifact
+    device: Device
+    fingerprint: str
+    runtime: str
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        format = self.artifact.format
+        return (("devices", self.device.reach.name), ("formats", format), ("runtimes", format))
 
 
 class Golden(Step[GoldenSet]):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgekd import plugins
-from edgekd.errors import Unsuited
+from edgekd.errors import EdgekdError, Unsuited
 from edgekd.nets import programs
 from edgekd.plugins import Conversion
 from edgekd.results import Signature, TensorSpec
@@ -37,11 +37,19 @@ def file(converted: Made, name: str) -> tuple[Path, dict[str, Any]]:
     return locate(folder / "entries", made.file), made.signature.model_dump(mode="json")
 
 
-def test_the_file_is_for_one_sample_and_has_no_layers(converted: Made) -> None:
+def test_the_file_is_for_one_sample_and_its_layers_are_beside_it(converted: Made) -> None:
     made = toy.artifact(converted(NAME), NAME, "images", "float32")
     assert made.file.name == "student.pte" and made.signature.inputs[0].shape[0] == 1
     assert any("one sample at a time" in note for note in made.notes)
-    assert locate(converted(NAME) / "entries", made.layers).read_text(encoding="utf-8") == "{}"
+    folder = locate(converted(NAME) / "entries", made.file).parent
+    assert (folder / "layers.pt2").is_file() and "relu6" in (folder / "layers.json").read_text(encoding="utf-8")
+
+
+def test_a_file_that_was_made_elsewhere_shows_no_layers(converted: Made, tmp_path: Path) -> None:
+    made = toy.artifact(converted(NAME), NAME, "images", "float32")
+    (tmp_path / "mine.pte").write_bytes(b"")
+    with pytest.raises(EdgekdError, match=r"layers\.pt2 is not there: XNNPACK shows no layers of .*mine\.pte"):
+        plugins.find("formats", NAME).opened(tmp_path / "mine.pte", made.signature, {}, tmp_path)
 
 
 def test_a_broken_file_is_told_in_the_runtimes_own_words(runtime: Any, tmp_path: Path, capfd: Any) -> None:
@@ -120,10 +128,34 @@ def test_a_network_without_an_8_bit_operator_is_unsuited(tmp_path: Path) -> None
         plugins.find("formats", NAME).convert(Conversion(tmp_path / "program.pt2", given, "int8", rows, tmp_path))
 
 
-@pytest.mark.slow
-def test_whole_numbers_are_never_rounded(runtime: Any, tmp_path: Path) -> None:
+def int8(network: Any, rows: np.ndarray, folder: Path) -> tuple[Any, np.ndarray, np.ndarray]:
+    """What 8 bits make of a network: what is known of the file, its outputs for a sample, and those of torch."""
     torch = importlib.import_module("torch")
+    kind = str(rows.dtype)
+    wanted = Signature(
+        inputs=(TensorSpec(name="x", shape=(-1, *rows.shape[1:]), dtype=kind),),
+        outputs=(TensorSpec(name="logits", shape=(-1, 4)),),
+    )
+    torch.manual_seed(0)
+    program, given = programs.trace(network.eval(), wanted, {"x": rows[:3]}, "here")
+    programs.write(program, folder / "program.pt2")
+    made = plugins.find("formats", NAME).convert(Conversion(folder / "program.pt2", given, "int8", {"x": rows}, folder))
+    runtime = importlib.import_module(f"edgekd.runtimes.{NAME}")
+    model = runtime.load(folder / made.name, 1, made.signature.model_dump(mode="json"), 1)
+    model.feed([rows[:1]])
+    model.invoke()
+    return made, model.outputs()[0], network(torch.tensor(rows[:1])).detach().numpy()
 
+
+def near(found: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(found, expected, atol=0.1 * np.abs(expected).max())
+
+
+NOISE = np.random.default_rng(0).normal(size=(32, 3, 8, 8)).astype(np.float32)
+IDS = np.random.default_rng(0).integers(0, 18, (32, 5))
+
+
+def places(torch: Any) -> Any:
     class Places(torch.nn.Module):
         """Sums and products of ids before the table that they choose from, as text models have them."""
 
@@ -134,18 +166,94 @@ def test_whole_numbers_are_never_rounded(runtime: Any, tmp_path: Path) -> None:
         def forward(self, ids: Any) -> Any:
             return self.head(self.table((ids + 1) * 2).mean(1))
 
-    wanted = Signature(
-        inputs=(TensorSpec(name="ids", shape=(-1, 5), dtype="int64"),),
-        outputs=(TensorSpec(name="logits", shape=(-1, 4)),),
-    )
-    rows = {"ids": np.random.default_rng(0).integers(0, 18, (32, 5))}
-    network = Places().eval()
-    program, given = programs.trace(network, wanted, {"ids": rows["ids"][:3]}, "here")
-    programs.write(program, tmp_path / "program.pt2")
-    format = plugins.find("formats", NAME)
-    made = format.convert(Conversion(tmp_path / "program.pt2", given, "int8", rows, tmp_path))
-    model = runtime.load(tmp_path / made.name, 1, made.signature.model_dump(mode="json"), 1)
-    model.feed([rows["ids"][:1]])
-    model.invoke()
-    expected = network(torch.tensor(rows["ids"][:1])).detach().numpy()
-    np.testing.assert_allclose(model.outputs()[0], expected, atol=0.1 * np.abs(expected).max())
+    return Places()
+
+
+def shared(torch: Any) -> Any:
+    class Shared(torch.nn.Module):
+        """One layer that is used twice, as the heads of detectors are."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.twice = torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(4, 4, 3, padding=1)
+
+        def forward(self, image: Any) -> Any:
+            return self.twice(torch.relu(self.twice(self.first(image)))).mean((2, 3))
+
+    return Shared()
+
+
+def two_readers(torch: Any) -> Any:
+    class Dense(torch.nn.Module):
+        """A convolution that a norm reads and a concatenation too, as DenseNet has them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm = torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2)
+            self.norm.running_mean.fill_(-3.0)
+            self.norm.weight.data.fill_(4.0)
+
+        def forward(self, image: Any) -> Any:
+            x = self.first(image)
+            return torch.cat([x, torch.relu(self.norm(x))], 1).mean((2, 3))
+
+    return Dense()
+
+
+def one_number(torch: Any) -> Any:
+    class Skips(torch.nn.Module):
+        """A sum that begins with a number without dimensions, as WaveNet's skips do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = torch.nn.Conv2d(3, 4, 1), torch.nn.Conv2d(3, 4, 1)
+
+        def forward(self, image: Any) -> Any:
+            total = torch.zeros(())
+            for layer in (self.one, self.other):
+                total = total + layer(image)
+            return total.mean((2, 3))
+
+    return Skips()
+
+
+def made_weight(torch: Any) -> Any:
+    class Halves(torch.nn.Module):
+        """Layers whose weights are halves of one, as attention to another sequence has them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.both = torch.nn.Parameter(torch.randn(8, 8) / 3)
+
+        def forward(self, image: Any) -> Any:
+            x = image.flatten(1)[:, :8]
+            one, other = self.both.split([4, 4])
+            return torch.nn.functional.linear(x, one) + torch.relu(torch.nn.functional.linear(x, other))
+
+    return Halves()
+
+
+def mask(torch: Any) -> Any:
+    class Masked(torch.nn.Module):
+        """Scores with the least number of all where nothing is to be seen, as text encoders write their masks."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.head = torch.nn.Embedding(40, 8), torch.nn.Linear(8, 4)
+
+        def forward(self, ids: Any) -> Any:
+            x = self.head(self.table(ids))
+            hidden = (ids < 4).float()[..., None] * torch.finfo(torch.float32).min
+            return torch.softmax(x + hidden + hidden, 1).mean(1) + torch.softmax(x, 1).amax(1)
+
+    return Masked()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", [places, shared, two_readers, one_number, made_weight, mask])
+def test_what_the_quantizer_alone_gets_wrong(network: Any, tmp_path: Path) -> None:
+    torch = importlib.import_module("torch")
+    torch.manual_seed(0)
+    made, found, expected = int8(network(torch), IDS if network in (places, mask) else NOISE, tmp_path)
+    near(found, expected)
+    assert any("a mask stay float32" in note for note in made.notes) == (network is mask)

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from edgekd.errors import EdgekdError, StoreError
-from edgekd.policies.blame import blame
-from edgekd.results import Artifact, Diffed, Layer
-from edgekd.steps import Convert, Diff, Export
+from edgekd.policies.blame import blame, stops
+from edgekd.results import Artifact, Diffed, Layer, Located
+from edgekd.steps import Convert, Diff, Export, Locate
 from tests import world
 
 LAYER = Layer(
@@ -20,15 +20,15 @@ FOUND = Diffed(
 )  # fmt: skip
 
 
-def said(answer: Any, target: Any = None, **known: Any) -> tuple[str, list[Diff]]:
-    """What blame returns for an answer of Diff, or an error, and what it asked."""
+def said(answer: Any, target: Any = None, policy_of: Any = blame, **known: Any) -> tuple[str, list[Diff | Locate]]:
+    """What blame returns for an answer of Diff (or stops, of Locate), or an error, and what it asked."""
     target, made = target or world.target(), world.World()
     about = world.known(target, **known)
     program = made._export(Export(source=about.options[3].architecture, splits=about.splits))
     artifact: Artifact = made._convert(
         Convert(program=program, format=target.format, precision="float32", splits=about.splits)
     ).model_copy(update={"layers": world.file("layers.json")})
-    policy, asked = blame(about, target, program, artifact), []
+    policy, asked = policy_of(about, target, program, artifact), []
     try:
         wanted = next(policy)
         asked += wanted
@@ -56,8 +56,17 @@ def test_what_the_golden_samples_do_not_show_is_said() -> None:
 
 
 @pytest.mark.parametrize("error", [EdgekdError("it broke"), StoreError("full")])
-def test_a_failure_to_look_says_nothing(error: EdgekdError) -> None:
-    assert said(error)[0] == ""
+@pytest.mark.parametrize("policy", [blame, stops])
+def test_a_failure_to_look_says_nothing(policy: Any, error: EdgekdError) -> None:
+    assert said(error, policy_of=policy)[0] == ""
+
+
+def test_the_operator_at_which_a_file_stops() -> None:
+    found = Located(operator="aten.roll in blocks.1 (Shift)", advice="use slices")
+    text, (asked,) = said(found, policy_of=stops)
+    assert text == "It stops at aten.roll in blocks.1 (Shift). Instead, use slices" and isinstance(asked, Locate)
+    assert said(Located(), policy_of=stops)[0] == ""
+    assert said(found, world.target("coreml"), policy_of=stops) == ("", [])
 
 
 def test_nothing_measured_says_nothing() -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from edgekd.errors import EdgekdError, StepFailed, UsageError
 from edgekd.policies.preflight import Cleared, preflight
-from edgekd.results import Artifact, Size
+from edgekd.results import Artifact, Located, Rehearsed, Size
 from edgekd.spec import Teacher
-from edgekd.steps import Convert, Export, Rehearse, Train
+from edgekd.steps import Convert, Export, Locate, Rehearse, Train
 from tests.world import World, known, target
 
 ALL = {"tflite": ("float32", "float16", "int8", "int4-weights"), "onnx": ("float32", "int8")}
@@ -59,6 +59,26 @@ def test_a_target_that_nothing_here_can_check_is_converted_and_not_run() -> None
     world = World(fault="would be told")
     assert world.follow(preflight(known(target("coreml"), offers={"coreml": ("float32",)}))).refused == {}
     assert any(isinstance(s, Convert) for s in world.asked) and not any(isinstance(s, Rehearse) for s in world.asked)
+
+
+def test_a_file_that_does_not_run_is_told_with_the_operator_at_which_it_stops() -> None:
+    world = World()
+    honest = world.answer
+
+    def answer(step: Any) -> Any:
+        if isinstance(step, Rehearse) and step.artifact.precision == "int8":
+            return Rehearsed(basis="measured", fault="it does not run: SIGSEGV")
+        return Located(operator="aten.roll", advice="use slices") if isinstance(step, Locate) else honest(step)
+
+    world.answer = answer
+    with pytest.raises(UsageError, match=r"SIGSEGV\. It stops at aten\.roll\. Instead, use slices"):
+        world.follow(preflight(known(target(precision="int8"), offers=ALL)))
+    assert sum(isinstance(s, Locate) for s in world.asked) == 1
+    # a file that any other may replace is not worth the search
+    world.asked.clear()
+    refused = world.follow(preflight(known(target(), offers=ALL))).refused
+    assert refused == {"tflite": {"int8": "it does not run: SIGSEGV"}}
+    assert not any(isinstance(s, Locate) for s in world.asked)
 
 
 def test_a_teacher_without_a_file_is_a_note() -> None:

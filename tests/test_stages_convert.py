@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgekd import files, plugins
-from edgekd.errors import NotConverted, UsageError
+from edgekd.errors import NotConverted, Problem, Unsuited, UsageError
 from edgekd.nets import programs
 from edgekd.plugins import Conversion, Converted
 from edgekd.results import Artifact, File, Preprocess, Program, Signature, Size, TensorSpec
@@ -128,26 +128,30 @@ def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
         convert.run(step, toy.entry(tmp_path, "artifact"))
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_a_failing_converter_is_told_in_the_names_of_the_users_network(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    precision: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     traced, signature = culprits.program("gamma")
     given = program(tmp_path, signature)
     programs.write(traced, tmp_path / "entries" / given.file.entry[:2] / given.file.entry / given.file.name)
 
     def fake(conversion: Conversion) -> Converted:
-        if any("lgamma" in str(node.target) for node in programs.load(conversion.program).graph.nodes):
+        names = [str(node.target) for node in programs.load(conversion.program).graph.nodes]
+        assert conversion.precision == precision and conversion.base is None
+        if any("lgamma" in name for name in names):
             raise RuntimeError("first\n\nsecond") from ValueError("no kernel for it")
+        if not any("relu" in name for name in names):
+            raise Unsuited(Problem("", "8 bits do nothing for this part", ""))
         return Converted("student.fake", conversion.signature, "fake 1.2")
 
-    monkeypatch.setattr(plugins, "find", lambda *_: SimpleNamespace(PRECISIONS=("float32",), convert=fake))
-    data = learnable.tokens(tmp_path / "entries")
-    data = data.model_copy(update={"parts": {k: v for k, v in data.parts.items() if k != "calibration"}})
-    step = Convert(program=given, format="fake", precision="float32", splits=data)
+    monkeypatch.setattr(plugins, "find", lambda *_: SimpleNamespace(PRECISIONS=("float32", "int8"), convert=fake))
+    monkeypatch.setattr(convert, "_calibration", lambda *_: {"x": np.ones((20, 8), np.float32)})
+    step = Convert(program=given, format="fake", precision=precision, splits=learnable.tokens(tmp_path / "entries"))
     with pytest.raises(NotConverted) as found:
         convert.run(step, toy.entry(tmp_path, "artifact"))
     (problem,) = found.value.problems
-    assert problem.where == "fake float32"
+    assert problem.where == f"fake {precision}"
     assert problem.message == "the converter fails at aten.lgamma in blocks.2 (Odd): RuntimeError: no kernel for it"
     assert problem.hint == "Instead, use a polynomial approximation of it; or leave this target out"
 

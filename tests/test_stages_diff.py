@@ -282,6 +282,40 @@ def test_where_nothing_runs_the_file_the_reason_is_given(bench: Bench, monkeypat
     assert "onnx has no runtime here" in bench.diff(format="onnx").why
 
 
+def test_values_that_a_runtime_keeps_to_itself_are_those_of_what_the_file_was_made_of(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, evaluate = bench._opened, bench._evaluator
+
+    def inside(*given: Any) -> Opened:
+        made = opened(*given)
+        return replace(made, evaluate=evaluate(given[3] / made.name, made.signature))
+
+    monkeypatch.setattr(bench, "_opened", inside)
+    bench.values["t.conv2d_1"] = noise(bench.said["conv2d_1"], 10)
+    found = bench.diff()
+    assert (found.basis, found.first) == ("reference", "conv2d_1")
+    assert found.why == "the coreml runtime shows outputs alone, so torch ran what the file was made of"
+
+
+def test_how_far_the_file_itself_is_from_what_it_was_made_of_is_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, evaluate = bench._opened, bench._evaluator
+
+    def inside(*given: Any) -> Opened:
+        made = opened(*given)
+        return replace(made, evaluate=evaluate(given[3] / made.name, made.signature))
+
+    def ran(step: Diff, out: Workspace, artifact: Artifact, model: Path, inputs: Any) -> Any:
+        assert model.read_bytes() == b"a file" and artifact.signature == bench.program.signature
+        return "measured", "", {"logits": noise(bench.said["mul"], 30)}
+
+    monkeypatch.setattr(bench, "_opened", inside)
+    monkeypatch.setattr(diff, "_by_runtime", ran)
+    assert bench.diff(runtime="1").why.endswith("the file's own and those of torch have 30 dB in common")
+
+
 def test_an_artifact_without_a_record_of_its_layers_is_refused(bench: Bench) -> None:
     with pytest.raises(UsageError, match=r"did not record which tensor is which layer.*Build the run again"):
         bench.diff(layers=None)
@@ -313,6 +347,10 @@ def answered(folder: Path, step: Diff, place: Path) -> Diffed:
 
 FORMATS = [n for n in plugins.names("formats") if "\ndef opened(" in plugins.declared("formats", n).file.read_text()]
 each_format = pytest.mark.parametrize("format", FORMATS)
+# a file that is looked into by what was kept beside it shows nothing once it was changed
+each_that_opens_any = pytest.mark.parametrize(
+    "format", [n for n in FORMATS if not plugins.declared("formats", n).beside]
+)
 
 
 # the contract of formats looks at every tensor of every conversion; here a few must do
@@ -326,7 +364,7 @@ def test_real_files_diverge_nowhere(format: str, name: str, converted: Made, tmp
     assert all(layer.snr >= found.threshold for layer in found.layers)
 
 
-@each_format
+@each_that_opens_any
 @pytest.mark.parametrize(
     ("net", "precision", "layer"),
     [

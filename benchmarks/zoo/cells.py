@@ -13,9 +13,9 @@ from edgekd import plugins
 from edgekd.errors import EdgekdError, NotConverted, Unsuited
 from edgekd.policies.files import Wanted, convert, reason
 from edgekd.policies.known import Outlook
-from edgekd.results import Artifact, DeviceFacts, Diffed, GoldenSet, Profiled, Rehearsed
+from edgekd.results import Artifact, DeviceFacts, Diffed, GoldenSet, Located, Profiled, Rehearsed
 from edgekd.spec import Precision, Ranges, Target, Value
-from edgekd.steps import Diff, Golden, Profile, Rehearse
+from edgekd.steps import Diff, Golden, Locate, Profile, Rehearse
 
 # A file in 8 bits is right if its noise has at most a tenth of the power of what torch's outputs tell of the sample.
 # Rounding alone leaves 15 to 40 dB of these networks; one layer with its weights in another order leaves less than 6.
@@ -96,6 +96,8 @@ class Cells:
             )
         )
         cell = cell.model_copy(update=judged(run, cell.precision, found.varied))
+        if isinstance(run, Rehearsed) and run.stopped:
+            cell = cell.model_copy(update=self._stopped(cell, found, file))
         if cell.state == "lossy" and len(file.signature.outputs) > 1:
             cell = cell.model_copy(update=self._by_output(found, file))
         if cell.state in ("wrong", "lossy"):
@@ -146,6 +148,21 @@ class Cells:
         if place is None:
             return {"named": False}
         return {"why": f"{cell.why}; most at {nodes.get(place, place)}: {diff.cause}"}
+
+    def _stopped(self, cell: Cell, found: Specimen, file: Artifact) -> dict[str, object]:
+        """Where a file stops running, in the network's own names."""
+        told: Located | EdgekdError = self._asked.ask(
+            Locate(
+                program=found.program,
+                artifact=file,
+                device=Target(name="", format="").device,
+                fingerprint=self._facts.fingerprint,
+                runtime=self._runtime(file),
+            )
+        )
+        if isinstance(told, EdgekdError):
+            return {"why": f"{cell.why}; {reason(told)}"}
+        return {"named": True, "why": f"{cell.why}; it stops at {told.operator}"} if told.operator else {}
 
     def _placed(self, cell: Cell, found: Specimen, file: Artifact) -> Cell:
         """With the share of operators that run where one wants them."""

@@ -1,10 +1,10 @@
-"""Where a file that does not compute what torch computes begins to differ, for the error that says so."""
+"""Where a file that does not compute what torch computes begins to differ, or to run, for the error that says so."""
 
 from edgekd.errors import EdgekdError
 from edgekd.policies.known import Outlook
 from edgekd.results import Artifact, Diffed, Program
 from edgekd.spec import Target
-from edgekd.steps import Diff, Policy
+from edgekd.steps import Diff, Locate, Policy
 
 
 def blame(known: Outlook, target: Target, program: Program, artifact: Artifact) -> Policy[str]:
@@ -28,6 +28,25 @@ def blame(known: Outlook, target: Target, program: Program, artifact: Artifact) 
     except EdgekdError:
         return ""
     return _sentences(found)
+
+
+def stops(known: Outlook, target: Target, program: Program, artifact: Artifact) -> Policy[str]:
+    """A sentence on the operator with which a file stops running; empty where that cannot be found out."""
+    if not known.runtime(target):
+        return ""
+    try:
+        (found,) = yield [
+            Locate(
+                program=program,
+                artifact=artifact,
+                device=target.device,
+                fingerprint=known.facts[target.device.name].fingerprint,
+                runtime=known.runtime(target),
+            )
+        ]
+    except EdgekdError:
+        return ""
+    return f"It stops at {found.operator}. Instead, {found.advice}" if found.operator else ""
 
 
 def _sentences(found: Diffed) -> str:

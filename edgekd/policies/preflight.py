@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from edgekd.errors import EdgekdError, Problem, UsageError
 from edgekd.policies import limits
+from edgekd.policies.blame import stops
 from edgekd.policies.files import Made, Wanted, convert, reason, taking
 from edgekd.policies.known import PRICED, Outlook
 from edgekd.results import Program, Rehearsed
@@ -85,7 +86,7 @@ def _settled(known: Outlook, target: Target, wanted: Sequence[Wanted]) -> Policy
     while ways:
         trial = known.model_copy(update={"settled": {target.name: ways}})
         made = yield from convert(trial, target, wanted)
-        faults = yield from _rehearse(known, target, made)
+        faults = yield from _rehearse(known, target, wanted, made)
         first = faults if first is None else first
         lowered = made[0].files["float32"]
         if isinstance(lowered, EdgekdError):
@@ -99,8 +100,8 @@ def _settled(known: Outlook, target: Target, wanted: Sequence[Wanted]) -> Policy
     return Settled(first)
 
 
-def _rehearse(known: Outlook, target: Target, made: Sequence[Made]) -> Policy[list[Faults]]:
-    """What is wrong with each program's files, by precision."""
+def _rehearse(known: Outlook, target: Target, wanted: Sequence[Wanted], made: Sequence[Made]) -> Policy[list[Faults]]:
+    """What is wrong with each program's files, by precision; of one that is needed and does not run also where."""
     faults: list[Faults] = [one.faults() for one in made]
     if not known.checkable(target):
         return faults
@@ -114,8 +115,10 @@ def _rehearse(known: Outlook, target: Target, made: Sequence[Made]) -> Policy[li
         )
         for _, _, file in pairs
     )
-    for (i, precision, _), run in zip(pairs, runs, strict=True):
+    for (i, precision, file), run in zip(pairs, runs, strict=True):
         fault = reason(run) if isinstance(run, EdgekdError) else run.fault if run.basis != "not measured" else ""
+        if isinstance(run, Rehearsed) and run.stopped and i == 0 and precision in _needed(target):
+            fault = ". ".join(filter(None, (fault, (yield from stops(known, target, wanted[i].program, file)))))
         if fault:
             faults[i][precision] = fault
     return faults
@@ -123,13 +126,16 @@ def _rehearse(known: Outlook, target: Target, made: Sequence[Made]) -> Policy[li
 
 def _problems(target: Target, faults: Faults) -> list[Problem]:
     """What the plan cannot do without: float32 files, from which all others come, and the precision asked for."""
-    asked: dict[Precision, None] = {"float32": None}
-    if target.precision != "auto":
-        asked[target.precision] = None
     found = []
-    for precision in asked:
+    for precision in _needed(target):
         if precision not in faults or (precision != "float32" and faults[precision] == faults.get("float32")):
             continue
         hint = "" if precision in FLOATS else "Ask for another precision, or for auto, which leaves this one out"
         found.append(Problem(f"target {target.name}, {precision}", faults[precision], hint))
     return found
+
+
+def _needed(target: Target) -> tuple[Precision, ...]:
+    """What a plan cannot do without."""
+    asked: tuple[Precision, ...] = () if target.precision == "auto" else (target.precision,)
+    return tuple(dict.fromkeys(("float32", *asked)))

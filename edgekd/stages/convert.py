@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
 from edgekd import files, plugins
-from edgekd.errors import EdgekdError, NotConverted, Problem, UsageError
+from edgekd.errors import EdgekdError, NotConverted, Problem, Unsuited, UsageError
 from edgekd.nets import programs, surgery
 from edgekd.nets.culprit import culprit, instead, told
 from edgekd.plugins import Conversion, Lowered
@@ -29,6 +29,8 @@ VERSION = 2
 PACKAGES = ("torch", "numpy")
 
 LAYERS = "layers.json"
+# Samples that show the ranges of a part of a program: it shall fail or not, its accuracy is of no matter.
+FEW = 8
 PIXELS = (
     "The input {} takes raw pixels, uint8 of {} x {}, {}: {}channels {}, scale, mean and deviation are in the graph."
 )
@@ -61,7 +63,7 @@ def run(step: Convert, out: Workspace) -> Artifact:
         raise
     except Exception as error:  # whatever a converter raises, it is told as its failure; the log has all of it
         traceback.print_exc()
-        raise _failure(step, conversion, format, error) from error
+        raise _failure(step, conversion, format, error, out) from error
     layers = json.dumps(dict(converted.layers), indent=1)
     files.write(out.path(LAYERS), layers)
     return Artifact(
@@ -107,18 +109,26 @@ def _fronts(step: Convert, out: Workspace) -> frozenset[str]:
     return surgery.fronts(programs.load(path))
 
 
-def _failure(step: Convert, conversion: Conversion, format: plugins.Format, error: Exception) -> NotConverted:
-    """What a converter's error means in the user's own network: which operator, in which module, what instead."""
+def _failure(
+    step: Convert, conversion: Conversion, format: plugins.Format, error: Exception, out: Workspace
+) -> NotConverted:
+    """What a converter's error means in the user's own network: which operator, in which module, what instead.
+
+    It is looked for in the precision that failed: what converts in float32 may fail in 8 bits.
+    """
     where, said = f"{step.format} {step.precision}", f"{type(error).__name__}: {_first_line(error)}"
     unknown = NotConverted(Problem(where, f"the converter failed: {said}", "Its log has all that it said"))
     if conversion.program.suffix == ".onnx":
         return unknown  # whose parts are no torch programs
     program = programs.load(conversion.program)
+    few = {name: values[:FEW] for name, values in conversion.calibration.items()}
     with tempfile.TemporaryDirectory() as name:
         tries = count()
 
         def fails(part: ExportedProgram, signature: Signature) -> bool:
-            folder = Path(name, str(next(tries)))
+            number = next(tries)
+            out.progress(1 - 0.7**number, f"the converter failed; part {number + 1} of the network is tried")
+            folder = Path(name, str(number))
             folder.mkdir()
             programs.write(part, folder / "part.pt2")
             try:
@@ -127,11 +137,13 @@ def _failure(step: Convert, conversion: Conversion, format: plugins.Format, erro
                         conversion,
                         program=folder / "part.pt2",
                         signature=signature,
-                        precision="float32",
+                        calibration=few,
                         base=None,
                         folder=folder,
                     )
                 )
+            except Unsuited:  # what can do nothing for this part does not fail at it
+                return False
             except Exception:  # any failure of a converter is the answer
                 return True
             return False

@@ -19,12 +19,12 @@ from edgekd.divergence.walk import Node
 from edgekd.errors import EdgekdError, NotVerified, Problem, UsageError
 from edgekd.nets import layers, programs
 from edgekd.plugins import Opened
-from edgekd.results import Diffed, File, Hidden, Layer, TensorSpec
+from edgekd.results import Artifact, Basis, Diffed, File, Hidden, Layer, TensorSpec
 from edgekd.runtimes import preprocess
 from edgekd.steps import Diff
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "numpy")
 
 Array = NDArray[Any]
@@ -35,6 +35,8 @@ VALUES = "values.npz"
 KEPT = 512
 TIMEOUT = 600.0
 REFERENCE = "the {} file's operators were evaluated by their definitions on the computer that made it"
+INSIDE = "the {} runtime shows outputs alone, so torch ran what the file was made of"
+APART = "; of the outputs, the file's own and those of torch have {:.0f} dB in common"
 
 
 class _Seen:
@@ -75,7 +77,7 @@ def run(step: Diff, out: Workspace) -> Diffed:
         return _nothing(step, why)
     out.progress(0.6, "torch runs the same samples")
     program = programs.load(out.locate(step.program.file))
-    return _compared(step, out, program, named, opened, outputs, why)
+    return _compared(step, out, program, named, opened, outputs, basis, why)
 
 
 def _nothing(step: Diff, why: str) -> Diffed:
@@ -98,12 +100,15 @@ def _opened(step: Diff, out: Workspace, named: Mapping[str, str], folder: Path) 
     return opened
 
 
-def _outputs(step: Diff, out: Workspace, opened: Opened, model: Path) -> tuple[str, str, Arrays]:
+def _outputs(step: Diff, out: Workspace, opened: Opened, model: Path) -> tuple[Basis, str, Arrays]:
     """Basis, reason, and every output of the opened file by name, sample first."""
     inputs = _prepared(step, out)
     out.progress(0.2, f"{step.artifact.format} runs {len(next(iter(inputs.values())))} samples")
+    if opened.evaluate is not None:
+        return _inside(step, out, opened.evaluate(inputs), inputs)
     if step.runtime:
-        return _by_runtime(step, out, opened, model, inputs)
+        there = {"signature": opened.signature, "file": step.artifact.file.model_copy(update={"name": opened.name})}
+        return _by_runtime(step, out, step.artifact.model_copy(update=there), model, inputs)
     if not plugins.declared("formats", step.artifact.format).reference:
         return "not measured", f"{step.artifact.format} has no runtime here and no reference evaluator", {}
     try:
@@ -115,17 +120,26 @@ def _outputs(step: Diff, out: Workspace, opened: Opened, model: Path) -> tuple[s
     return "reference", REFERENCE.format(step.artifact.format), whole
 
 
-def _by_runtime(step: Diff, out: Workspace, opened: Opened, model: Path, inputs: Arrays) -> tuple[str, str, Arrays]:
-    """The opened file in the format's own runtime on the device."""
-    reached, artifact = jobs.Reached(step.device), step.artifact
+def _inside(step: Diff, out: Workspace, found: Mapping[str, Array], inputs: Arrays) -> tuple[Basis, str, Arrays]:
+    """Every value of what a file was made of, and how far the file itself, in its runtime, is from that."""
+    artifact, apart = step.artifact, ""
+    if step.runtime:
+        _, why, outputs = _by_runtime(step, out, artifact, out.locate(artifact.file), inputs)
+        alike = [measures.snr(np.asarray(found[name]), values) for name, values in outputs.items()]
+        apart = APART.format(min(alike)) if alike else f"; {why}"
+    return "reference", INSIDE.format(artifact.format) + apart, {name: np.asarray(one) for name, one in found.items()}
+
+
+def _by_runtime(
+    step: Diff, out: Workspace, artifact: Artifact, model: Path, inputs: Arrays
+) -> tuple[Basis, str, Arrays]:
+    """A file in the format's own runtime on the device."""
+    reached = jobs.Reached(step.device)
     facts = reached.facts()
     why = jobs.cannot_run(facts, step.fingerprint, artifact.format, step.runtime)
     if why:
         return "not measured", why, {}
-    there = artifact.model_copy(
-        update={"signature": opened.signature, "file": artifact.file.model_copy(update={"name": opened.name})}
-    )
-    with jobs.Job(out.path("job"), there, model, runtime=step.runtime) as job:
+    with jobs.Job(out.path("job"), artifact, model, runtime=step.runtime) as job:
         return jobs.basis(facts), facts.emulated, job.predict(reached, inputs, TIMEOUT, prepared=True)
 
 
@@ -148,6 +162,7 @@ def _compared(
     named: Mapping[str, str],
     opened: Opened,
     outputs: Arrays,
+    basis: Basis,
     why: str,
 ) -> Diffed:
     """Measure each layer, find where it begins, and why."""
@@ -170,7 +185,7 @@ def _compared(
         hidden=_hidden(nodes, seen, misfits, set(named.values()) - set(opened.layers.values())),
         cause=cause,
         advice=advice,
-        basis="measured" if step.runtime else "reference",
+        basis=basis,
         why=why,
         samples=len(inputs[0]),
         threshold=threshold,

@@ -114,7 +114,8 @@ def test_the_artifact_says_what_it_is(format: str, net: str, precision: str, con
     assert (made.graph, made.golden) == (program.digest, program.golden)
     assert made.size == files.size(path) and made.file.sha256 == files.digest(path)
     assert made.made_by and any(character.isdigit() for character in made.made_by)
-    assert {p.name for p in path.parent.iterdir()} == {made.file.name, "layers.json"}, "nothing temporary is left"
+    beside = {"layers.json", *plugins.declared("formats", format).beside}
+    assert {p.name for p in path.parent.iterdir()} == {made.file.name, *beside}, "nothing temporary is left"
     assert [s.name for s in made.signature.inputs] == [s.name for s in program.signature.inputs]
     assert [s.preprocess for s in made.signature.inputs] == [s.preprocess for s in program.signature.inputs]
     assert made.signature.outputs[0].name == "logits" and made.signature.classes == program.signature.classes
@@ -146,14 +147,19 @@ def test_an_opened_copy_gives_what_torch_has_at_the_same_nodes(
     assert set(opened.layers) <= {spec.name for spec in opened.signature.outputs}
 
     samples = toy.samples(folder, net, made.signature, count=8)
-    found = every_output(format, tmp_path / opened.name, opened.signature, samples)
+    if opened.evaluate is not None:
+        found = dict(opened.evaluate({s.name: samples[s.name].astype(s.dtype) for s in made.signature.inputs}))
+    else:
+        found = every_output(format, tmp_path / opened.name, opened.signature, samples)
     plain = every_output(format, file, made.signature, samples)
     torch_has = layers.values(
         programs.load(locate(folder / "entries", program.file)),
         [samples[s.name].astype(s.dtype) for s in program.signature.inputs],
     )
     for spec in made.signature.outputs:
-        np.testing.assert_allclose(found[spec.name], plain[spec.name], atol=1e-5 if precision == "float32" else 1e-2)
+        # torch rounds to another step than the runtime where a number is between two
+        step = 1e-2 if opened.evaluate is None else 2e-2 * np.abs(plain[spec.name]).max()
+        np.testing.assert_allclose(found[spec.name], plain[spec.name], atol=1e-5 if precision == "float32" else step)
     # convolution and mean, embedding and linear layers: enough to see where a difference begins
     assert len(opened.layers) >= len(SEEN[net]) and {named_after(n) for n in opened.layers.values()} >= SEEN[net]
     for output, node in opened.layers.items():
