@@ -116,6 +116,17 @@ def test_operators_that_stay_float_bring_the_outputs_nearer(runtime: Any, conver
 
 
 @pytest.mark.slow
+def test_what_is_computed_as_one_stays_float_as_one(converted: Made, tmp_path: Path) -> None:
+    folder = converted(NAME)
+    program = toy.program(folder, "images")
+    source, samples = locate(folder / "entries", program.file), toy.samples(folder, "images", program.signature, 8)
+    conversion = Conversion(source, program.signature, "int8", samples, tmp_path, in_float=frozenset({"relu6"}))
+    made = plugins.find("formats", NAME).convert(conversion)
+    # the convolution, its norm and the activation
+    assert "Operators that stay float32, for the sake of accuracy: 3." in made.notes
+
+
+@pytest.mark.slow
 def test_a_network_without_an_8_bit_operator_is_unsuited(tmp_path: Path) -> None:
     torch = importlib.import_module("torch")
     wanted = Signature(

@@ -272,12 +272,13 @@ def _whole(node: fx.Node) -> bool:
 
 
 def _stays_float(whole: ExportedProgram, program: ExportedProgram, wanted: frozenset[str]) -> frozenset[str]:
-    """The operators of a program that give the values of nodes of the whole one; a norm's is its convolution's."""
+    """The operators of a program that give the values of nodes of the whole one, with what each is computed as one."""
     origin = layers.origins(whole, program) if program is not whole else {}
-    found: set[str] = set()
-    for node in program.graph.nodes:
-        if origin.get(node.name, node.name) in wanted:
-            found.add(node.name)
-            if "batch_norm" in str(node.target) and isinstance(node.args[0], fx.Node):
-                found.add(node.args[0].name)
+    nodes, found = walk.nodes(program), set[str]()
+    for name in nodes:
+        if origin.get(name, name) in wanted:
+            found.add(name)
+            while nodes[name].operator in JOINED and nodes[name].parents[0] in nodes:
+                name = nodes[name].parents[0]
+                found.add(name)
     return frozenset(found)
