@@ -69,6 +69,7 @@ def test_a_board_of_a_fleet_that_is_not_there_is_inconclusive(bundles: Path) -> 
         (("verify", "easy", *QUICK, "--signers", "nobody"), "nobody signed the certificate"),
         (("compare", "easy", "nowhere"), "nowhere: this file is not there"),
         (("compare", "easy", "hard", "--at", "this-computer", "--at", "b=c"), "compared on one device"),
+        (("compare", "easy", "hard", "--runtime", "snpe"), "nothing of edgekd runs easy by 'snpe'"),
         (("sign", "easy", "--key", "no-key"), "no-key: this file is not there"),
     ],
 )

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
-from edgekd import files, jobs, plugins
-from edgekd.catalog import shown
+from edgekd import files, jobs
 from edgekd.commands.subjects import Subject, subject
 from edgekd.commands.timed import How, measure, together
-from edgekd.errors import DeviceError, Problem, UsageError
+from edgekd.errors import DeviceError
 from edgekd.results import Measurement
 from edgekd.spec import Device, Value
 
@@ -31,12 +30,7 @@ def bench(paths: Sequence[Path], devices: Sequence[Device], how: How) -> tuple[B
     that cannot be reached is no end for the others: its results say why. Raises UsageError, and DeviceError of this
     computer.
     """
-    subjects = [subject(path) for path in paths]
-    for path, one in zip(paths, subjects, strict=True):
-        known = plugins.alternatives(one.format)
-        if how.runtime and how.runtime not in known:
-            hint = f"Choose from: {', '.join(known)}" if known else "Leave it out"
-            raise UsageError(Problem("--runtime", f"nothing of edgekd runs {shown(path)} by {how.runtime!r}", hint))
+    subjects = [subject(path, how.runtime) for path in paths]
 
     def on(device: Device, stopping: Event) -> list[Benched]:
         pairs = zip(paths, subjects, strict=True)

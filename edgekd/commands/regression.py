@@ -46,7 +46,7 @@ def against(
 
     Raises UsageError and DeviceError.
     """
-    subjects, reached = [subject(path) for path in (before, after)], jobs.Reached(device)
+    subjects, reached = [subject(path, how.runtime) for path in (before, after)], jobs.Reached(device)
     try:
         measurements = measure(subjects, reached, how)
     finally:

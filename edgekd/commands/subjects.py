@@ -39,9 +39,14 @@ def is_bundle(path: Path) -> bool:
     return (path / "signature.json").is_file()
 
 
-def subject(path: Path) -> Subject:
-    """Read what is to be timed. Raises UsageError."""
-    return _bundle(path) if is_bundle(path) else _bare(path)
+def subject(path: Path, runtime: str = "") -> Subject:
+    """Read what is to be timed, in another runtime than its format's own if one is named. Raises UsageError."""
+    found = _bundle(path) if is_bundle(path) else _bare(path)
+    known = plugins.alternatives(found.format)
+    if runtime and runtime not in known:
+        hint = f"Choose from: {', '.join(known)}" if known else "Leave it out"
+        raise UsageError(Problem("--runtime", f"nothing of edgekd runs {shown(path)} by {runtime!r}", hint))
+    return found
 
 
 def fill(job: jobs.Job, subject: Subject) -> dict[str, Any]:
