@@ -1,6 +1,7 @@
 """Find where a file begins to compute something else than torch: each layer's values, side by side."""
 
 import json
+import math
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ KEPT = 512
 TIMEOUT = 600.0
 REFERENCE = "the {} file's operators were evaluated by their definitions on the computer that made it"
 INSIDE = "the {} runtime shows outputs alone, so torch ran what the file was made of"
-APART = "; of the outputs, the file's own and those of torch have {:.0f} dB in common"
+APART, SAME = "; its outputs are {:.0f} dB from the file's own", "; its outputs are the file's own"
 
 
 class _Seen:
@@ -126,7 +127,7 @@ def _inside(step: Diff, out: Workspace, found: Mapping[str, Array], inputs: Arra
     if step.runtime:
         _, why, outputs = _by_runtime(step, out, artifact, out.locate(artifact.file), inputs)
         alike = [measures.snr(np.asarray(found[name]), values) for name, values in outputs.items()]
-        apart = APART.format(min(alike)) if alike else f"; {why}"
+        apart = (SAME if min(alike) == math.inf else APART.format(min(alike))) if alike else f"; {why}"
     return "reference", INSIDE.format(artifact.format) + apart, {name: np.asarray(one) for name, one in found.items()}
 
 
