@@ -43,6 +43,32 @@ def program(kind: str, around=lambda network: network):
     return programs.trace(around(Network(kind)), SIGNATURE, rows, "student")
 
 
+class Two(nn.Module):
+    """Gives half of its values, and what becomes of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 6), nn.Linear(3, 3)
+
+    def forward(self, x):
+        half, _ = self.first(x).chunk(2, 1)
+        return {"logits": self.last(half), "half": half}
+
+
+def test_outputs_that_fail_only_together_are_told_by_the_last_of_them() -> None:
+    wanted = SIGNATURE.model_copy(update={"outputs": (*SIGNATURE.outputs, TensorSpec(name="half", shape=(-1, 3)))})
+    rows = {"x": np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)}
+    traced, signature = programs.trace(Two(), wanted, rows, "student")
+
+    def fails(part, signature) -> bool:
+        assert len(part.module()(torch.ones(1, 8))) == len(signature.outputs)
+        return len(signature.outputs) == 2
+
+    found = culprit.culprit(traced, signature, "", fails)
+    assert culprit.told(found) == "aten.chunk in the network's own forward (Two)"
+    assert culprit.culprit(traced, signature, "", lambda *_: False) is None
+
+
 def holds(operator: str):
     """A converter that fails on programs with an operator."""
     asked = []

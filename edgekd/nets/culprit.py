@@ -1,7 +1,8 @@
 """Which operator of a program does a converter fail at, where is it in the user's own network, what to use instead?"""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import getitem
 
 import torch
 from torch import Tensor, fx
@@ -48,7 +49,8 @@ def culprit(
     """The first node with which the part of the program up to it `fails`; None where no part does.
 
     Found by bisection, which begins at the node that the converter's `message` seems to name. The parts take one sample
-    at a time and give the node's value as their only output.
+    at a time and give the node's value as their only output. Where none of these fails, it is the first output that
+    does so together with those before it.
     """
     nodes = [node for node in _depending(program) if node.op == "call_function" and _is_float(node)]
     low, high = 0, len(nodes)
@@ -56,15 +58,28 @@ def culprit(
     probes = [] if guess is None else [guess, guess - 1]
     while low < high:
         at = next((probe for probe in probes if low <= probe < high), (low + high) // 2)
-        part = _up_to(program, signature, nodes[at].name)
+        part = _up_to(program, signature, [nodes[at].name])
         if part is not None and fails(*part):
             high = at
         else:
             low = at + 1
-    found: fx.Node | None = nodes[low] if low < len(nodes) else None
+    found = nodes[low] if low < len(nodes) else _together(program, signature, fails)
     while found is not None and (hidden := _not_cut(found)):
         found = hidden[0]
     return found
+
+
+def _together(
+    program: ExportedProgram, signature: Signature, fails: Callable[[ExportedProgram, Signature], bool]
+) -> fx.Node | None:
+    """The operator of the first output with which the outputs up to it fail as one."""
+    names = program.graph_signature.user_outputs
+    for count in range(2, len(names) + 1):
+        part = _up_to(program, signature, names[:count])
+        if part is not None and fails(*part):
+            last: fx.Node = next(node for node in program.graph.nodes if node.name == names[count - 1])
+            return last.all_input_nodes[0] if last.target is getitem else last
+    return None
 
 
 def _depending(program: ExportedProgram) -> list[fx.Node]:
@@ -102,18 +117,20 @@ def _is_float(node: fx.Node) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 0
 
 
-def _up_to(program: ExportedProgram, signature: Signature, name: str) -> tuple[ExportedProgram, Signature] | None:
-    """The part of a program that gives one node's value, for one sample; None where that cannot be cut out."""
+def _up_to(
+    program: ExportedProgram, signature: Signature, names: Sequence[str]
+) -> tuple[ExportedProgram, Signature] | None:
+    """The part of a program that gives these nodes' values, for one sample; None where that cannot be cut out."""
     module = program.module()
     graph = module.graph
-    node = next((node for node in graph.nodes if node.name == name), None)
-    if node is None:
+    made = {node.name: node for node in graph.nodes}
+    if not made.keys() >= set(names):
         return None
     for guard in [other for other in graph.nodes if other.op == "call_module" and not other.users]:
         graph.erase_node(guard)
     output = next(other for other in graph.nodes if other.op == "output")
     with graph.inserting_before(output):
-        graph.output((node,))
+        graph.output(tuple(made[name] for name in names))
     graph.erase_node(output)
     # not by eliminate_dead_code, which keeps what might draw random numbers, such as a recurrent layer
     for other in reversed(list(graph.nodes)):
@@ -125,10 +142,9 @@ def _up_to(program: ExportedProgram, signature: Signature, name: str) -> tuple[E
         part = torch.export.export(module, programs.samples(one, 1))
     except programs.UNTRACEABLE:
         return None
-    (value,) = part.graph.output_node().args[0]
-    shape = value.meta["val"].shape
-    first = one.outputs[0].model_copy(update={"shape": tuple(shape)})
-    return part, one.model_copy(update={"outputs": (first,)})
+    pairs = zip(one.outputs, part.graph.output_node().args[0], strict=False)
+    outputs = tuple(spec.model_copy(update={"shape": tuple(value.meta["val"].shape)}) for spec, value in pairs)
+    return part, one.model_copy(update={"outputs": outputs})
 
 
 def operator(node: fx.Node) -> str:
