@@ -150,7 +150,7 @@ def _together(each: Sequence[torch.Tensor]) -> NDArray[Any]:
 def _mended(module: fx.GraphModule, node: fx.Node, constant: fx.Node) -> None:
     """Give an operator a constant that XNNPACK can have, where this one is none."""
     value = attrgetter(str(constant.target))(module)
-    if not value.is_floating_point():
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():  # a part of the graph has a name too
         return
     if _whole(node):
         value = value.to(node.meta["val"].dtype)
