@@ -41,7 +41,7 @@ def asked(folder: Path, kind: str = "gamma") -> Locate:
 
 
 def found(folder: Path, monkeypatch: pytest.MonkeyPatch, breaks: str, step: Locate) -> Located:
-    real = plugins.find("formats", "onnx")
+    real, find = plugins.find("formats", "onnx"), plugins.find
 
     def convert(conversion: Conversion) -> Converted:
         made: Converted = real.convert(conversion)
@@ -49,7 +49,8 @@ def found(folder: Path, monkeypatch: pytest.MonkeyPatch, breaks: str, step: Loca
             (conversion.folder / made.name).write_bytes(b"no model at all")
         return made
 
-    monkeypatch.setattr(plugins, "find", lambda *_: SimpleNamespace(convert=convert))
+    fake = SimpleNamespace(convert=convert)
+    monkeypatch.setattr(plugins, "find", lambda kind, name: fake if kind == "formats" else find(kind, name))
     return locate.run(step, toy.entry(folder, "located"))
 
 
