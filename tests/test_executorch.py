@@ -229,19 +229,21 @@ def one_number(torch: Any) -> Any:
 
 
 def made_weight(torch: Any) -> Any:
-    class Halves(torch.nn.Module):
-        """Layers whose weights are halves of one, as attention to another sequence has them."""
+    class Asked(torch.nn.Module):
+        """Attention to another sequence, whose weights are parts of one, as DETR's decoder has it."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.both = torch.nn.Parameter(torch.randn(8, 8) / 3)
+            self.questions = torch.nn.Parameter(torch.randn(6, 1, 8))
+            self.first, self.attention = torch.nn.Conv2d(3, 8, 1), torch.nn.MultiheadAttention(8, 2)
+            self.head = torch.nn.Linear(8, 4)
 
         def forward(self, image: Any) -> Any:
-            x = image.flatten(1)[:, :8]
-            one, other = self.both.split([4, 4])
-            return torch.nn.functional.linear(x, one) + torch.relu(torch.nn.functional.linear(x, other))
+            seen = self.first(image).flatten(2).permute(2, 0, 1)
+            asked = self.questions.expand(-1, seen.shape[1], -1)
+            return self.head(self.attention(asked, seen, seen, need_weights=False)[0].mean(0))
 
-    return Halves()
+    return Asked()
 
 
 def mask(torch: Any) -> Any:
