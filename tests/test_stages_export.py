@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgekd.errors import UsageError
-from edgekd.nets import networks, programs
+from edgekd.nets import networks, programs, untrained
 from edgekd.results import Checkpoint, Program
 from edgekd.spec import Architecture, Choice, Image, Teacher, UserFile
 from edgekd.stages import export
@@ -78,7 +78,9 @@ def checkpoint(folder: Path, architecture: Architecture, seed: int) -> Checkpoin
     torch.manual_seed(seed)
     out = toy.entry(folder, f"weights {seed}")
     wanted = networks.signature(learnable.images(folder / "entries"), architecture.image, out)
-    save_file(networks.build(architecture, wanted).state_dict(), out.path("weights.safetensors"))
+    network = networks.build(architecture, wanted)
+    untrained.unsettle(network)
+    save_file(network.state_dict(), out.path("weights.safetensors"))
     return Checkpoint(architecture=architecture, weights=out.file("weights.safetensors"), validation_accuracy=0.5)
 
 
@@ -142,12 +144,12 @@ def test_the_seed_decides_untrained_weights_and_nothing_else(tmp_path: Path) -> 
 def test_a_checkpoints_weights_are_used_and_its_graph_is_that_of_the_untrained_network(tmp_path: Path) -> None:
     made = run(tmp_path, trained := checkpoint(tmp_path, RESNET, 7))
     other = run(tmp_path, checkpoint(tmp_path, RESNET, 8))
-    untrained = run(tmp_path, RESNET, 7)
+    before = run(tmp_path, RESNET, 7)
     assert trained.architecture == RESNET and made.trained
     # the family draws its weights from the same seed, so these are the checkpoint's own
-    np.testing.assert_array_equal(array(tmp_path, made), array(tmp_path, untrained))
+    np.testing.assert_array_equal(array(tmp_path, made), array(tmp_path, before))
     assert not np.array_equal(array(tmp_path, made), array(tmp_path, other))
-    assert made.digest == untrained.digest == other.digest
+    assert made.digest == before.digest == other.digest
 
 
 def test_another_architecture_has_another_digest(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
-from edgekd.nets import inference, networks, programs, sizes
+from edgekd.nets import inference, networks, programs, sizes, untrained
 from edgekd.plugins import OnnxFile, Oracle
 from edgekd.results import Checkpoint, File, Program, Signature, Splits
 from edgekd.samples.views import Feed
@@ -18,7 +18,7 @@ from edgekd.spec import Architecture, Teacher
 from edgekd.steps import Export
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "safetensors")
 
 # torch writes a file's name into it, so this is the same for every program
@@ -99,6 +99,8 @@ def _student(source: Checkpoint | Architecture, splits: Splits, out: Workspace) 
     network = networks.build(architecture, signature)
     if isinstance(source, Checkpoint):
         networks.load_weights(network, out.locate(source.weights))
+    else:
+        untrained.unsettle(network)
     return network, signature
 
 
