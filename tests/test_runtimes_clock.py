@@ -25,12 +25,13 @@ class Model:
         self.fed.append(arrays[0][:, 0].tolist())
         time.sleep(0.0002)  # not to be counted
 
-    def invoke(self) -> None:
+    def invoke(self) -> int | None:
         self.runs += 1
         slow = 20 if self.runs == 1 else 1 + self.runs % 2 * 3 * self._jitter * (self.runs // 16 % 2)
         end = time.perf_counter() + self._seconds * slow
         while time.perf_counter() < end:
             pass
+        return None
 
 
 class Runtime:
@@ -51,6 +52,16 @@ def session(monkeypatch: pytest.MonkeyPatch, folder: Path, model: Model, **more:
     spec = {"name": "x", "shape": [-1, 1], "dtype": "float32"}
     request = {"runtime": "fake", "model": "m", "threads": 1, "inputs": {"x": "x.npy"}}
     return clock.run(request | {"signature": {"inputs": [spec], "outputs": [spec]}} | more, folder)
+
+
+def test_a_runtime_that_tells_what_a_run_took_is_believed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Telling(Model):
+        def invoke(self) -> int:
+            super().invoke()
+            return 123_000
+
+    found = session(monkeypatch, tmp_path, Telling(0.0003), runs=8)
+    assert found["latencies"] == [0.000123] * 8 and found["first"] == 0.000123
 
 
 def test_only_the_inference_is_timed_and_load_and_first_stand_apart(

@@ -15,7 +15,8 @@ import), EXTRA, REQUIRES and PLATFORMS ("linux-x86_64", ...; on another system i
 where `signature` is results.Signature as JSON and `batch` how many samples one run shall take if the file leaves that
 open. The model has `batch` (what one run really takes), `notes` (facts of this run, by name), `feed(arrays)` (one array
 an input, in the signature's order and types, unchanged until the run is over), `invoke()` (the inference alone: this is
-what is timed) and `outputs()` (one array an output, in the signature's order). A profiled one also has `placed()`, once
+what is timed; a runtime that times its runs itself returns whole nanoseconds) and `outputs()` (one array an output, in
+the signature's order). A profiled one also has `placed()`, once
 its runs are over: {"operators": [placement.operator(...), ...], "partitions": how many parts the delegate took (None:
 there is no delegate), "untimed": "why there are no seconds" or "", "coarse": by how many seconds each of them may fall
 short}.

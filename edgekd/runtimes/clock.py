@@ -112,15 +112,20 @@ def _batches(samples: Samples, batch: int) -> list[list[Array]]:
 
 
 def _timed(model: Any, inputs: list[list[Array]], count: int, offset: int = 0) -> list[int]:
-    """Nanoseconds of `count` inferences, inputs in turn; feeding them is not timed."""
+    """Nanoseconds of `count` inferences, inputs in turn; feeding them is not timed.
+
+    A runtime that tells how long a run took (`invoke` returns it) is believed, since that leaves out what its Python
+    package does around the run.
+    """
     times, size = [0] * count, len(inputs)
     feed, invoke, clock = model.feed, model.invoke, time.perf_counter_ns
     gc.disable()
     for i in range(count):
         feed(inputs[(offset + i) % size])
         start = clock()
-        invoke()
-        times[i] = clock() - start
+        told = invoke()
+        taken = clock() - start
+        times[i] = told if isinstance(told, int) else taken
     gc.enable()
     return times
 
