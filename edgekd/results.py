@@ -9,6 +9,7 @@ from edgekd.spec import Architecture, Image, Part, Plan, Precision, Protocol, Va
 # What one step of 16-bit audio is to a network, which sees -1 to 1.
 AUDIO_SCALE = 2.0**-15
 
+Kind = Literal["dense", "pointwise", "depthwise"]
 Basis = Literal["measured", "stand-in", "reference", "emulated", "not measured"]
 
 
@@ -185,13 +186,25 @@ class Size(Value):
     macs: int
 
 
+class Product(Value):
+    """One convolution or product of matrices: at each of `places`, `outputs` channels, each of `inputs` channels times
+    `taps` of a kernel (of its own channel alone, where it is depthwise); `read` places are read."""
+
+    kind: Kind
+    inputs: int
+    outputs: int
+    taps: int
+    places: int
+    read: int
+
+
 class Work(Value):
     """What a network does for one sample, as far as that can be told before it is trained: what its cost is fitted on.
 
     Multiply-accumulates by kind (`dense`: of kernels over several pixels; `pointwise`: of 1 x 1 kernels, linear layers
     and other products of matrices; `depthwise`: of grouped kernels), bytes that its operators read and write in float32
-    (`moved`), the most that one of them holds (`peak`), how many operators of each kind there are, parameters, and the
-    samples' side in pixels (0 where there is none).
+    (`moved`), the most that one of them holds (`peak`), how many operators of each kind there are, parameters, the
+    samples' side in pixels (0 where there is none), and its products one by one.
     """
 
     dense: int
@@ -202,6 +215,7 @@ class Work(Value):
     operators: dict[str, int] = {}
     params: int
     resolution: int = 0
+    products: tuple[Product, ...] = ()
 
 
 class Option(Value):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgekd.policies.explore import fill
-from edgekd.results import Series, Work
+from edgekd.results import Product, Series, Work
 from edgekd.stages.foretell import estimate
 from tests.test_policies_explore import OPTIONS, seconds
 
@@ -26,6 +26,32 @@ def test_an_error_left_out_is_that_of_a_law_that_never_saw_it(count: int) -> Non
         rest = series.model_copy(update={"values": series.values[:i] + series.values[i + 1 :]})
         (foretold,) = estimate(works[:i] + works[i + 1 :], rest, [works[i]]).values
         assert error == pytest.approx(series.values[i] / foretold - 1, abs=1e-3)
+
+
+def convolutions(width: int, depth: int, places: int) -> Work:
+    """So many equal convolutions."""
+    one = Product(kind="dense", inputs=width, outputs=width, taps=9, places=places, read=places)
+    macs = depth * places * 9 * width**2
+    return Work(dense=macs, moved=8 * places * width * depth, params=9 * width**2 * depth, products=(one,) * depth)
+
+
+@pytest.mark.parametrize("lanes", [1, 8, 16])
+def test_channels_that_are_computed_at_once_are_found(lanes: int) -> None:
+    random = np.random.default_rng(lanes)
+    works = [
+        convolutions(int(random.integers(3, 60)), int(random.integers(2, 12)), 4 ** int(random.integers(2, 6)))
+        for _ in range(35)
+    ]
+    seconds = [
+        sum(1e-9 * p.places * -(-p.outputs // lanes) * lanes * p.inputs * 9 for p in one.products) for one in works
+    ]
+    series = Series(target="tflite", precision="float32", cost="latency", values=tuple(seconds[:15]))
+    told = estimate(works[:15], series, works[15:])
+    np.testing.assert_allclose(told.values, seconds[15:], rtol=0.03)
+    plain = [one.model_copy(update={"products": ()}) for one in works]
+    blind = estimate(plain[:15], series, plain[15:])
+    missed = np.abs(np.array(seconds[15:]) / blind.values - 1).max()
+    assert missed < 0.03 if lanes == 1 else missed > 0.1
 
 
 def test_three_say_nothing_of_the_error() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from edgekd.nets import sizes
 from edgekd.nets.work import work
-from edgekd.results import Signature, TensorSpec
+from edgekd.results import Product, Signature, TensorSpec
 from edgekd.students import convnet, resnet
 
 OUTPUTS = (TensorSpec(name="logits", shape=(-1, 10)),)
@@ -32,6 +32,8 @@ def test_products_by_kind_are_the_multiply_accumulates(family, settings: dict[st
     assert size == sizes.size(module, x, given)
     assert found.dense + found.pointwise + found.depthwise == size.macs
     assert (found.params, found.resolution) == (size.params, side)
+    stem = Product(kind="dense", inputs=3, outputs=found.products[0].outputs, taps=9, places=side**2 // 4, read=side**2)
+    assert found.products[0] == (stem if family is convnet else stem.model_copy(update={"places": side**2}))
     assert bool(found.depthwise) == (family is convnet and given.inputs[0].shape[2] > 0)
 
 

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgekd.nets import sizes
-from edgekd.results import Signature, Size, Work
+from edgekd.results import Kind, Product, Signature, Size, Work
 
 _CONVOLUTIONS = ("convolution", "_convolution", "convolution_overrideable")
 _PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "linear")
@@ -26,7 +26,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.products: Counter[str] = Counter()
+        self.products: list[Product] = []
         self.operators: Counter[str] = Counter()
         self.moved = self.peak = 0
 
@@ -40,19 +40,31 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.moved, self.peak = self.moved + held, max(self.peak, held)
         kind = "other"
         if name in _CONVOLUTIONS:
-            kind = self._convolve(args[1], written[0], groups=args[8])
+            kind = self._convolve(args[0], args[1], written[0], groups=args[8])
         elif name in _PRODUCTS:
             kind = "pointwise"
             inner = next(value for value in reversed(read) if value.dim() > 1 or name == "dot").shape
-            self.products[kind] += written[0].numel() * int(inner[-2] if len(inner) > 1 else inner[-1])
+            places, outputs = _rows(written[0])
+            inputs = int(inner[-2] if len(inner) > 1 else inner[-1])
+            self._add(kind="pointwise", inputs=inputs, outputs=outputs, taps=1, places=places, read=places)
         self.operators[kind] += 1
         return found
 
-    def _convolve(self, weight: Tensor, written: Tensor, groups: int) -> str:
-        kernel = prod(weight.shape[2:])
-        kind = "depthwise" if groups > 1 else "dense" if kernel > 1 else "pointwise"
-        self.products[kind] += written.numel() * int(weight.shape[1]) * kernel
+    def _convolve(self, values: Tensor, weight: Tensor, written: Tensor, groups: int) -> str:
+        taps, inputs = prod(weight.shape[2:]), int(weight.shape[1])
+        kind: Kind = "depthwise" if groups > 1 else "dense" if taps > 1 else "pointwise"
+        places, read = (prod(one.shape[2:]) * one.shape[0] for one in (written, values))
+        self._add(kind=kind, inputs=inputs, outputs=int(written.shape[1]), taps=taps, places=places, read=read)
         return kind
+
+    def _add(self, **one: Any) -> None:
+        self.products.append(Product(**one))
+
+
+def _rows(written: Tensor) -> tuple[int, int]:
+    """How many rows of how many numbers a product of matrices gives."""
+    width = int(written.shape[-1]) if written.dim() else 1
+    return written.numel() // max(1, width), width
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
@@ -72,10 +84,15 @@ def work(module: nn.Module, batch: Mapping[str, Tensor], signature: Signature) -
     size = sizes.size(module, batch, signature, watch)
     sides = [min(spec.shape[2:]) for spec in signature.inputs if len(spec.shape) == 4]
     return size, Work(
-        **{kind: watch.products[kind] for kind in ("dense", "pointwise", "depthwise")},
+        **{kind: sum(_count(one) for one in watch.products if one.kind == kind) for kind in get_args(Kind)},
         moved=watch.moved,
         peak=watch.peak,
         operators=dict(sorted(watch.operators.items())),
         params=size.params,
         resolution=max(sides, default=0),
+        products=tuple(watch.products),
     )
+
+
+def _count(one: Product) -> int:
+    return one.places * one.outputs * one.inputs * one.taps

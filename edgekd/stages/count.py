@@ -16,7 +16,7 @@ from edgekd.spec import Architecture, Image, Student, Teacher
 from edgekd.steps import Count
 from edgekd.workspace import Workspace
 
-VERSION = 4
+VERSION = 5
 PACKAGES = ("torch", "pydantic")
 
 # Images of so many pixels a side are also tried at these shares of it, where the side is the teacher's.

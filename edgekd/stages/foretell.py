@@ -3,11 +3,15 @@
 The trend is a sum of kinds of work with coefficients that are not negative (Lawson and Hanson, Solving Least Squares
 Problems, 1974), weighed so that relative errors count; what it leaves in logarithms is a Gaussian process over the
 logarithms of the work (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006).
+
+Processors compute several channels at once: five cost what sixteen cost. How many is a fact of processor, runtime and
+precision that nobody tells, so that the law takes the numbers that predict the measured networks best.
 """
 
 import math
 import warnings
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +20,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
-from edgekd.results import Estimate, Estimated, Series, Work
+from edgekd.results import Estimate, Estimated, Kind, Series, Work
 from edgekd.steps import Foretell
 from edgekd.workspace import Workspace
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("numpy", "scipy", "scikit-learn")
 
 # Below so many networks nothing is known of the law's error: then `spread` is UNSURE, which is the most it is.
@@ -29,6 +33,8 @@ LEAST, UNSURE = 4, 0.7
 PULL = 0.01
 # No network costs less than this share of the cheapest, whatever a trend says.
 FLOOR = 0.1
+# Channels written and read at once. The first says that channels cost what they are.
+LANES = tuple((written, read) for written in (1, 8, 16, 32) for read in (1, 4, 8, 16))
 # Standard deviations of logarithms: what the trend leaves over, and noise of a measurement.
 _LEFT, _NOISE = ConstantKernel(0.01, (1e-5, 1.0)), WhiteKernel(1e-3, (1e-6, 0.05))
 KERNEL: Kernel = _LEFT * Matern(length_scale=2.0, length_scale_bounds=(0.5, 50.0), nu=2.5) + _NOISE
@@ -44,14 +50,14 @@ def run(step: Foretell, out: Workspace) -> Estimated:
 def estimate(measured: Sequence[Work], series: Series, others: Sequence[Work]) -> Estimate:
     """Fit one cost of the measured networks, predict the others, and predict each measured one from the rest."""
     every = (*measured, *others)
-    work, logs = _columns(every, series.cost), _logarithms(every)
+    laws, logs = _laws(every, series.cost), _logarithms(every)
     values, count = np.asarray(series.values, float), len(measured)
     rows = np.arange(count)
     errors = [
-        values[i] / math.exp(_predict(work, logs, values, rows[rows != i], rows[i : i + 1])[0][0]) - 1
+        values[i] / math.exp(_predict(laws, logs, values, rows[rows != i], rows[i : i + 1])[0][0]) - 1
         for i in (rows if count >= LEAST else ())
     ]
-    centre, spread = _predict(work, logs, values, rows, np.arange(count, len(every)))
+    centre, spread = _predict(laws, logs, values, rows, np.arange(count, len(every)))
     doubt = float(np.median(np.abs(errors))) if errors else UNSURE
     return Estimate(
         values=tuple(np.exp(centre).tolist()),
@@ -61,20 +67,33 @@ def estimate(measured: Sequence[Work], series: Series, others: Sequence[Work]) -
 
 
 def _predict(
-    work: Array, logs: Array, values: Array, known: NDArray[np.int64], asked: NDArray[np.int64]
+    laws: Sequence[Array], logs: Array, values: Array, known: NDArray[np.int64], asked: NDArray[np.int64]
 ) -> tuple[Array, Array]:
-    """Mean and standard deviation of the logarithm of networks from others, both by row of `work` and `logs`.
+    """Mean and standard deviation of the logarithm of networks from others, both by row of the laws and `logs`.
 
-    Trend and kernel are fitted on the `known` rows alone, so that an error of a row left out is one of prediction.
+    Law, trend and kernel are fitted on the `known` rows alone, so that an error of a row left out is one of prediction.
     """
     if not len(asked):
         return np.empty(0), np.empty(0)
+    work = laws[0]
+    if len(known) >= LEAST and len(laws) > 1:
+        work = min(laws, key=lambda law: _missed(law[known], values[known]))
     trend = _trend(work[known], values[known])
     least = FLOOR * values[known].min()
     sums = np.log(np.maximum(work @ trend, least))
     process = _fitted(logs[known], np.log(values[known]) - sums[known])
     centre, spread = process.predict(logs[asked], return_std=True)
     return sums[asked] + centre, spread
+
+
+def _missed(work: Array, values: Array) -> float:
+    """By how much a trend misses networks that it was not fitted on: mean square of logarithms, each left out once."""
+    missed = []
+    for i in range(len(values)):
+        rest = np.arange(len(values)) != i
+        found = max(float(work[i] @ _trend(work[rest], values[rest])), FLOOR * values.min())
+        missed.append(math.log(values[i] / found) ** 2)
+    return sum(missed) / len(missed)
 
 
 def _trend(work: Array, values: Array) -> Array:
@@ -94,10 +113,32 @@ def _fitted(logs: Array, left: Array) -> GaussianProcessRegressor:
         return GaussianProcessRegressor(KERNEL).fit(logs, left)
 
 
-def _columns(networks: Sequence[Work], cost: str) -> Array:
-    """Kinds of work that a cost is a sum of, scaled so that each is one at most; the first is a constant."""
-    found = np.array([(1, *_kinds(one, cost)) for one in networks], float)
+def _laws(networks: Sequence[Work], cost: str) -> list[Array]:
+    """What a cost may be a sum of: kinds of work, scaled so that each is one at most; the first is a constant."""
+    if cost == "latency" and all(one.products for one in networks):
+        return [_scaled([(1, *_lanes(one, written, read)) for one in networks]) for written, read in LANES]
+    return [_scaled([(1, *_kinds(one, cost)) for one in networks])]
+
+
+def _scaled(rows: Sequence[tuple[int, ...]]) -> Array:
+    found = np.array(rows, float)
     return np.asarray(found / np.maximum(found.max(0), 1e-30))
+
+
+def _lanes(one: Work, written: int, read: int) -> tuple[int, ...]:
+    """Products by kind where channels are computed so many at once, numbers read and written, places, operators."""
+    products = dict.fromkeys(get_args(Kind), 0)
+    for product in one.products:
+        # a depthwise kernel has a channel of its own to read
+        inputs = product.inputs if product.kind == "depthwise" else _up(product.inputs, read)
+        products[product.kind] += product.places * _up(product.outputs, written) * inputs * product.taps
+    moved = sum(p.places * p.outputs + p.read * p.inputs for p in one.products)
+    places = sum(p.places for p in one.products)
+    return (*products.values(), moved, places, len(one.products), one.operators.get("other", 0))
+
+
+def _up(count: int, step: int) -> int:
+    return -(-count // step) * step
 
 
 def _kinds(one: Work, cost: str) -> tuple[int, ...]:
