@@ -25,6 +25,8 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
     OF_TEACHER = True             students only: made of the teacher's network; its setting `teacher` is filled in: a
                                   list of one table {name, settings ...}; files come as "teacher.0.weights" (optional)
+    COURSE = {"peers": 2}         schemes only: its settings that say how many "peers" learn together, how many more
+                                  "generations" follow, how many "assistants" stand between, with defaults (optional)
     ADDRESS = "pi@board.local"    devices only: it needs an address, such as this one (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
@@ -127,7 +129,8 @@ class Oracle:
     numbers in the data's source (PartFiles.rows), which a teacher of saved outputs needs, and `count` is how many it
     has. `module` is the torch network where there is one, so that it can be exported, else `why_no_module` says why
     not. `live` is False where only view 0 can be answered. `onnx` is the file that some formats can be made from where
-    there is no module.
+    there is no module. One that has `learn` is complete only after learn(batch, rows, part, labels), which gives the
+    oracle to ask then; `shares` are what the members of an ensemble learned to count.
     """
 
     outputs: Callable[[Mapping[str, Array], Array, str], Array]
@@ -136,6 +139,8 @@ class Oracle:
     live: bool = True
     count: int | None = None
     onnx: OnnxFile | None = None
+    learn: "Callable[[Mapping[str, Array], Array, str, Array], Oracle] | None" = None
+    shares: tuple[float, ...] = ()
 
 
 class TeacherKind(Protocol):
@@ -363,6 +368,7 @@ class Declared:
     beside: tuple[str, ...] = ()
     placed: bool = False
     of_teacher: bool = False
+    course: Mapping[str, int] = field(default_factory=dict)
     address: str = ""
     resumes: bool = False
     uses: tuple[str, ...] = ()

@@ -166,10 +166,11 @@ class SoftTargets(Value):
 
     View 0 is the plain image; views 1.. are the augmentations that (seed, sample, view) and `mirror` determine.
     `mirror_loss` is how much more often the teacher changes its mind about an image that is mirrored than about one
-    that is only shifted; `seconds_per_view` is what one pass of it over the training images took.
+    that is only shifted; `seconds_per_view` is what one pass of it over the training images took; `shares` say how much
+    each member of an ensemble counts, where that was learned.
     """
 
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"mirror_loss", "seconds_per_view"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"mirror_loss", "seconds_per_view", "shares"})
     train: File
     parts: dict[Part, File]
     views: int
@@ -177,6 +178,7 @@ class SoftTargets(Value):
     mirror: bool = True
     mirror_loss: float | None = None
     seconds_per_view: float
+    shares: tuple[float, ...] = ()
 
 
 class Size(Value):

@@ -177,13 +177,16 @@ class Split(Step[Splits]):
 
 
 class Label(Step[SoftTargets]):
-    """Run the teacher once over every view of the training images and once over the other parts."""
+    """Run the teacher once over every view of the training images and once over the other parts.
+
+    A student that was trained may teach too: an assistant between teacher and student, or a generation before.
+    """
 
     stage: ClassVar[str] = "label"
     answer: ClassVar[type[Value]] = SoftTargets
     seconds: ClassVar[float] = 7 * 86400.0
     cores: ClassVar[int] = 0
-    teacher: Teacher
+    teacher: Teacher | Checkpoint
     splits: Splits
     views: int
     augment: bool = True
@@ -191,6 +194,8 @@ class Label(Step[SoftTargets]):
     seed: int = 0
 
     def plugins(self) -> tuple[PlugIn, ...]:
+        if isinstance(self.teacher, Checkpoint):
+            return _family(self.teacher.architecture.family)
         return _teacher(self.teacher)
 
 

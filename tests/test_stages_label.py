@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from edgekd import files as digests
 from edgekd.errors import UsageError
 from edgekd.nets import networks
-from edgekd.results import SoftTargets, Splits
+from edgekd.results import Checkpoint, File, SoftTargets, Splits
 from edgekd.samples.views import Feed
 from edgekd.spec import Choice, Image, Teacher, UserFile
 from edgekd.stages import label
@@ -234,3 +236,43 @@ def test_all_cores_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(label.os, "cpu_count", lambda: 6)
     ask(tmp_path, learnable.images(tmp_path / "entries"), teacher(tmp_path), augment=False)
     assert seen == [6]
+
+
+def test_a_trained_student_teaches_as_a_teacher_does(tmp_path: Path) -> None:
+    splits, network = learnable.images(tmp_path / "entries"), learnable.bars(width=4, depth=1)
+    out = learnable.workspace(tmp_path, "trained")
+    signature = networks.signature(splits, network.image, out)
+    torch.manual_seed(3)
+    module = networks.build(network, signature)
+    folder = tmp_path / "entries" / learnable.ENTRY[:2] / learnable.ENTRY
+    save_file(module.state_dict(), folder / "weights.safetensors")
+    digest = digests.digest(folder / "weights.safetensors")
+    weights = File(entry=learnable.ENTRY, name="weights.safetensors", sha256=digest, size=1)
+    student = Checkpoint(architecture=network, weights=weights, validation_accuracy=0.5)
+    found = label.run(Label(teacher=student, splits=splits, views=2, seed=4), learnable.workspace(tmp_path))
+    assert found.views == 2
+    feed = Feed(out, splits, "test", signature, augment=False, seed=4)
+    with torch.inference_mode():
+        expected = module.eval()(torch.from_numpy(feed.batch(np.arange(feed.count))["image"]))["logits"].numpy()
+    np.testing.assert_allclose(np.load(tmp_path / "work" / found.parts["test"].name), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_ensemble_learns_its_shares_on_the_validation_samples(tmp_path: Path) -> None:
+    splits, one = learnable.images(tmp_path / "entries"), teacher(tmp_path).source
+    members = [{"name": "torch", **one.settings}, {"name": "torch", "make": "my_net:Net", "arguments": {"scale": -1.0}}]
+    pinned = {f"members.{i}.make": one.files["make"] for i in range(2)}
+    settings = {"members": members, "shares": "learned"}
+    who = Teacher(source=Choice(name="ensemble", settings=settings, files=pinned), image=IMAGE)
+    found, arrays = ask(tmp_path, splits, who)
+    assert len(found.shares) == 2 and sum(found.shares) == pytest.approx(1, abs=1e-5)
+    alone = [
+        np.load(tmp_path / f"{i}" / "validation.npy")
+        for i in range(2)
+        if label.run(
+            Label(teacher=teacher(tmp_path, **members[i].get("arguments", {})), splits=splits, views=1),
+            learnable.workspace(tmp_path, str(i)),
+        )
+    ]
+    chance = [np.exp(each) / np.exp(each).sum(1, keepdims=True) for each in alone]
+    mixed = found.shares[0] * chance[0] + found.shares[1] * chance[1]
+    np.testing.assert_allclose(arrays["validation"], np.log(np.maximum(mixed, 1e-12)), rtol=1e-3, atol=1e-3)

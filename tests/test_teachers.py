@@ -16,6 +16,7 @@ from edgekd.nets import networks
 from edgekd.plugins import Oracle
 from edgekd.results import Signature, TensorSpec
 from edgekd.spec import Choice, Image, UserFile
+from edgekd.teachers import ensemble
 
 SIGNATURE = Signature(
     inputs=(networks.image_spec("image", Image(size=4, channels="gray"), 4),),
@@ -330,6 +331,36 @@ class TestEnsemble:
         oracle = load("ensemble", written, files)
         check(oracle, probabilities)
         assert oracle.module is not None
+
+    @pytest.mark.parametrize("mean", ["probabilities", "logits"])
+    def test_learned_shares_are_the_likeliest(self, mean: str) -> None:
+        random = np.random.default_rng(0)
+        labels = random.integers(0, 3, 400)
+        sure = np.stack([random.normal(0, 1, (400, 3)) + skill * np.eye(3)[labels] for skill in (2.5, 1.0, 0.0)])
+
+        def unlikely(shares: np.ndarray) -> float:
+            powers = np.exp(sure) / np.exp(sure).sum(2, keepdims=True)
+            mixed = np.tensordot(shares, powers if mean == "probabilities" else sure, 1)
+            if mean == "logits":
+                mixed = np.exp(mixed) / np.exp(mixed).sum(1, keepdims=True)
+            return -float(np.log(mixed[np.arange(400), labels]).mean())
+
+        shares = ensemble.learned(sure.astype(np.float32), labels, mean)
+        assert shares.sum() == pytest.approx(1, abs=1e-6) and (shares >= 0).all()
+        assert shares[0] > shares[1] > shares[2]
+        others = random.dirichlet([1, 1, 1], 500)
+        assert unlikely(shares) <= min(map(unlikely, others)) + 1e-6
+
+    def test_an_ensemble_learns_whom_to_trust(self, tmp_path: Path) -> None:
+        written = {"members": [self.member] * 2, "shares": "learned"}
+        oracle = load("ensemble", written, self.files(tmp_path))
+        assert oracle.learn is not None
+        taught = oracle.learn(BATCH, ROWS, "train", truth(1).argmax(1))
+        assert taught.learn is None and taught.shares[1] > taught.shares[0]
+        share = np.array(taught.shares)
+        p = [torch.from_numpy(truth(seed)).softmax(1).numpy() for seed in range(2)]
+        check(taught, np.log(np.maximum(share[0] * p[0] + share[1] * p[1], 1e-12)))
+        assert taught.module is not None
 
     def test_it_is_exported_as_one_network(self, tmp_path: Path) -> None:
         oracle = load("ensemble", {"members": [self.member] * 2}, self.files(tmp_path))

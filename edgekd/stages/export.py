@@ -10,7 +10,7 @@ from torch import nn
 
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
-from edgekd.nets import inference, networks, programs, sizes, untrained
+from edgekd.nets import inference, networks, programs, sizes, teaching, untrained
 from edgekd.plugins import OnnxFile, Oracle
 from edgekd.results import Checkpoint, File, Program, Signature, Splits
 from edgekd.samples.views import Feed
@@ -41,7 +41,7 @@ def run(step: Export, out: Workspace) -> Program:
     torch.manual_seed(step.seed)
     if isinstance(step.source, Teacher):
         wanted = networks.signature(step.splits, step.source.image, out)
-        oracle = _oracle(step.source, wanted)
+        oracle = _oracle(step, step.source, wanted, out)
         if oracle.onnx is not None:
             return _adopted(step, out, oracle, oracle.onnx, wanted)
         return _traced(step, out, _module(oracle), wanted, "teacher")
@@ -104,10 +104,9 @@ def _student(source: Checkpoint | Architecture, splits: Splits, out: Workspace) 
     return network, signature
 
 
-def _oracle(teacher: Teacher, signature: Signature) -> Oracle:
+def _oracle(step: Export, teacher: Teacher, signature: Signature, out: Workspace) -> Oracle:
     """The loaded teacher. Raises UsageError for one that no target can be made from."""
-    kind, settings = networks.configured("teachers", teacher.source, "teacher")
-    oracle: Oracle = kind.load(settings, networks.paths(teacher.source), signature, teacher.trust)
+    oracle = teaching.oracle(teacher, step.splits, signature, out)
     if oracle.module is None and oracle.onnx is None:
         hint = "The build goes on without it: its soft targets do not need a file for a target"
         raise UsageError(Problem("teacher", f"it cannot be exported: {oracle.why_no_module}", hint))

@@ -10,11 +10,11 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from edgekd.errors import Problem, UsageError
-from edgekd.nets import inference, networks
+from edgekd.nets import inference, networks, teaching
 from edgekd.plugins import Oracle
-from edgekd.results import File, Signature, SoftTargets
+from edgekd.results import Checkpoint, File, Signature, SoftTargets
 from edgekd.samples.views import Feed, mirrored
-from edgekd.spec import Part
+from edgekd.spec import Part, Teacher
 from edgekd.steps import Label
 from edgekd.workspace import Workspace
 
@@ -32,10 +32,14 @@ CONSTANT = 1e-6
 def run(step: Label, out: Workspace) -> SoftTargets:
     """Soft targets of all parts; raises UsageError where the teacher does not fit the data or answers nonsense."""
     torch.set_num_threads(os.cpu_count() or 1)
-    signature = networks.signature(step.splits, step.teacher.image, out)
-    kind, settings = networks.configured("teachers", step.teacher.source, "teacher")
-    oracle = kind.load(settings, networks.paths(step.teacher.source), signature, step.teacher.trust)
-    _check_count(step, oracle)
+    who = step.teacher
+    if isinstance(who, Checkpoint):
+        signature = networks.signature(step.splits, who.architecture.image, out)
+        oracle = _student(who, signature, out)
+    else:
+        signature = networks.signature(step.splits, who.image, out)
+        oracle = teaching.oracle(who, step.splits, signature, out)
+        _check_count(step, who, oracle)
     views = step.views if _augmented(step, signature, oracle) else 1
     total = views * step.splits.parts["train"].count
     total += sum(step.splits.parts[part].count for part in OTHERS if part in step.splits.parts)
@@ -50,6 +54,7 @@ def run(step: Label, out: Workspace) -> SoftTargets:
         views=views,
         seed=step.seed,
         mirror=step.mirror,
+        shares=oracle.shares,
         mirror_loss=_mirror_loss(step, np.load(out.path("train.npy"), mmap_mode="r")) if step.mirror else None,
         seconds_per_view=seconds,
     )
@@ -60,7 +65,14 @@ def _augmented(step: Label, signature: Signature, oracle: Oracle) -> bool:
     return step.augment and oracle.live and any(spec.preprocess is not None for spec in signature.inputs)
 
 
-def _check_count(step: Label, oracle: Oracle) -> None:
+def _student(trained: Checkpoint, signature: Signature, out: Workspace) -> Oracle:
+    """A trained student as the teacher of another."""
+    module = networks.build(trained.architecture, signature)
+    networks.load_weights(module, out.locate(trained.weights))
+    return Oracle(outputs=inference.answers(module, signature, channels_last=True), module=module)
+
+
+def _check_count(step: Label, teacher: Teacher, oracle: Oracle) -> None:
     """Raise UsageError where saved outputs cannot be matched with the data's samples."""
     if oracle.count is None:
         return
@@ -68,7 +80,7 @@ def _check_count(step: Label, oracle: Oracle) -> None:
         message = f"{oracle.count} outputs were saved, but the data has {step.splits.read} samples"
         raise UsageError(Problem("teacher", message, "Save one output for each sample, in the data's own order"))
     if any(part.rows is None for part in step.splits.parts.values()):
-        message = f"the data source {step.teacher.source.name!r} cannot be matched: its samples are not numbered"
+        message = f"the data source {teacher.source.name!r} cannot be matched: its samples are not numbered"
         raise UsageError(Problem("teacher", message, "Give the teacher itself instead of saved outputs"))
 
 
@@ -110,8 +122,7 @@ def _ask(
     step: Label, out: Workspace, oracle: Oracle, feed: Feed, part: Part, rows: NDArray[np.int64], view: int
 ) -> NDArray[np.float32]:
     """The teacher's checked outputs, float32 (len(rows), classes), for one view of these samples of a part."""
-    numbers = step.splits.parts[part].rows
-    source = rows if numbers is None else np.asarray(out.load(numbers), np.int64)[rows]
+    source = teaching.source_rows(step.splits, part, rows, out)
     outputs = np.asarray(oracle.outputs(feed.batch(rows, view), source, part), np.float32)
     inference.check_outputs(outputs, len(rows), len(step.splits.classes), "teacher")
     return outputs

@@ -1,9 +1,12 @@
 """Several teachers as one: the weighted mean of their probabilities or of their logits.
 
-Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", https://arxiv.org/abs/1503.02531.
+Sources: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", https://arxiv.org/abs/1503.02531;
+for shares that are learned, Breiman, "Stacked regressions", Machine Learning 24, 1996: the combination that is best on
+held-out samples, with shares of zero or more.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue, field_validator, model_validator
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 from torch import Tensor, nn
 
 from edgekd.errors import Problem, UsageError
@@ -21,7 +26,7 @@ from edgekd.results import Signature
 from edgekd.spec import Choice, UserFile, Value
 
 VERSION = 1
-PACKAGES = ("torch",)
+PACKAGES = ("torch", "scipy")
 EXTRA = "train"
 NESTS = ("members",)
 
@@ -32,11 +37,12 @@ Mean = Literal["probabilities", "logits"]
 class Settings(Value):
     """`members` are teachers as tables {name = "torch", make = ..., weights = ...}, all with the same image settings.
 
-    `shares` says how much each one counts (all alike without it); `mean` is taken over probabilities or over logits.
+    `shares` says how much each one counts: all alike without it, and with "learned" as is best on the labelled
+    validation samples. `mean` is taken over probabilities or over logits.
     """
 
     members: tuple[dict[str, JsonValue], ...]
-    shares: tuple[float, ...] = ()
+    shares: tuple[float, ...] | Literal["learned"] = ()
     mean: Mean = "probabilities"
 
     @field_validator("members")
@@ -51,6 +57,8 @@ class Settings(Value):
 
     @model_validator(mode="after")
     def _one_share_each(self) -> "Settings":
+        if self.shares == "learned":
+            return self
         if self.shares and len(self.shares) != len(self.members):
             raise ValueError(f"{len(self.shares)} shares are given for {len(self.members)} members")
         if any(not 0 < share < float("inf") for share in self.shares):
@@ -82,28 +90,70 @@ def load(settings: Settings, files: Mapping[str, Path], signature: Signature, tr
     found = [gather.attempt(_member, i, settings, files, signature, trust) for i in range(len(settings.members))]
     gather.check()
     members = [member for member in found if member is not None]
-    given = np.array(settings.shares or [1.0] * len(members), np.float32)
-    shares = given / given.sum()
-
-    def outputs(batch: Mapping[str, Array], rows: Array, part: str) -> NDArray[np.float32]:
-        answers = [np.asarray(member.outputs(batch, rows, part), np.float32) for member in members]
-        widths = {answer.shape[1:] for answer in answers}
-        if len(widths) > 1:
-            seen = ", ".join(str(answer.shape[1]) for answer in answers)
-            raise UsageError(Problem("members", f"they know different numbers of classes: {seen}"))
-        return _mean(np.stack(answers), shares, settings.mean)
-
     counts = [member.count for member in members if member.count is not None]
     if len(set(counts)) > 1:
         seen = ", ".join(map(str, counts))
         raise UsageError(Problem("members", f"they hold outputs for different numbers of samples: {seen}"))
+    if settings.shares != "learned":
+        given = np.array(settings.shares or [1.0] * len(members), np.float32)
+        return _joined(members, given / given.sum(), settings.mean, signature)
+
+    def learn(batch: Mapping[str, Array], rows: Array, part: str, labels: Array) -> Oracle:
+        shares = learned(_answers(members, batch, rows, part), labels, settings.mean)
+        return replace(_joined(members, shares, settings.mean, signature), shares=tuple(shares.tolist()))
+
+    alike = np.full(len(members), 1 / len(members), np.float32)
+    return replace(_joined(members, alike, settings.mean, signature), learn=learn)
+
+
+def _joined(members: Sequence[Oracle], shares: NDArray[np.float32], mean: Mean, signature: Signature) -> Oracle:
+    """Loaded members as one teacher."""
+
+    def outputs(batch: Mapping[str, Array], rows: Array, part: str) -> NDArray[np.float32]:
+        return _mean(_answers(members, batch, rows, part), shares, mean)
+
+    count = next((member.count for member in members if member.count is not None), None)
     live = all(member.live for member in members)
     networks_of_all = [member.module for member in members if member.module is not None]
     if len(networks_of_all) < len(members):
         why = "; ".join(f"member {i}: {m.why_no_module}" for i, m in enumerate(members) if m.module is None)
-        return Oracle(outputs=outputs, why_no_module=why, live=live, count=counts[0] if counts else None)
-    module = Ensemble(networks_of_all, shares.tolist(), settings.mean, signature).eval()
+        return Oracle(outputs=outputs, why_no_module=why, live=live, count=count)
+    module = Ensemble(networks_of_all, shares.tolist(), mean, signature).eval()
     return Oracle(outputs=outputs, module=module)
+
+
+def _answers(members: Sequence[Oracle], batch: Mapping[str, Array], rows: Array, part: str) -> NDArray[np.float32]:
+    """Logits of all members, (members, N, classes)."""
+    answers = [np.asarray(member.outputs(batch, rows, part), np.float32) for member in members]
+    if len({answer.shape[1:] for answer in answers}) > 1:
+        seen = ", ".join(str(answer.shape[1]) for answer in answers)
+        raise UsageError(Problem("members", f"they know different numbers of classes: {seen}"))
+    return np.stack(answers)
+
+
+def learned(answers: NDArray[np.float32], labels: Array, mean: Mean) -> NDArray[np.float32]:
+    """The shares, zero or more with the sum one, at which the mean of (members, N, classes) logits is likeliest to
+    give `labels` (N,). Both means make that a convex problem, so that there is one answer."""
+    each, rows = np.asarray(answers, np.float64), np.arange(len(labels))
+    right = np.exp(each[:, rows, labels] - logsumexp(each, 2))  # of each member, its probability of each label
+
+    def unlikely(shares: NDArray[np.float64]) -> float:
+        if mean == "probabilities":
+            return -float(np.mean(np.log(np.maximum(shares @ right, inference.LEAST))))
+        found = np.tensordot(shares, each, 1)
+        return float(np.mean(logsumexp(found, 1) - found[rows, labels]))
+
+    alike = np.full(len(each), 1 / len(each))
+    found = minimize(
+        unlikely,
+        alike,
+        method="SLSQP",
+        bounds=[(0, 1)] * len(each),
+        constraints={"type": "eq", "fun": lambda shares: shares.sum() - 1},
+    )
+    shares = np.clip(found.x, 0, 1)
+    best = shares / shares.sum() if unlikely(shares / shares.sum()) <= unlikely(alike) else alike
+    return np.asarray(best, np.float32)
 
 
 def _member(i: int, settings: Settings, files: Mapping[str, Path], signature: Signature, trust: bool) -> Oracle:
