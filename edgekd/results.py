@@ -592,6 +592,20 @@ class Trial(Value):
     steps: int = 0
 
 
+class Lesson(Value):
+    """Whole trainings on a scheme's way to the student: an assistant, a generation or a peer, one of each seed.
+
+    `validation` is each one's accuracy there, `seconds` the sum, `steps` those of one; `ships` is what was taken.
+    """
+
+    what: Literal["assistant", "generation", "peer"]
+    params: int | None = None
+    validation: tuple[float, ...]
+    seconds: float
+    steps: int
+    ships: bool = False
+
+
 class Terms(Value):
     """On what terms distilled student and control were compared: optimizer steps, trials, and the chosen settings."""
 

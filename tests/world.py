@@ -49,6 +49,7 @@ from edgekd.steps import (
     Evaluate,
     Export,
     Foretell,
+    Label,
     Measure,
     Predict,
     Profile,
@@ -248,6 +249,8 @@ class World:
 
     def answer(self, step: Step[Any]) -> Any:
         match step:
+            case Label():
+                return SOFT.model_copy(update={"train": file(f"answers of {self._who(step.teacher)}")})
             case Train():
                 return self._train(step)
             case Export():
@@ -283,6 +286,12 @@ class World:
                     )
                 )
         raise AssertionError(f"the made-up world was asked {step}")
+
+    def _who(self, teacher: Teacher | Checkpoint) -> str:
+        """Who labels: the teacher, or a student by its width and what it was taught by."""
+        if isinstance(teacher, Teacher):
+            return "the teacher"
+        return f"{teacher.architecture.family.settings['width']} of {teacher.weights.name}"
 
     def _train(self, step: Train) -> Trained:
         architecture = step.networks[0]

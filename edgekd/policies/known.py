@@ -13,7 +13,8 @@ class Outlook(Value):
     `cores` is how many trainings run side by side on the computer that builds; `references` are the formats whose files
     can be evaluated there without their runtime; `offers` are the precisions of each format and `ranges` its ways to
     find ranges, and `routes` its ways to lower programs; `settled` are those that are left of a target's after the
-    rehearsal, and `refused` says of each target which precision came to nothing there, and why.
+    rehearsal, and `refused` says of each target which precision came to nothing there, and why. `course` is what the
+    scheme wants besides: how many "peers" that learn together, "assistants" between, "generations" after.
     """
 
     plan: Plan
@@ -29,6 +30,7 @@ class Outlook(Value):
     routes: dict[str, tuple[str, ...]] = {}
     settled: dict[str, tuple[str, ...]] = {}
     refused: dict[str, dict[Precision, str]] = {}
+    course: dict[str, int] = {}
 
     def runtime(self, target: Target) -> str:
         """The version of the target's runtime on its device, behind its name where it is not the format's own; empty
