@@ -27,6 +27,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
                                   list of one table {name, settings ...}; files come as "teacher.0.weights" (optional)
     COURSE = {"peers": 2}         schemes only: its settings that say how many "peers" learn together, how many more
                                   "generations" follow, how many "assistants" stand between, with defaults (optional)
+    NEEDS = ("logits",)           objectives only: what of the teacher they need; () is nothing: ground truth is enough
     ADDRESS = "pi@board.local"    devices only: it needs an address, such as this one (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
@@ -47,7 +48,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.errors import MissingExtra, Problem, UsageError
+from edgekd.errors import EdgekdError, MissingExtra, Problem, UsageError
 from edgekd.results import DeviceFacts, Signature, TensorSpec
 from edgekd.spec import Device, Precision, Ranges, Value
 
@@ -173,12 +174,18 @@ class Batch:
     labels: "Tensor"
     teacher: "Tensor | None"
 
+    def soft_targets(self, objective: str) -> "Tensor":
+        """The teacher's logits in float32, (N, classes); raises EdgekdError where there are none."""
+        if self.teacher is None:
+            raise EdgekdError(f"The objective {objective} needs soft targets, and there are none; label the data first")
+        return self.teacher.float()
+
 
 class ObjectiveKind(Protocol):
-    """objectives/: one term of the loss, a scalar. NEEDS_TEACHER says whether batch.teacher must be there."""
+    """objectives/: one term of the loss, a scalar in float32. NEEDS says what of the teacher must be there."""
 
     Settings: type[Value]
-    NEEDS_TEACHER: bool
+    NEEDS: tuple[str, ...]
 
     def loss(self, settings: Any, outputs: "Mapping[str, Tensor]", batch: Batch) -> "Tensor": ...
 
@@ -369,6 +376,7 @@ class Declared:
     placed: bool = False
     of_teacher: bool = False
     course: Mapping[str, int] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
     address: str = ""
     resumes: bool = False
     uses: tuple[str, ...] = ()

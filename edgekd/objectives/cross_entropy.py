@@ -11,7 +11,7 @@ from edgekd.spec import Value
 
 VERSION = 1
 PACKAGES = ("torch",)
-NEEDS_TEACHER = False
+NEEDS = ()
 
 
 class Settings(Value):

@@ -251,7 +251,7 @@ def _loss(step: Train) -> Loss:
         kind, settings = networks.configured("objectives", objective.use)
         if not objective.weight:
             continue
-        if kind.NEEDS_TEACHER and step.soft_targets is None:
+        if kind.NEEDS and step.soft_targets is None:
             hint = "Train it with soft targets, or leave this objective out"
             problems.append(Problem("objectives", f"{objective.use.name} needs a teacher, and there is none", hint))
         terms.append(partial(_weighted, objective.weight, partial(kind.loss, settings)))
