@@ -1,10 +1,10 @@
 """Trainings by torchdistill: python torchdistill_trainings.py REQUEST.json, in an environment of its own.
 
 The request names arrays of prepared samples, a teacher and a student as edgekd describes networks, and one training
-after another: its torchdistill criterion, rates, epochs and seed. Each answer is a line of JSON: accuracy on validation,
-seconds of the training loop alone, samples; test outputs lie beside the request as NAME.npy. The loop is that of
-torchdistill's own example for image classification; samples are fetched by the batch, and drawn from the same views as
-edgekd's.
+after another: its torchdistill criterion, rates, epochs and seed. Each answer is a line of JSON: accuracy on
+validation, seconds of the training loop alone, samples; test outputs lie beside the request as NAME.npy. The loop is
+that of torchdistill's own example for image classification; samples are fetched by the batch, and drawn from the same
+views as edgekd's.
 """
 
 import json
