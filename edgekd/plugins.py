@@ -27,7 +27,8 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
                                   list of one table {name, settings ...}; files come as "teacher.0.weights" (optional)
     COURSE = {"peers": 2}         schemes only: its settings that say how many "peers" learn together, how many more
                                   "generations" follow, how many "assistants" stand between, with defaults (optional)
-    NEEDS = ("logits",)           objectives only: what of the teacher they need; () is nothing: ground truth is enough
+    NEEDS = ("logits",)           objectives only: what of the teacher they need, "logits" or "inner" values (optional)
+    INNER = "map"                 objectives only: the kind of inner values that they take where none is named
     ADDRESS = "pi@board.local"    devices only: it needs an address, such as this one (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
@@ -50,7 +51,7 @@ from numpy.typing import NDArray
 
 from edgekd.errors import EdgekdError, MissingExtra, Problem, UsageError
 from edgekd.results import DeviceFacts, Signature, TensorSpec
-from edgekd.spec import Device, Precision, Ranges, Value
+from edgekd.spec import Device, Objective, Precision, Ranges, Value
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -169,10 +170,16 @@ class Family(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """What an objective sees: labels (N,) int64, -1 for unlabelled, and the teacher's logits (N, classes) or None."""
+    """What an objective sees: labels (N,) int64, -1 for unlabelled, and the teacher's logits (N, classes) or None.
+
+    `inner` are inner values of a teacher that runs beside the student, by name; `inputs` are the student's own inputs,
+    for masks.
+    """
 
     labels: "Tensor"
     teacher: "Tensor | None"
+    inner: "Mapping[str, Tensor]" = field(default_factory=dict)
+    inputs: "Mapping[str, Tensor]" = field(default_factory=dict)
 
     def soft_targets(self, objective: str) -> "Tensor":
         """The teacher's logits in float32, (N, classes); raises EdgekdError where there are none."""
@@ -188,6 +195,24 @@ class ObjectiveKind(Protocol):
     NEEDS: tuple[str, ...]
 
     def loss(self, settings: Any, outputs: "Mapping[str, Tensor]", batch: Batch) -> "Tensor": ...
+
+
+class InnerObjective(Protocol):
+    """objectives/ with "inner" in NEEDS: one term of the loss that compares inner values of student and teacher.
+
+    Settings has `student` and `teacher`, names of inner values (nets/inner.py), and INNER says of which kind the usual
+    ones are. With "logits" in NEEDS too, both are the logits where nothing is named. `term` makes, of the values'
+    shapes, a network whose forward(student, teacher, batch) is the term: lists of values, and a Batch. Its parameters
+    are trained beside the student's and thrown away afterwards. Raises UsageError for shapes that do not suit.
+    """
+
+    Settings: type[Value]
+    NEEDS: tuple[str, ...]
+    INNER: str
+
+    def term(
+        self, settings: Any, student: Sequence[tuple[int, ...]], teacher: Sequence[tuple[int, ...]]
+    ) -> "nn.Module": ...
 
 
 class Scheme(Protocol):
@@ -488,6 +513,18 @@ def _shared(tree: ast.Module) -> tuple[str, ...]:
         elif isinstance(node, ast.Import):
             found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("edgekd.")}
     return tuple(sorted(found & set(SHARED)))
+
+
+def live(objective: Objective) -> bool:
+    """Whether an objective needs the teacher beside the student in training, more than its cached outputs.
+
+    Inner values that are called "logits" are the outputs, which soft targets hold.
+    """
+    needs = declared("objectives", objective.use.name).needs
+    if "inner" not in needs or not objective.weight:
+        return False
+    written = objective.use.settings.get("teacher") or ("logits" if "logits" in needs else "")
+    return any(name != "logits" for name in (written if isinstance(written, list) else [written]))
 
 
 def find(kind: str, name: str) -> Any:

@@ -240,9 +240,10 @@ class Checkpoint(Value):
     """Trained (or initial) weights of one network as safetensors, with what it took and what validation said.
 
     `validation_accuracy` and `history` of a training under fake quantization are of the network as int8 computes it.
+    `teacher_seconds` are those of `seconds` that a teacher beside the student took.
     """
 
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"seconds", "history"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"seconds", "teacher_seconds", "history"})
     architecture: Architecture
     weights: File
     validation_accuracy: float
@@ -250,6 +251,7 @@ class Checkpoint(Value):
     epochs: int = 0
     steps: int = 0
     seconds: float = 0.0
+    teacher_seconds: float = 0.0
     seed: int = 0
 
 

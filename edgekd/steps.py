@@ -220,6 +220,7 @@ class Train(Step[Trained]):
     `views`, `view_seed` and `mirror` say which augmented views a control sees: give those of Label, so that they are
     the distilled student's. With soft targets all three come from there. With `fake_quant` the networks, usually those
     of `init`, compute as their int8 files would, and are judged so too; the weights are plain ones all the same.
+    A `teacher` runs beside the student, on the same views, for objectives that compare inner values (plugins.live).
     """
 
     stage: ClassVar[str] = "train"
@@ -239,15 +240,17 @@ class Train(Step[Trained]):
     seed: int = 0
     view_seed: int = 0
     fake_quant: bool = False
+    teacher: Teacher | None = None
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Without fake quantization the question is the one that was asked before there was any."""
-        return {name: value for name, value in fields.items() if name != "fake_quant" or value}
+        """Without fake quantization or a live teacher the question is the one asked before there were any."""
+        return {name: value for name, value in fields.items() if name not in ("fake_quant", "teacher") or value}
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (
             *(plugin for network in self.networks for plugin in _family(network.family)),
             *(("objectives", objective.use.name) for objective in self.objectives),
+            *(() if self.teacher is None else _teacher(self.teacher)),
             ("schemes", self.scheme.name),
             ("metrics", self.metric),
         )

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from torch.optim import AdamW
 
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
-from edgekd.nets import fakequant, networks
-from edgekd.nets.batches import Prepared, Rows
+from edgekd.nets import fakequant, inner, networks
+from edgekd.nets.batches import Prepared, Rows, laid_out
+from edgekd.nets.inner import Survey, Taps
 from edgekd.results import Signature
 from edgekd.samples.views import Feed
 from edgekd.spec import Schedule
@@ -49,15 +50,31 @@ class Learner:
         self._quantized = fakequant.FakeQuantized(module, self._ranges, watch=True) if fake_quant else None
         self._judged = fakequant.FakeQuantized(self.average, self._ranges, watch=False) if fake_quant else self.average
         self._running = fabric.setup_module(self._quantized or module)
+        self._taps: Taps | None = None
+        self.batch: dict[str, Tensor] = {}
         self._pairs: list[tuple[list[Tensor], list[Tensor]]] = []
         both = list(zip(_tensors(self.average), _tensors(module), strict=True))
         for floating in (True, False):
             pairs = [pair for pair in both if pair[0].is_floating_point() is floating]
             self._pairs.append(([a for a, _ in pairs], [b.detach() for _, b in pairs]))
 
+    def inputs(self, rows: Rows, views: Rows) -> dict[str, Tensor]:
+        """Prepared inputs by name of one training batch."""
+        return laid_out(self._inputs(rows, views))
+
     def __call__(self, rows: Rows, views: Rows) -> dict[str, Tensor]:
-        """Outputs by name for one training batch."""
-        return networks.forward(self._running, _laid_out(self._inputs(rows, views)), self.signature)
+        """Outputs by name for one training batch, and the inner values that are watched; `batch` are its inputs."""
+        self.batch = self.inputs(rows, views)
+        outputs = networks.forward(self._running, self.batch, self.signature)
+        return outputs | self._taps.take() if self._taps else outputs
+
+    def survey(self, batch: dict[str, Tensor]) -> Survey:
+        """The network's inner values for a few prepared samples."""
+        return inner.survey(self.module, lambda: networks.forward(self.module, batch, self.signature))
+
+    def watch(self, survey: Survey, names: Sequence[str]) -> None:
+        """Give these inner values of the network in training from now on."""
+        self._taps = Taps(self.module, survey, names)
 
     def at(self, share: float) -> None:
         """Say that this share of the training is done: under fake quantization some of it freezes on the way."""
@@ -85,7 +102,7 @@ class Learner:
             norm.train()
         with torch.no_grad():
             for rows, views in batches if norms else ():
-                networks.forward(self._judged, _laid_out(self._inputs(rows, views)), self.signature)
+                networks.forward(self._judged, self.inputs(rows, views), self.signature)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         self.average.eval()
@@ -96,7 +113,7 @@ class Learner:
         with torch.inference_mode():
             for start in range(0, len(rows), batch):
                 some = rows[start : start + batch]
-                chunk = _laid_out(inputs(some, np.zeros_like(some)))
+                chunk = laid_out(inputs(some, np.zeros_like(some)))
                 outputs = networks.forward(self._judged, chunk, self.signature)
                 parts.append(outputs[name].float().numpy())
         return np.concatenate(parts)
@@ -132,11 +149,6 @@ class Judge:
     def __call__(self, learner: Learner) -> float:
         """Mean of the metric over the averaged network's outputs."""
         return float(self._metric.per_sample(learner.predict(self._inputs, self._rows), self._labels).mean())
-
-
-def _laid_out(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    last = torch.channels_last
-    return {name: x.contiguous(memory_format=last) if x.ndim == 4 else x for name, x in batch.items()}
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

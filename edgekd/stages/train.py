@@ -4,10 +4,10 @@ import json
 import math
 import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,9 +20,12 @@ from edgekd.errors import EdgekdError, Problem, UsageError
 from edgekd.nets import networks
 from edgekd.nets.batches import Order, Prepared, Rows
 from edgekd.nets.learning import Judge, Learner, optimizer, rate
+from edgekd.nets.live import SAMPLES, Live
+from edgekd.nets.terms import LOGITS, Sides, Terms, looks_inside, make
 from edgekd.plugins import Batch
 from edgekd.results import Checkpoint, File, Signature, Trained
 from edgekd.samples.views import Feed
+from edgekd.spec import Teacher
 from edgekd.steps import Train
 from edgekd.workspace import Workspace
 
@@ -38,16 +41,15 @@ SETTLE = 32
 # Steps of an epoch that small batches are to make possible, and the batches to choose from.
 STEPS, SMALLEST, LARGEST = 32, 16, 128
 
-Outputs = Mapping[str, Tensor]
-Loss = Callable[[Sequence[Outputs], Batch], Tensor]
-
 
 @dataclass
 class Position:
-    """How far a training is: finished steps, seconds spent, losses since the last evaluation, and all evaluations."""
+    """How far a training is: finished steps, seconds spent (those of a live teacher among them), losses since the last
+    evaluation, and all evaluations."""
 
     step: int = 0
     seconds: float = 0.0
+    teacher_seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -99,11 +101,11 @@ class Training:
         self.epoch = math.ceil(count / batch)
         self.total = self.epoch * schedule.epochs
         signatures = [networks.signature(step.splits, network.image, out) for network in step.networks]
-        self.loss = _loss(step)
         self.labels = np.array(out.load(step.splits.parts["train"].labels), np.int64)
         rows = _rows(step, self.labels)
         self.soft = None if soft is None else np.asarray(out.load(soft.train))
         views = _views(step, signatures)
+        view_seed, mirror = (step.view_seed, step.mirror) if soft is None else (soft.seed, soft.mirror)
         self.order = Order(rows, batch, views, step.seed)
         self.fabric = Fabric(accelerator="cpu", devices=1)
         self.learners, self.judges = [], []
@@ -111,23 +113,49 @@ class Training:
             module = networks.build(step.networks[number], signature)
             if step.init:
                 networks.load_weights(module, out.locate(step.init[number].weights))
-            view_seed, mirror = (step.view_seed, step.mirror) if soft is None else (soft.seed, soft.mirror)
             feed = Feed(out, step.splits, "train", signature, step.augment, view_seed, mirror)
             inputs = Prepared(feed, signature, rows, views)
             learner = Learner(self.fabric, module, signature, inputs, schedule.ema_decay, step.fake_quant)
             self.learners.append(learner)
             self.judges.append(Judge(step.metric, Feed(out, step.splits, "validation", signature, False, 0), signature))
-        chosen = optimizer([learner.module for learner in self.learners], schedule)
+        # the student draws the same random numbers whatever stands beside it
+        with torch.random.fork_rng(devices=[]):
+            self.live = None if step.teacher is None else _live(step, out, rows, views, (view_seed, mirror))
+            self.terms = self._terms(rows)
+        scheme, settings = networks.configured("schemes", step.scheme)
+        self.loss = partial(scheme.loss, settings, terms=self.terms.terms)
+        chosen = optimizer([*(learner.module for learner in self.learners), self.terms.parts], schedule)
         self.optimizer = self.fabric.setup_optimizers(chosen)
+
+    def _terms(self, rows: Rows) -> Terms:
+        """The terms of the loss; where any compares inner values, these are watched from now on."""
+        step, given = self.step, self.soft is not None or self.live is not None
+        if len(self.learners) > 1 or not looks_inside(step.objectives):
+            return make(step.objectives, Sides(given))
+        some, plain = np.resize(rows, SAMPLES), np.zeros(SAMPLES, np.int64)
+        learner = self.learners[0]
+        mine = learner.survey(learner.inputs(some, plain))
+        taught = None if self.live is None else self.live.survey(some, plain)
+        terms = make(step.objectives, Sides(given, mine, taught))
+        learner.watch(mine, terms.student)
+        if self.live is not None and taught is not None:
+            self.live.watch(taught, terms.teacher)
+        return terms
+
+    def _given(self, rows: Rows, views: Rows) -> Batch:
+        """What a step learns from: labels, soft targets, and what a live teacher says."""
+        labels = torch.from_numpy(self.labels[rows])
+        soft = None if self.soft is None else torch.from_numpy(self.soft[views, rows])
+        inner = {} if self.live is None else self.live(rows, views)
+        return Batch(labels, inner.get(LOGITS) if soft is None else soft, inner, self.learners[0].batch)
 
     def advance(self, position: Position) -> None:
         """Take one optimizer step."""
         rows, views = self.order(position.step)
-        teacher = None if self.soft is None else torch.from_numpy(self.soft[views, rows])
         for learner in self.learners:
             learner.at(position.step / self.total)
         outputs = [learner(rows, views) for learner in self.learners]
-        loss = self.loss(outputs, Batch(labels=torch.from_numpy(self.labels[rows]), teacher=teacher))
+        loss = self.loss(outputs, self._given(rows, views))
         value = loss.item()
         if not math.isfinite(value):
             raise self._diverged(position, value)
@@ -139,6 +167,7 @@ class Training:
         for learner in self.learners:
             learner.follow(position.step)
         position.step += 1
+        position.teacher_seconds = 0.0 if self.live is None else self.live.seconds
         position.losses.append(value)
 
     def due(self, position: Position) -> bool:
@@ -176,6 +205,8 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
         }
+        if len(parts := self.terms.parts):
+            state["parts"] = parts.state_dict()
         temporary = self.out.path(f".{RESUME}")
         torch.save(state, temporary)
         temporary.replace(self.out.path(RESUME))
@@ -189,8 +220,12 @@ class Training:
         for learner, saved in zip(self.learners, state["learners"], strict=True):
             learner.restore(saved)
         self.optimizer.load_state_dict(state["optimizer"])
+        self.terms.parts.load_state_dict(state.get("parts", {}))
         torch.set_rng_state(state["random"])
-        return Position(state["step"], state["seconds"], state["losses"], state["history"])
+        told = {one.name: state[one.name] for one in fields(Position) if one.name in state}
+        if self.live is not None:
+            self.live.seconds = told.get("teacher_seconds", 0.0)
+        return Position(**told)
 
     def finish(self, position: Position) -> Trained:
         """Write the averaged weights and the history of each network."""
@@ -211,6 +246,7 @@ class Training:
                     epochs=self.step.schedule.epochs,
                     steps=position.step,
                     seconds=position.seconds,
+                    teacher_seconds=position.teacher_seconds,
                     seed=self.step.seed,
                 )
             )
@@ -244,32 +280,22 @@ def _batch(count: int) -> int:
     return min(LARGEST, max(SMALLEST, 1 << (max(1, count // STEPS).bit_length() - 1)))
 
 
-def _loss(step: Train) -> Loss:
-    """The scheme's loss of the weighted objectives; raises UsageError for one that lacks the teacher it needs."""
-    terms, problems = [], []
-    for objective in step.objectives:
-        kind, settings = networks.configured("objectives", objective.use)
-        if not objective.weight:
-            continue
-        if kind.NEEDS and step.soft_targets is None:
-            hint = "Train it with soft targets, or leave this objective out"
-            problems.append(Problem("objectives", f"{objective.use.name} needs a teacher, and there is none", hint))
-        terms.append(partial(_weighted, objective.weight, partial(kind.loss, settings)))
-    if problems or not terms:
-        raise UsageError(*problems or [Problem("objectives", "there is nothing to learn from", "Weigh one above zero")])
-    scheme, settings = networks.configured("schemes", step.scheme)
-    return partial(scheme.loss, settings, terms=terms)
-
-
-def _weighted(weight: float, loss: Callable[[Outputs, Batch], Tensor], outputs: Outputs, batch: Batch) -> Tensor:
-    return weight * loss(outputs, batch)
+def _live(step: Train, out: Workspace, rows: Rows, views: int, shown: tuple[int, bool]) -> Live:
+    """The teacher, on the same views of the training samples as its student; `shown` is their seed and mirroring."""
+    teacher = cast(Teacher, step.teacher)
+    signature = networks.signature(step.splits, teacher.image, out)
+    kind, settings = networks.configured("teachers", teacher.source, "teacher")
+    oracle = kind.load(settings, networks.paths(teacher.source), signature, teacher.trust)
+    feed = Feed(out, step.splits, "train", signature, step.augment, *shown)
+    return Live(oracle, signature, Prepared(feed, signature, rows, views))
 
 
 def _rows(step: Train, labels: Rows) -> Rows:
-    """Sample numbers to draw from: all of them with soft targets, else the labelled ones."""
-    rows = np.arange(len(labels)) if step.soft_targets else np.flatnonzero(labels >= 0)
+    """Sample numbers to draw from: all of them with a teacher, else the labelled ones."""
+    taught = step.soft_targets is not None or step.teacher is not None
+    rows = np.arange(len(labels)) if taught else np.flatnonzero(labels >= 0)
     if not len(rows):
-        what = "samples" if step.soft_targets else "labelled samples"
+        what = "samples" if taught else "labelled samples"
         raise UsageError(Problem("data", f"the train part has no {what}", "Add some, or hold out fewer"))
     return rows
 

@@ -1,13 +1,20 @@
 """Every objective: a finite scalar whose gradient reaches the student, in every precision that training uses."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
+from torch import Tensor, nn
 
 from edgekd import plugins
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, UsageError
+from edgekd.nets.inner import Shape
 from edgekd.plugins import Batch
+from edgekd.spec import Choice, Objective
 
-OBJECTIVES = plugins.names("objectives")
+EVERY = plugins.names("objectives")
+INNER = [name for name in EVERY if "inner" in plugins.declared("objectives", name).needs]
+OBJECTIVES = [name for name in EVERY if name not in INNER]
 TAUGHT = [name for name in OBJECTIVES if plugins.declared("objectives", name).needs]
 LABELS = torch.tensor([0, 2, -1, 1, -1])
 
@@ -87,9 +94,118 @@ def test_in_float32_under_autocast(name: str) -> None:
 def test_says_what_it_needs(name: str) -> None:
     objective = plugins.find("objectives", name)
     assert set(objective.NEEDS) <= {"logits"} and plugins.declared("objectives", name).needs == objective.NEEDS
+    assert not plugins.live(Objective(use=Choice(name=name)))
     without = Batch(labels=LABELS, teacher=None)
     if objective.NEEDS:
         with pytest.raises(EdgekdError, match=f"{name} needs soft targets"):
             objective.loss(objective.Settings(), student(), without)
     else:
         assert torch.isfinite(objective.loss(objective.Settings(), student(), without))
+
+
+# -- those that compare inner values --
+
+COUNT = 24
+# Shapes of the student and of a wider teacher, by the kind that an objective takes where none is named.
+SHAPES = {
+    "map": ([(COUNT, 6, 4, 4)], [(COUNT, 8, 7, 7)]),
+    "maps": ([(COUNT, 4, 8, 8), (COUNT, 6, 4, 4)], [(COUNT, 6, 14, 14), (COUNT, 8, 7, 7)]),
+    "vector": ([(COUNT, 6)], [(COUNT, 8)]),
+    "sequences": ([(COUNT, 5, 6), (COUNT, 5, 6)], [(COUNT, 5, 8), (COUNT, 5, 8)]),
+    "attentions": ([(COUNT, 2, 5, 5), (COUNT, 5, 6)], [(COUNT, 2, 5, 5), (COUNT, 5, 8)]),
+}
+UNLIKE = [(COUNT,), (COUNT, 2, 3, 4, 5), (COUNT, 1, 2)]
+
+
+def values(shapes: Sequence[Shape], seed: int) -> list[Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    made = [torch.randn(shape, generator=random) for shape in shapes]
+    # attentions are probabilities
+    return [one.softmax(3) if one.ndim == 4 and one.shape[2] == one.shape[3] == 5 else one for one in made]
+
+
+def given(count: int = COUNT, labelled: bool = True) -> Batch:
+    labels = torch.arange(count) % 5 - 1 if labelled else torch.full((count,), -1)
+    return Batch(labels=labels, teacher=None)
+
+
+def term(name: str, student: Sequence[Shape], teacher: Sequence[Shape]) -> nn.Module:
+    torch.manual_seed(0)
+    objective = plugins.find("objectives", name)
+    made = objective.term(objective.Settings(), student, teacher)
+    assert isinstance(made, nn.Module)
+    return made
+
+
+def kind(name: str) -> str:
+    found = plugins.find("objectives", name).INNER
+    assert found in SHAPES
+    return str(found)
+
+
+@pytest.mark.parametrize("name", INNER)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_inner_values_of_other_widths_and_resolutions_are_learnt_from(name: str, labelled: bool) -> None:
+    mine, shapes = SHAPES[kind(name)]
+    matcher = term(name, mine, shapes)
+    student = [one.requires_grad_() for one in values(mine, 1)]
+    teacher = values(shapes, 2)
+    loss = matcher(student, teacher, given(labelled=labelled))
+    loss.backward()
+    assert loss.shape == () and loss.dtype == torch.float32 and torch.isfinite(loss)
+    for one in [*student, *matcher.parameters()]:
+        assert torch.isfinite(one.grad).all() and one.grad.abs().sum() > 0
+    assert all(one.grad is None for one in teacher)
+
+
+def learnt(name: str, student: list[Tensor], teacher: list[Tensor]) -> float:
+    """The term once its own parts have learnt, student and teacher staying as they are."""
+    matcher = term(name, [tuple(one.shape) for one in student], [tuple(one.shape) for one in teacher])
+    batch = given()
+    if parts := list(matcher.parameters()):
+        optimizer = torch.optim.Adam(parts, lr=1e-2)
+        for _ in range(60):
+            optimizer.zero_grad()
+            matcher(student, teacher, batch).backward()
+            optimizer.step()
+    return matcher(student, teacher, batch).item()
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_least_where_inner_values_equal_the_teachers(name: str) -> None:
+    shapes = SHAPES[kind(name)][1]
+    teacher = values(shapes, 3)
+    equal, unlike = learnt(name, teacher, teacher), learnt(name, values(shapes, 4), teacher)
+    assert equal < 0.5 * unlike
+    matcher = term(name, shapes, shapes)
+    if not list(matcher.parameters()):
+        assert equal == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_inner_values_that_do_not_vary_are_no_trouble(name: str) -> None:
+    mine, shapes = ([(4, *shape[1:]) for shape in side] for side in SHAPES[kind(name)])
+    student = [torch.zeros(shape, requires_grad=True) for shape in mine]
+    loss = term(name, mine, shapes)(student, [torch.zeros(shape) for shape in shapes], given(4, labelled=False))
+    loss.backward()
+    assert torch.isfinite(loss) and all(torch.isfinite(one.grad).all() for one in student if one.grad is not None)
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_other_shapes_are_refused_before_anything_is_trained(name: str) -> None:
+    for shape in UNLIKE[:2]:
+        with pytest.raises(UsageError):
+            term(name, [shape], [shape])
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_says_what_it_takes_where_nothing_is_named(name: str) -> None:
+    objective = plugins.find("objectives", name)
+    assert plugins.declared("objectives", name).needs == objective.NEEDS
+    assert {"inner"} <= set(objective.NEEDS) <= {"inner", "logits"}
+    settings = objective.Settings()
+    assert settings.student == settings.teacher == ()
+    assert objective.Settings(student="a", teacher=["b", "c"]).student == ("a",)
+    assert plugins.live(Objective(use=Choice(name=name))) == ("logits" not in objective.NEEDS)
+    assert plugins.live(Objective(use=Choice(name=name, settings={"teacher": "features"})))
+    assert not plugins.live(Objective(use=Choice(name=name, settings={"teacher": "logits"})))
