@@ -45,14 +45,16 @@ class Views(Dataset[tuple[Tensor, int]]):
 
 
 class Logits(nn.Module):
-    """A network of edgekd's as one that gives its logits alone, as torchdistill wants it."""
+    """A network of edgekd's as one that gives its logits alone, with its features where a hook finds them."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.features = network, nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
-        logits: Tensor = self.network(image)["logits"]
+        outputs = self.network(image)
+        self.features(outputs["features"])
+        logits: Tensor = outputs["logits"]
         return logits
 
 
@@ -60,7 +62,7 @@ def teacher(described: dict[str, Any], signature: Signature) -> nn.Module:
     """The teacher as a module in eval mode."""
     who = Teacher.model_validate(described)
     kind, settings = networks.configured("teachers", who.source)
-    loaded: nn.Module = kind.load(settings, networks.paths(who.source), signature, who.trust).module
+    loaded: nn.Module = kind.load(settings, networks.paths(who.source), signature, who.trust).module.network
     return Logits(loaded).eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edgekd import plugins
 from edgekd.nets import networks
 from edgekd.policies.known import images, schedule
 from edgekd.recipes.flags import Flags
@@ -40,9 +41,8 @@ ROOT = Path(__file__).parents[2]
 PEER = ROOT / "benchmarks" / "peers" / "torchdistill_trainings.py"
 TRIAL_EPOCHS, EPOCHS, SEEDS, BATCH, ROUNDS = 8, 24, (0, 1, 2), 128, 5
 FAMILY = Choice(name="convnet", settings={"width": 12, "depth": 3})
-# The last feature maps: 4 by 4 of the student, 7 by 7 of the teacher; torchdistill's networks are one module deeper.
-MAPS = {"student": "blocks", "teacher": "network.blocks"}
-THEIR_MAPS = {"student_modules": ["network.blocks"], "teacher_modules": ["network.network.blocks"]}
+# The feature maps of 7 by 7 pixels: of the student's second stage of three, of the teacher's last one.
+MAPS, PIXELS = {"student": "blocks.5", "teacher": "blocks"}, 49
 WHOLE = {f"{who}_module_path": "." for who in MAPS} | {f"{who}_module_io": "output" for who in MAPS}
 
 
@@ -88,10 +88,39 @@ def dist(weight: float) -> Point:
     return Point(f"weight {weight:g}", ours, term("DISTLoss", weight, beta=1.0, gamma=1.0, tau=1.0, **WHOLE), 1.0)
 
 
+def attention(weight: float) -> Point:
+    """torchdistill takes the mean over pixels, where the paper and edgekd take half the sum."""
+    ours = (objective("cross_entropy", 1.0), objective("attention", weight, **MAPS))
+    sides = {who: {"io": "output", "path": f"network.{path}"} for who, path in MAPS.items()}
+    theirs = term("ATLoss", weight * PIXELS / 2, at_pairs={"pair": sides | {"weight": 1}}, mode="code")
+    return Point(f"weight {weight:g}", ours, theirs, 1.0, _hooks({who: f"network.{MAPS[who]}" for who in MAPS}))
+
+
+def similarity(weight: float) -> Point:
+    ours = (objective("cross_entropy", 1.0), objective("similarity", weight, **MAPS))
+    paths = {f"{who}_output_path": f"network.{path}" for who, path in MAPS.items()}
+    theirs = term("SPKDLoss", weight, reduction="batchmean", **paths)
+    return Point(f"weight {weight:g}", ours, theirs, 1.0, _hooks({who: f"network.{MAPS[who]}" for who in MAPS}))
+
+
+def rkd(weight: float) -> Point:
+    ours = (objective("cross_entropy", 1.0), objective("rkd", weight))
+    paths = {f"{who}_output_path": "features" for who in MAPS}
+    theirs = term("RKDLoss", weight, dist_factor=25.0, angle_factor=50.0, reduction="mean", **paths)
+    return Point(f"weight {weight:g}", ours, theirs, 1.0, _hooks(dict.fromkeys(MAPS, "features")))
+
+
+def _hooks(paths: dict[str, str]) -> dict[str, list[str]]:
+    return {f"{who}_modules": [path] for who, path in paths.items()}
+
+
 METHODS: dict[str, tuple[Point, ...]] = {
     "kd": tuple(softened(t, w, False) for t, w in ((1.0, 0.9), (2.0, 0.7), (4.0, 0.9))),
     "kd, standardized": tuple(softened(t, w, True) for t, w in ((1.0, 0.9), (2.0, 0.7), (4.0, 0.9))),
     "dist": tuple(map(dist, (0.5, 1.0, 2.0))),
+    "attention": tuple(map(attention, (10.0, 40.0, 160.0))),
+    "similarity": tuple(map(similarity, (300.0, 1000.0, 3000.0))),
+    "rkd": tuple(map(rkd, (0.1, 0.3, 1.0))),
 }
 
 
@@ -130,6 +159,7 @@ class Case:
 
     def step(self, point: Point, epochs: int, seed: int) -> Train:
         """Our training."""
+        live = any(plugins.live(one) for one in point.ours)
         return Train(
             networks=(self.student,),
             objectives=point.ours,
@@ -137,6 +167,7 @@ class Case:
             schedule=schedule(self.plan.schedule.model_copy(update={"batch": BATCH}), epochs),
             soft_targets=self.soft,
             seed=seed,
+            teacher=self.plan.teacher if live else None,
         )
 
     def ours(self, point: Point, epochs: int, seed: int) -> Found:
