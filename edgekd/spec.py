@@ -287,7 +287,9 @@ class Plan(Value):
     accept_stand_in: bool = False
     skip_bad: bool = False
     pareto: bool = False
+    objectives: tuple[Objective, ...] = ()
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """How many students ship is no part of whether the plan can run."""
-        return {name: value for name, value in super().question(fields).items() if name != "pareto" or value}
+        """How many students ship is no part of whether the plan can run; nor are objectives where none is chosen."""
+        unused = ("pareto", "objectives")
+        return {name: value for name, value in super().question(fields).items() if name not in unused or value}

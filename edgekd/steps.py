@@ -136,6 +136,7 @@ class Check(Step[Checked]):
             *_teacher(plan.teacher),
             *(() if plan.student is None else _student(plan.student)),
             ("metrics", plan.data.metric),
+            *(("objectives", objective.use.name) for objective in plan.objectives),
             *(("formats", target.format) for target in plan.targets),
             *(("devices", target.device.reach.name) for target in plan.targets),
         )

@@ -13,8 +13,9 @@ import torch
 
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
-from edgekd.mistakes import nearest
-from edgekd.nets import inference, networks
+from edgekd.mistakes import Gather, nearest
+from edgekd.nets import inference, inner, networks, terms
+from edgekd.nets.live import SAMPLES, Live
 from edgekd.nets.weights import check_sha256
 from edgekd.results import Checked, Mistake, Signature, TensorSpec
 from edgekd.spec import Architecture, Choice, Image, Plan, Student, Target, Teacher
@@ -24,7 +25,6 @@ from edgekd.workspace import Workspace
 VERSION = 1
 PACKAGES = ("torch", "numpy", "pydantic")
 
-SAMPLES = 2
 # Where neither data nor teacher says how many classes there are: any number shows whether a student can be built.
 SOME_CLASSES = 10
 # What torch and numpy raise where a network and its input do not fit together.
@@ -53,6 +53,10 @@ def run(step: Check, out: Workspace) -> Checked:
     if plan.student is not None:
         with _section(found, "student", plan.student.family):
             _check_student(plan.student, classes or seen or SOME_CLASSES)
+    with _section(found, "train"):
+        _check_objectives(plan)
+    if not found:
+        _check_inner_values(plan, classes or seen, found)
     warnings.extend(_remarks(plan))
     return Checked(mistakes=tuple(dict.fromkeys(found)), warnings=tuple(warnings))
 
@@ -200,6 +204,49 @@ def _check_student(student: Student, classes: int) -> None:
         module = networks.build(Architecture(family=student.family, image=student.image), signature)
         outputs = inference.answers(module, signature)(_samples(signature), np.arange(SAMPLES), "train")
     inference.check_outputs(outputs, SAMPLES, classes, "student")
+
+
+def _check_objectives(plan: Plan) -> None:
+    """Read the settings of all objectives; one of them must count."""
+    gather = Gather()
+    for number, objective in enumerate(plan.objectives):
+        gather.attempt(_configured, "objectives", objective.use, f"train.objectives[{number}]")
+    if plan.objectives and not any(objective.weight for objective in plan.objectives):
+        gather.problems.append(Problem("objectives", "there is nothing to learn from", "Weigh one above zero"))
+    gather.check()
+
+
+def _check_inner_values(plan: Plan, classes: int | None, found: list[Mistake]) -> None:
+    """Find the inner values that objectives compare in both networks, the student's untrained.
+
+    Where shapes or classes are not known before the data is read, Train does that before its first step.
+    """
+    student, taught = plan.student, None
+    if student is None or student.image is None or not terms.looks_inside(plan.objectives):
+        return
+    if any(map(plugins.live, plan.objectives)):
+        with _section(found, "teacher", plan.teacher.source):
+            taught = _teacher_inside(plan.teacher, classes)
+        if taught is None:
+            return
+    signature = _signature(student.image, classes or SOME_CLASSES)
+    module = networks.build(Architecture(family=student.family, image=student.image), signature)
+    samples = _samples(signature)
+    mine = inner.survey(module, lambda: networks.forward(module, samples, signature))
+    with _section(found, "train"):
+        terms.make(plan.objectives, terms.Sides(True, mine, taught))
+
+
+def _teacher_inside(teacher: Teacher, classes: int | None) -> inner.Survey | None:
+    """The teacher's inner values for made-up images, None where it cannot be run yet; raises UsageError where they
+    cannot be seen."""
+    kind, settings = networks.configured("teachers", teacher.source, "teacher")
+    if teacher.image is None or (classes is None and _counts_on_classes(settings)):
+        return None
+    signature = _signature(teacher.image, classes or SOME_CLASSES)
+    oracle = kind.load(settings, networks.paths(teacher.source), signature, teacher.trust)
+    samples = {name: torch.from_numpy(values) for name, values in _samples(signature).items()}
+    return Live(oracle, signature, lambda rows, views: samples).survey(np.arange(SAMPLES), np.zeros(SAMPLES, np.int64))
 
 
 @contextmanager
