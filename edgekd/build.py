@@ -21,7 +21,7 @@ from edgekd.policies.stepdown import Outcome, choose, member
 from edgekd.report.report import PAGES, render
 from edgekd.results import DeviceFacts, GoldenSet, Report, Row
 from edgekd.runtimes import digests
-from edgekd.spec import Plan, Precision
+from edgekd.spec import Choice, Plan, Precision
 from edgekd.steps import Check, Count, Golden, Label, Probe, Split
 from edgekd.store import Store
 from edgekd.verdict import FRONT, counts, distilled, exported
@@ -124,12 +124,19 @@ def look(plan: Plan, store: Store) -> tuple[Outlook, tuple[str, ...]]:
         offers={name: format.precisions for name, format in formats.items()},
         ranges={name: format.ranges for name, format in formats.items()},
         routes={name: format.routes for name, format in formats.items()},
+        course=_course(plan.scheme),
     )
     wrong = _wrong(plan)
     cleared = store.follow(preflight(outlook.model_copy(update={"refused": wrong})))
     refused = {name: wrong.get(name, {}) | cleared.refused.get(name, {}) for name in {**wrong, **cleared.refused}}
     settled = outlook.model_copy(update={"refused": refused, "settled": cleared.routes})
     return settled, (*absent, *cleared.notes)
+
+
+def _course(scheme: Choice) -> dict[str, int]:
+    """What a scheme wants besides one training: its own settings over what it declares. Check has read the values."""
+    declared = plugins.declared("schemes", scheme.name).course
+    return {name: int(str(scheme.settings.get(name, usual))) for name, usual in declared.items()}
 
 
 def _wrong(plan: Plan) -> dict[str, dict[Precision, str]]:

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from edgekd.conditions import Conditions, Energy, Noise, Soak
 from edgekd.errors import Problem
-from edgekd.spec import Architecture, Image, Part, Plan, Precision, Protocol, Value
+from edgekd.spec import Architecture, Image, Objective, Part, Plan, Precision, Protocol, Settings, Value
 
 # What one step of 16-bit audio is to a network, which sees -1 to 1.
 AUDIO_SCALE = 2.0**-15
@@ -240,14 +240,16 @@ class Checkpoint(Value):
     """Trained (or initial) weights of one network as safetensors, with what it took and what validation said.
 
     `validation_accuracy` and `history` of a training under fake quantization are of the network as int8 computes it.
-    `teacher_seconds` are those of `seconds` that a teacher beside the student took.
+    `validation_outputs` are what it said of every sample of that part; `teacher_seconds` are those of `seconds` that a
+    teacher beside the student took.
     """
 
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"seconds", "teacher_seconds", "history"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"seconds", "teacher_seconds", "history", "validation_outputs"})
     architecture: Architecture
     weights: File
     validation_accuracy: float
     history: File | None = None
+    validation_outputs: File | None = None
     epochs: int = 0
     steps: int = 0
     seconds: float = 0.0
@@ -585,13 +587,21 @@ class Compared(Value):
 
 
 class Trial(Value):
-    """One point of a grid, judged on the validation part."""
+    """A short training of the race, judged on the validation part.
+
+    `against_control` is its accuracy minus that of the best control after as many epochs, paired by sample; `why` is
+    why it could not be trained.
+    """
 
     kind: Literal["distilled", "control"]
-    settings: dict[str, float]
-    validation_accuracy: float
+    method: str = ""
+    settings: Settings
+    epochs: int
+    validation_accuracy: float | None
+    against_control: Interval | None = None
     seconds: float
     steps: int = 0
+    why: str = ""
 
 
 class Lesson(Value):
@@ -609,14 +619,23 @@ class Lesson(Value):
 
 
 class Terms(Value):
-    """On what terms distilled student and control were compared: optimizer steps, trials, and the chosen settings."""
+    """On what terms distilled student and control were compared: optimizer steps, trials, and the chosen settings.
+
+    `trial_steps_...` are the steps of all trials of a side; `live` says that the teacher ran beside the student, for
+    `teacher_seconds` over all seeds.
+    """
 
     steps_distilled: int
     steps_control: int
     trials_distilled: int
     trials_control: int
-    temperature: float
-    teacher_weight: float
+    trial_steps_distilled: int
+    trial_steps_control: int
+    method: str
+    settings: Settings
+    objectives: tuple[Objective, ...]
+    live: bool = False
+    teacher_seconds: float = 0.0
     learning_rate: float
     weight_decay: float
     control_learning_rate: float
@@ -774,6 +793,7 @@ class Report(Value):
     gain: Gain | None = None
     terms: Terms | None = None
     trials: tuple[Trial, ...] = ()
+    lessons: tuple[Lesson, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     predictors: tuple[Predictor, ...] = ()
     rungs: tuple[Rung, ...] = ()

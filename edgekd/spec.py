@@ -242,8 +242,8 @@ class Effort(Value):
     """What --effort buys: seeds, epochs of a trial and of a full run, cached views of an image, points of the grids.
 
     A grid point of `distill` is (temperature, teacher_weight); of `control` multiples of the schedule's learning
-    rate and weight decay. Both grids have the same length: the control is tuned over as many trials as the distilled
-    student.
+    rate and weight decay. `methods` are what races (policies/contenders.py), with the points of `distill` as plain
+    distillation. `control` has as many points as there are contenders: the control is tuned over as many trials.
     """
 
     name: EffortName
@@ -252,9 +252,15 @@ class Effort(Value):
     epochs: int
     views: int
     candidates: int
+    methods: tuple[str, ...] = ("kd",)
     distill: tuple[tuple[float, float], ...]
     control: tuple[tuple[float, float], ...]
     train_seconds: float
+
+
+OFFLINE = Choice(name="offline")
+# Of a plan, what was not there before and changes nothing where it is left out.
+NAMED = ("pareto", "objectives")
 
 
 class Plan(Value):
@@ -263,8 +269,9 @@ class Plan(Value):
     With `augment` the training images are shifted a little and, with `mirror`, half of them mirrored: right for
     photographs, wrong where left and right mean something (digits, text, left and right hands). `page` is the recipe as
     the user named it, to be typed again, `said` what stood on the command line in its place; `cards` are the digests of
-    the pages that the plan was read from. Without a student nothing is trained: the teacher itself is what ships. With
-    `pareto` several students of the front ship.
+    the pages that the plan was read from. `objectives` are the recipe's own, in the place of a race of methods, and
+    `scheme` is how networks are trained together. Without a student nothing is trained: the teacher itself is what
+    ships. With `pareto` several students of the front ship.
     """
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"page", "said", "cards", "bench"})
@@ -288,8 +295,9 @@ class Plan(Value):
     skip_bad: bool = False
     pareto: bool = False
     objectives: tuple[Objective, ...] = ()
+    scheme: Choice = OFFLINE
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """How many students ship is no part of whether the plan can run; nor are objectives where none is chosen."""
-        unused = ("pareto", "objectives")
-        return {name: value for name, value in super().question(fields).items() if name not in unused or value}
+        """How many students ship is no part of whether the plan can run; nor is what was not chosen by name."""
+        kept = {name: value for name, value in super().question(fields).items() if name not in NAMED or value}
+        return {name: value for name, value in kept.items() if name != "scheme" or self.scheme != OFFLINE}

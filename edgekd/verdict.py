@@ -10,6 +10,7 @@ from edgekd.policies.judge import Judged
 from edgekd.policies.known import Known, Outlook
 from edgekd.policies.stepdown import Outcome
 from edgekd.report.headline import headline
+from edgekd.report.text import show_setting
 from edgekd.results import Report, Row, Rung
 from edgekd.spec import Plan
 
@@ -42,6 +43,7 @@ def distilled(
         gain=outcome.gain,
         terms=raced.terms if raced else None,
         trials=raced.trials if raced else (),
+        lessons=raced.lessons if raced else (),
         candidates=sized.candidates,
         predictors=sized.predictors,
         rungs=_timed(outcome.rungs, made),
@@ -95,7 +97,8 @@ def _recipe(outcome: Outcome) -> str:
     if outcome.winner == "control":
         return "labels alone"
     terms = outcome.raced.terms
-    return f"distilled at temperature {terms.temperature:g}, teacher weight {terms.teacher_weight:g}"
+    told = ", ".join(f"{name.replace('_', ' ')} {show_setting(value)}" for name, value in terms.settings.items())
+    return f"distilled by {terms.method}: {told}"
 
 
 def _notes(known: Outlook, outcome: Outcome) -> tuple[str, ...]:

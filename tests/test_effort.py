@@ -2,6 +2,8 @@
 
 import pytest
 
+from edgekd.policies.contenders import METHODS, count
+from edgekd.policies.limits import trial_rungs
 from edgekd.recipes.effort import PRESETS, describe
 
 
@@ -9,9 +11,17 @@ from edgekd.recipes.effort import PRESETS, describe
 def test_presets(name: str, seeds: int):
     effort = PRESETS[name]
     assert effort.name == name and effort.seeds == seeds
-    assert len(effort.distill) == len(effort.control) == len(set(effort.control)) == len(set(effort.distill))
+    assert len(effort.control) == len(set(effort.control)) == count(effort.methods, effort.distill)
+    assert len(effort.distill) == len(set(effort.distill)) and set(effort.methods) <= set(METHODS)
     assert effort.candidates <= 15
     assert all(temperature > 0 and 0 < weight <= 1 for temperature, weight in effort.distill)
+
+
+def test_the_race_costs_no_more_than_half_of_what_is_trained_in_full():
+    for name in ("standard", "thorough"):
+        effort = PRESETS[name]
+        tried = sum(count * epochs for count, epochs in trial_rungs(effort)) / 2
+        assert tried <= 0.5 * effort.seeds * effort.epochs
 
 
 def test_more_effort_is_more_of_everything():

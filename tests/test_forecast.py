@@ -2,6 +2,7 @@
 
 from edgekd.commands.forecast import forecast
 from edgekd.policies.known import Outlook
+from edgekd.policies.limits import left
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import load_plan
 from edgekd.results import Counted, DeviceFacts, File, Option, PartFiles, Size, Splits
@@ -85,7 +86,7 @@ def test_a_student_that_is_alone_is_priced_once_and_not_tried_against_others():
     )
     effort, files = plan.effort, 2
     trials, prices = f"trials of {effort.trial_epochs} epochs", "untrained students, priced in their runtime"
-    grids = len(effort.distill) + len(effort.control)
+    grids = 2 * left(len(effort.control))
     assert (alone[prices], alone[trials]) == (files, grids)
     race = "students that race, 2 and 6 epochs"
     assert (alone[race], two[race]) == (0, 2)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from edgekd.errors import UsageError
+from edgekd.recipes.effort import CONTROL
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import load_plan
-from edgekd.spec import KEY, Budget
+from edgekd.spec import KEY, Budget, Choice
 
 TARGET = Flags(target=("tflite",))
 PAGE = """
@@ -294,9 +295,57 @@ def test_mirroring_is_switched_off_where_left_and_right_matter(page: Path):
 
 
 def test_grids_of_different_length_are_not_fair(page: Path):
-    change(page, ("[student]", "[train]\ndistill = [[1.0, 0.9]]\n[student]"))
+    change(page, ("[student]", "[train]\ndistill = [[1.0, 0.9]]\ncontrol = [[1.0, 1.0], [0.3, 1.0]]\n[student]"))
     (problem,) = problems(page, Flags())
-    assert problem.startswith(f"{page}: [train] distill: the grids differ: 1 points of distill, 3 of control")
+    assert problem.startswith(f"{page}: [train] distill: the grids differ: 1 points of distill, 2 of control")
+
+
+def test_a_grid_of_ones_own_is_of_plain_distillation_with_as_many_points_for_the_control(page: Path):
+    change(page, ("[student]", "[train]\ndistill = [[1.0, 0.9], [2.0, 0.5]]\n[student]"))
+    effort = load_plan(page, Flags(target=("tflite",))).effort
+    assert effort.methods == ("kd",) and effort.control == CONTROL[:2]
+
+
+def test_methods_that_race_have_as_many_points_for_the_control(page: Path):
+    change(page, ("[student]", '[train]\nmethods = ["dkd", "dist"]\n[student]'))
+    effort = load_plan(page, Flags(target=("tflite",))).effort
+    assert effort.methods == ("dkd", "dist") and effort.control == CONTROL[:2]
+
+
+def test_objectives_and_a_scheme_of_the_recipe(page: Path):
+    written = 'objectives = [{ use = "cross_entropy", weight = 0.5 }, { use = "dkd", beta = 4.0 }]'
+    change(page, ("[student]", f'[train]\n{written}\nscheme = {{ use = "born-again", generations = 2 }}\n[student]'))
+    plan = load_plan(page, Flags(target=("tflite",)))
+    assert [(one.use.name, one.weight, one.use.settings) for one in plan.objectives] == [
+        ("cross_entropy", 0.5, {}), ("dkd", 1.0, {"beta": 4.0}),
+    ]  # fmt: skip
+    assert plan.scheme == Choice(name="born_again", settings={"generations": 2})
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (
+            'objectives = [{ use = "dkdd" }]',
+            "[train] objectives[0].use: there is no objective 'dkdd'. Did you mean 'dkd'?",
+        ),
+        ('objectives = [{ use = "dkd", bta = 1 }]', "[train] objectives[0].bta: is not a setting of dkd. Did you mean"),
+        (
+            'objectives = [{ use = "kd", weight = -1 }]',
+            "[train] objectives[0].weight: -1 is not a number of 0 or above",
+        ),
+        ("objectives = []", "[train] objectives: is not a list of tables"),
+        ('scheme = "mutal"', "[train] scheme.use: there is no scheme 'mutal'. Did you mean 'mutual'?"),
+        ('scheme = { use = "mutual", pears = 3 }', "[train] scheme.pears: is not a setting of mutual. Did you mean"),
+        ("scheme = 3", "[train] scheme: 3 is neither a name nor a table"),
+        ('methods = ["dkkd"]', "[train] methods: there is no method 'dkkd'. Did you mean 'dkd'?"),
+        ("methods = []", "[train] methods: names no method"),
+    ],
+)
+def test_what_a_recipe_may_not_say_of_learning(page: Path, written: str, says: str):
+    change(page, ("[student]", f"[train]\n{written}\n[student]"))
+    (problem,) = problems(page, Flags())
+    assert problem.startswith(f"{page}: {says}")
 
 
 def test_a_student_of_the_users_own_is_not_searched(page: Path):

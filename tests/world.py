@@ -213,7 +213,9 @@ class World:
         failing: tuple[str, ...] = (),
         wrong: tuple[str, ...] = (),
         trouble: Callable[[Artifact, int], str] | None = None,
+        bonus: Callable[[Train], float] = lambda step: 0.0,
     ) -> None:
+        self.bonus = bonus  # what a training's objectives and rates add to its accuracy
         self.trouble = trouble or (lambda artifact, attempt: "")  # "refused" or "unstable", by attempt to time it
         self.failing, self.wrong = failing, wrong  # routes that give no file, or one that computes something else
         self.placed = placed or (lambda artifact: profiled(0))
@@ -296,15 +298,24 @@ class World:
     def _train(self, step: Train) -> Trained:
         architecture = step.networks[0]
         width = int(str(architecture.family.settings["width"]))
-        value = self.accuracy(width, step.soft_targets is not None)
+        value = self.accuracy(width, step.soft_targets is not None) + self.bonus(step)
+        said = (
+            f"{step.schedule.epochs} {step.seed} {[one.model_dump_json() for one in step.objectives]} {step.schedule}"
+        )
         checkpoint = Checkpoint(
             architecture=architecture,
             weights=file("trained" if step.fake_quant else "w"),
             validation_accuracy=value if not step.fake_quant else step.init[0].validation_accuracy,
+            validation_outputs=file(said),
             epochs=step.schedule.epochs,
+            steps=step.schedule.epochs,
             seed=step.seed,
         )
-        return Trained(checkpoints=(checkpoint,))
+        peers = tuple(
+            checkpoint.model_copy(update={"validation_accuracy": checkpoint.validation_accuracy + 0.001 * number})
+            for number in range(len(step.networks))
+        )
+        return Trained(checkpoints=peers)
 
     def _export(self, step: Export) -> Program:
         name_of_file = "student.pt2"

@@ -62,10 +62,8 @@ def _steps(known: Outlook, within: int, largest: int) -> tuple[Ahead, ...]:
     effort, samples = plan.effort, splits.parts["train"].count
     teacher = known.teacher.macs if known.teacher else 0
     files = sum(len(known.priced(target)) for target in plan.targets)
-    trial = limits.training_seconds(plan, samples, largest, effort.trial_epochs)
     full = limits.training_seconds(plan, samples, largest, effort.epochs)
     priced, runs = min(effort.candidates, within), 2 * effort.seeds
-    trials = len(effort.distill) + len(effort.control)
     racing = limits.training_seconds(plan, samples, largest, limits.race_epochs(effort)) if priced > 1 else 0.0
     others = sum(part.count for name, part in splits.parts.items() if name != "train")
     labelling = (effort.views * samples + others) * teacher / LABELLING_RATE
@@ -84,7 +82,15 @@ def _steps(known: Outlook, within: int, largest: int) -> tuple[Ahead, ...]:
             count=min(priced, limits.RACING) if priced > 1 else 0,
             seconds=racing,
         ),
-        Ahead(stage="train", what=f"trials of {effort.trial_epochs} epochs", count=trials, seconds=trials * trial),
+        *(
+            Ahead(
+                stage="train",
+                what=f"trials of {epochs} epochs",
+                count=count,
+                seconds=count * limits.training_seconds(plan, samples, largest, epochs),
+            )
+            for count, epochs in limits.trial_rungs(effort)
+        ),
         Ahead(stage="train", what=f"runs of {effort.epochs} epochs", count=runs, seconds=runs * full),
         Ahead(stage="measure", what="files converted, measured, scored", count=shipped, seconds=shipped * JUDGING),
         *_minutes(known, shipped),

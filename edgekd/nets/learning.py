@@ -140,15 +140,23 @@ class Judge:
 
     def __init__(self, metric: str, feed: Feed, signature: Signature) -> None:
         self._metric = plugins.find("metrics", metric)
-        self._rows = np.flatnonzero(feed.labels >= 0)
-        self._labels = feed.labels[self._rows]
-        if not len(self._rows):
+        self._all, self._labels = np.arange(feed.count), feed.labels
+        if not (feed.labels >= 0).any():
             raise UsageError(Problem("data", "the validation part has no labelled samples", "Label some of them"))
-        self._inputs = Prepared(feed, signature, self._rows, views=1)
+        self._inputs = Prepared(feed, signature, self._all, views=1)
+
+    def outputs(self, learner: Learner) -> NDArray[np.float32]:
+        """What the averaged network says of every sample of the part, (N, classes)."""
+        return learner.predict(self._inputs, self._all)
+
+    def quality(self, outputs: NDArray[np.float32]) -> float:
+        """Mean of the metric over the labelled samples."""
+        labelled = self._labels >= 0
+        return float(self._metric.per_sample(outputs[labelled], self._labels[labelled]).mean())
 
     def __call__(self, learner: Learner) -> float:
         """Mean of the metric over the averaged network's outputs."""
-        return float(self._metric.per_sample(learner.predict(self._inputs, self._rows), self._labels).mean())
+        return self.quality(self.outputs(learner))
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

@@ -9,11 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 from edgekd.policies import limits
+from edgekd.policies.contenders import contenders
 from edgekd.policies.explore import used
-from edgekd.policies.known import Known, distillation, schedule
+from edgekd.policies.known import Known
 from edgekd.policies.limits import FEW, RACING
+from edgekd.policies.race import distil
 from edgekd.results import Candidate, Trained
-from edgekd.steps import Policy, Train
+from edgekd.steps import Policy
 
 NO_MARGIN: Mapping[str, float] = {}
 
@@ -64,22 +66,9 @@ def _better_half(known: Known, tried: Sequence[Candidate]) -> list[Candidate]:
 
 def _train(known: Known, racing: Sequence[Candidate], length: int) -> Policy[list[Candidate]]:
     """Train candidates for so many epochs with the teacher, and note their validation accuracy."""
-    plan = known.plan
+    first = contenders(known)[0]
     trained: Sequence[Trained] = yield [
-        Train(
-            networks=(candidate.architecture,),
-            objectives=distillation(*plan.effort.distill[0]),
-            splits=known.splits,
-            schedule=schedule(plan.schedule, length),
-            soft_targets=known.soft_targets,
-            views=known.soft_targets.views,
-            view_seed=known.soft_targets.seed,
-            augment=plan.augment,
-            mirror=plan.mirror,
-            metric=plan.data.metric,
-            seed=plan.seed,
-        )
-        for candidate in racing
+        distil(known, candidate.architecture, first, length, known.plan.seed) for candidate in racing
     ]
     return [
         one.model_copy(update={"validation_accuracy": told.checkpoints[0].validation_accuracy, "epochs": length})

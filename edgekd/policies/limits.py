@@ -14,7 +14,8 @@ from edgekd.statistics import reach
 # cautious figures rather than measured ones: the same command must choose the same student on a busy day.
 TRAINING_RATE = 8e9
 PER_SAMPLE = 5e-5
-# At most so many students race; of FEW or less there is one rung. The first has a THIRD of the last one's epochs.
+# At most so many students race; of FEW or less, students or recipes, there is one rung. The first has a THIRD of the
+# last one's epochs.
 RACING, FEW, THIRD = 8, 3, 3
 # Of --max-time, what training may take; the rest is for labelling, converting and measuring.
 TRAINING_SHARE = 0.75
@@ -28,8 +29,21 @@ def training_seconds(plan: Plan, samples: int, macs: int, epochs: int) -> float:
 def all_training(plan: Plan, samples: int, macs: int) -> float:
     """An estimate of all trainings of a build, on one core, were each candidate a student of so many MACs."""
     effort = plan.effort
-    trials = (len(effort.distill) + len(effort.control)) * effort.trial_epochs
+    trials = sum(count * epochs for count, epochs in trial_rungs(effort))
     return training_seconds(plan, samples, macs, race_epochs(effort) + trials + 2 * effort.seeds * effort.epochs)
+
+
+def trial_rungs(effort: Effort) -> tuple[tuple[int, int], ...]:
+    """The rungs of the race of recipes: how many trainings, with and without a teacher, of how many epochs each."""
+    each, (first, last) = len(effort.control), rungs(effort)
+    if each <= FEW or first == last:
+        return ((2 * each, last),)
+    return ((2 * each, first), (2 * left(each), last))
+
+
+def left(racing: int) -> int:
+    """How many of so many recipes learn on: the best third, two at least."""
+    return min(racing, max(2, math.ceil(racing / THIRD)))
 
 
 def rungs(effort: Effort) -> tuple[int, int]:

@@ -1,77 +1,193 @@
-"""Which recipe? Temperature and teacher weight, and the control's own rates, chosen on the validation part."""
+"""Which recipe? Methods of distillation, and the control's own rates, race on the validation part.
 
-from collections.abc import Sequence
+All learn a little, the best third learns on (successive halving, Jamieson and Talwalkar, Non-stochastic best arm
+identification, 2016, https://arxiv.org/abs/1502.07943), with a teacher and without one by the same rules, for the same
+optimizer steps. A rung starts anew: the rates of the one before have run out. The two winners are trained on all seeds.
+"""
 
-from edgekd.policies.known import GROUND_TRUTH, Known, distillation, schedule
-from edgekd.results import Checkpoint, Terms, Trained, Trial
-from edgekd.spec import Architecture, Objective, Schedule, Value
-from edgekd.steps import Policy, Train
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from edgekd.errors import EdgekdError
+from edgekd.policies import limits
+from edgekd.policies.contenders import TITLES, Contender, contenders
+from edgekd.policies.course import assisted, descended
+from edgekd.policies.known import GROUND_TRUTH, Known, schedule
+from edgekd.results import Checkpoint, Compared, File, Gain, Lesson, Predictions, Terms, Trained, Trial
+from edgekd.spec import Architecture, Objective, Schedule, Settings, Value
+from edgekd.steps import Compare, Each, Policy, Train
 
 # Share of the epochs and of the learning rate with which a trained network is trained on under fake quantization.
 GENTLY = 0.1
 
+Kind = Literal["distilled", "control"]
+
 
 class Raced(Value):
-    """Checkpoints of all seeds, distilled and control, each with its own best settings, and every trial."""
+    """Checkpoints of all seeds, distilled and control, each with its own best settings, and every trial.
+
+    `lessons` are whole trainings on the scheme's way: assistants, peers, generations.
+    """
 
     distilled: tuple[Checkpoint, ...]
     control: tuple[Checkpoint, ...]
     trials: tuple[Trial, ...]
     terms: Terms
+    lessons: tuple[Lesson, ...] = ()
+
+
+class Entrant(NamedTuple):
+    """One that races: what is told of it, and its training for so many epochs with a seed."""
+
+    kind: Kind
+    method: str
+    settings: Settings
+    train: Callable[[int, int], Train]
+
+
+class Tried(NamedTuple):
+    """What one rung made of an entrant: its checkpoint, or why there is none."""
+
+    entrant: Entrant
+    epochs: int
+    checkpoint: Checkpoint | None
+    why: str = ""
 
 
 def race(known: Known, network: Architecture) -> Policy[Raced]:
-    """Try both grids briefly, then train the two winners fully, on every seed and for the same number of steps."""
-    plan, effort = known.plan, known.plan.effort
-    base = plan.schedule
+    """Let methods and rates race, then train the two winners fully, on every seed and for the same number of steps."""
+    plan, effort, base = known.plan, known.plan.effort, known.plan.schedule
+    found = contenders(known)
+
+    def whole(known: Known, network: Architecture, seed: int) -> Train:
+        return distil(known, network, found[0], effort.epochs, seed)
+
+    helped = yield from assisted(known, network, whole)
+    taught = helped.known
+    left = [_distilled(taught, network, one) for one in found]
+    # a recipe's own objectives meet a control that is tuned all the same
     grid = [(base.learning_rate * rate, base.weight_decay * decay) for rate, decay in effort.control]
-    brief: Sequence[Trained] = yield [
-        *(distil(known, network, point, effort.trial_epochs, plan.seed) for point in effort.distill),
-        *(control(known, network, rates, effort.trial_epochs, plan.seed) for rates in grid),
-    ]
-    found = [trained.checkpoints[0] for trained in brief]
-    distilled, controls = found[: len(effort.distill)], found[len(effort.distill) :]
-    best = effort.distill[_best(distilled)]
-    rates = grid[_best(controls)]
+    right = [_control(known, network, rates) for rates in (grid if plan.objectives else grid[: len(found)])]
+    tried = yield from _rungs(known, left, right)
+    best, rival = _best(tried, left), _best(tried, right)
     seeds = range(plan.seed, plan.seed + effort.seeds)
     full: Sequence[Trained] = yield [
-        *(distil(known, network, best, effort.epochs, seed) for seed in seeds),
-        *(control(known, network, rates, effort.epochs, seed) for seed in seeds),
+        *(_together(known, best.train(effort.epochs, seed)) for seed in seeds),
+        *(rival.train(effort.epochs, seed) for seed in seeds),
     ]
-    checkpoints = [trained.checkpoints[0] for trained in full]
+    peers, control = full[: effort.seeds], tuple(trained.checkpoints[0] for trained in full[effort.seeds :])
+    chosen = found[left.index(best)]
+
+    def again(known: Known, network: Architecture, seed: int) -> Train:
+        return distil(known, network, chosen, effort.epochs, seed)
+
+    line = yield from descended(taught, [_strongest(trained) for trained in peers], again)
+    trials = yield from _judged(known, tried)
     return Raced(
-        distilled=tuple(checkpoints[: effort.seeds]),
-        control=tuple(checkpoints[effort.seeds :]),
-        trials=(
-            *(
-                _trial("distilled", ("temperature", "teacher_weight"), p, c)
-                for p, c in zip(effort.distill, distilled, strict=True)
-            ),
-            *(_trial("control", ("learning_rate", "weight_decay"), p, c) for p, c in zip(grid, controls, strict=True)),
-        ),
-        terms=Terms(
-            steps_distilled=checkpoints[0].steps,
-            steps_control=checkpoints[-1].steps,
-            trials_distilled=len(effort.distill),
-            trials_control=len(grid),
-            temperature=best[0],
-            teacher_weight=best[1],
-            learning_rate=base.learning_rate,
-            weight_decay=base.weight_decay,
-            control_learning_rate=rates[0],
-            control_weight_decay=rates[1],
-        ),
+        distilled=line.checkpoints,
+        control=control,
+        trials=trials,
+        terms=_terms(known, chosen, line.checkpoints, control, trials, grid[right.index(rival)]),
+        lessons=(*helped.lessons, *_of_peers(peers), *line.lessons),
     )
 
 
-def distil(known: Known, network: Architecture, point: tuple[float, float], epochs: int, seed: int) -> Train:
-    """Train with the teacher at one (temperature, teacher_weight)."""
-    return _train(known, network, distillation(*point), schedule(known.plan.schedule, epochs), seed, taught=True)
+def _rungs(known: Known, left: Sequence[Entrant], right: Sequence[Entrant]) -> Policy[list[Tried]]:
+    """Every training of the race, in the order of its rungs. Raises the failure of a side that failed as a whole.
+
+    Where one side has a single entrant there is nothing to choose on it; few race over the last rung alone.
+    """
+    first, last = limits.rungs(known.plan.effort)
+    racing, tried = [*left, *right], list[Tried]()
+    if max(len(left), len(right)) > limits.FEW and first < last:
+        tried = yield from _rung(known, racing, first)
+        racing = [one for side in (left, right) for one in _better(tried, side)]
+    tried += yield from _rung(known, racing, last)
+    return tried
 
 
-def control(known: Known, network: Architecture, rates: tuple[float, float], epochs: int, seed: int) -> Train:
-    """Train from labels alone at one (learning rate, weight decay), for the same number of steps."""
-    return _train(known, network, GROUND_TRUTH, schedule(known.plan.schedule, epochs, rates), seed, taught=False)
+def _rung(known: Known, racing: Sequence[Entrant], epochs: int) -> Policy[list[Tried]]:
+    """Train all for so many epochs. One that cannot be trained is told; a side on which none can fails the race."""
+    answers: Sequence[Trained | EdgekdError] = yield Each(one.train(epochs, known.plan.seed) for one in racing)
+    found = []
+    for one, answer in zip(racing, answers, strict=True):
+        if isinstance(answer, EdgekdError):
+            alike = [told for other, told in zip(racing, answers, strict=True) if other.kind == one.kind]
+            if all(isinstance(told, EdgekdError) for told in alike):
+                raise answer
+            found.append(Tried(one, epochs, None, str(answer).partition("\n")[0]))
+        else:
+            found.append(Tried(one, epochs, answer.checkpoints[0]))
+    return found
+
+
+def _better(tried: Sequence[Tried], side: Sequence[Entrant]) -> list[Entrant]:
+    """The best third of a side, the earlier ones of equals."""
+    accuracy = {id(one.entrant): one.checkpoint.validation_accuracy for one in tried if one.checkpoint}
+    able = [one for one in side if id(one) in accuracy]
+    ranked = sorted(able, key=lambda one: -accuracy[id(one)])
+    return ranked[: limits.left(len(side))]
+
+
+def _best(tried: Sequence[Tried], side: Sequence[Entrant]) -> Entrant:
+    """Who was best over the longest trial; the earlier one of equals."""
+    longest = max(one.epochs for one in tried)
+    of_side = [one for one in tried if one.checkpoint and one.epochs == longest and one.entrant.kind == side[0].kind]
+    order = [id(one) for one in side]
+    found = max(of_side, key=lambda one: (_accuracy(one), -order.index(id(one.entrant))))
+    return found.entrant
+
+
+def _accuracy(one: Tried) -> float:
+    return one.checkpoint.validation_accuracy if one.checkpoint else 0.0
+
+
+def _distilled(known: Known, network: Architecture, one: Contender) -> Entrant:
+    def train(epochs: int, seed: int) -> Train:
+        return distil(known, network, one, epochs, seed)
+
+    return Entrant("distilled", one.method, one.settings, train)
+
+
+def _control(known: Known, network: Architecture, rates: tuple[float, float]) -> Entrant:
+    def train(epochs: int, seed: int) -> Train:
+        when = schedule(known.plan.schedule, epochs, rates)
+        return _train(known, network, GROUND_TRUTH, when, seed, taught=False)
+
+    return Entrant("control", "", dict(zip(("learning_rate", "weight_decay"), rates, strict=True)), train)
+
+
+def distil(known: Known, network: Architecture, one: Contender, epochs: int, seed: int) -> Train:
+    """Train with the teacher by one method."""
+    return _train(known, network, one.objectives, schedule(known.plan.schedule, epochs), seed, True, one.live)
+
+
+def _together(known: Known, step: Train) -> Train:
+    """The training of as many peers as the scheme wants, together."""
+    peers = known.course.get("peers", 1)
+    return (
+        step if peers == 1 else step.model_copy(update={"networks": step.networks * peers, "scheme": known.plan.scheme})
+    )
+
+
+def _strongest(trained: Trained) -> Checkpoint:
+    """The peer that is best on the validation part; the first of equals."""
+    return max(trained.checkpoints, key=lambda one: one.validation_accuracy)
+
+
+def _of_peers(trained: Sequence[Trained]) -> tuple[Lesson, ...]:
+    """What each peer came to, over the seeds."""
+    if len(trained[0].checkpoints) == 1:
+        return ()
+    return tuple(
+        Lesson(
+            what="peer",
+            validation=tuple(one.validation_accuracy for one in line),
+            seconds=sum(one.seconds for one in line) / len(trained[0].checkpoints),
+            steps=line[0].steps,
+        )
+        for line in zip(*(one.checkpoints for one in trained), strict=True)
+    )
 
 
 def under_fake_quantization(known: Known, raced: Raced, trained: Checkpoint, taught: bool) -> Train:
@@ -83,13 +199,19 @@ def under_fake_quantization(known: Known, raced: Raced, trained: Checkpoint, tau
         else (terms.control_learning_rate, terms.control_weight_decay)
     )
     when = schedule(plan.schedule, max(1, round(GENTLY * plan.effort.epochs)), (GENTLY * rates[0], rates[1]))
-    objectives = distillation(terms.temperature, terms.teacher_weight) if taught else GROUND_TRUTH
-    step = _train(known, trained.architecture, objectives, when, trained.seed, taught)
+    objectives = terms.objectives if taught else GROUND_TRUTH
+    step = _train(known, trained.architecture, objectives, when, trained.seed, taught, taught and terms.live)
     return step.model_copy(update={"init": (trained,), "fake_quant": True})
 
 
 def _train(
-    known: Known, network: Architecture, objectives: tuple[Objective, ...], when: Schedule, seed: int, taught: bool
+    known: Known,
+    network: Architecture,
+    objectives: tuple[Objective, ...],
+    when: Schedule,
+    seed: int,
+    taught: bool,
+    live: bool = False,
 ) -> Train:
     return Train(
         networks=(network,),
@@ -103,21 +225,80 @@ def _train(
         mirror=known.plan.mirror,
         metric=known.plan.data.metric,
         seed=seed,
+        teacher=known.plan.teacher if live else None,
     )
 
 
-def _best(checkpoints: Sequence[Checkpoint]) -> int:
-    """Index of the highest validation accuracy; the earlier one of equals."""
-    return max(range(len(checkpoints)), key=lambda i: (checkpoints[i].validation_accuracy, -i))
+def _judged(known: Known, tried: Sequence[Tried]) -> Policy[tuple[Trial, ...]]:
+    """Every trial, the distilled ones against the best control after equally many epochs, paired by sample."""
+    rivals = {epochs: _rival(tried, epochs) for epochs in {one.epochs for one in tried}}
+    pairs = [(one, rivals[one.epochs]) for one in tried if one.entrant.kind == "distilled"]
+    steps = [
+        Compare(
+            distilled=(_said(one.checkpoint),),
+            control=(_said(rival),),
+            splits=known.splits,
+            metric=known.plan.data.metric,
+        )
+        for one, rival in pairs
+        if one.checkpoint and rival and one.checkpoint.validation_outputs and rival.validation_outputs
+    ]
+    answers: Sequence[Compared] = (yield steps) if steps else ()
+    gains = {step.distilled[0].outputs: answer.gain for step, answer in zip(steps, answers, strict=True)}
+    return tuple(_trial(one, gains) for one in tried)
 
 
-def _trial(kind: str, names: tuple[str, str], point: tuple[float, float], checkpoint: Checkpoint) -> Trial:
-    return Trial.model_validate(
-        {
-            "kind": kind,
-            "settings": dict(zip(names, point, strict=True)),
-            "validation_accuracy": checkpoint.validation_accuracy,
-            "seconds": checkpoint.seconds,
-            "steps": checkpoint.steps,
-        }
+def _rival(tried: Sequence[Tried], epochs: int) -> Checkpoint | None:
+    """The best control after so many epochs."""
+    found = [one for one in tried if one.entrant.kind == "control" and one.epochs == epochs]
+    return max(found, key=_accuracy).checkpoint if found else None
+
+
+def _said(checkpoint: Checkpoint) -> Predictions:
+    """What a trained network said of the validation part, as torch computed it."""
+    assert checkpoint.validation_outputs is not None
+    return Predictions(outputs=checkpoint.validation_outputs, part="validation", basis="reference", why="torch")
+
+
+def _trial(one: Tried, gains: dict[File, Gain]) -> Trial:
+    told, entrant = one.checkpoint, one.entrant
+    gain = gains.get(told.validation_outputs) if told and told.validation_outputs else None
+    return Trial(
+        kind=entrant.kind,
+        method=TITLES.get(entrant.method, ""),
+        settings=entrant.settings,
+        epochs=one.epochs,
+        validation_accuracy=told.validation_accuracy if told else None,
+        against_control=gain.difference if gain and entrant.kind == "distilled" else None,
+        seconds=told.seconds if told else 0.0,
+        steps=told.steps if told else 0,
+        why=one.why,
+    )
+
+
+def _terms(
+    known: Known,
+    chosen: Contender,
+    distilled: Sequence[Checkpoint],
+    control: Sequence[Checkpoint],
+    trials: Sequence[Trial],
+    rates: tuple[float, float],
+) -> Terms:
+    sides = {kind: [one for one in trials if one.kind == kind] for kind in ("distilled", "control")}
+    return Terms(
+        steps_distilled=distilled[0].steps,
+        steps_control=control[-1].steps,
+        trials_distilled=len(sides["distilled"]),
+        trials_control=len(sides["control"]),
+        trial_steps_distilled=sum(one.steps for one in sides["distilled"]),
+        trial_steps_control=sum(one.steps for one in sides["control"]),
+        method=TITLES[chosen.method],
+        settings=chosen.settings,
+        objectives=chosen.objectives,
+        live=chosen.live,
+        teacher_seconds=sum(one.teacher_seconds for one in distilled),
+        learning_rate=known.plan.schedule.learning_rate,
+        weight_decay=known.plan.schedule.weight_decay,
+        control_learning_rate=rates[0],
+        control_weight_decay=rates[1],
     )

@@ -3,6 +3,28 @@
 from edgekd import units
 from edgekd.spec import Effort, EffortName
 
+# Multiples of learning rate and weight decay that a control tries, the likeliest first: as many as contenders race.
+CONTROL = (
+    (1.0, 1.0),
+    (0.3, 1.0),
+    (1.0, 10.0),
+    (3.0, 1.0),
+    (0.3, 10.0),
+    (3.0, 10.0),
+    (1.0, 0.1),
+    (0.1, 1.0),
+    (2.0, 1.0),
+    (0.5, 1.0),
+    (2.0, 10.0),
+    (0.5, 10.0),
+    (0.3, 0.1),
+    (3.0, 0.1),
+    (0.1, 10.0),
+    (1.0, 30.0),
+    (0.2, 1.0),
+    (5.0, 1.0),
+)
+
 PRESETS: dict[EffortName, Effort] = {
     "quick": Effort(
         name="quick",
@@ -11,8 +33,9 @@ PRESETS: dict[EffortName, Effort] = {
         epochs=24,
         views=4,
         candidates=8,
+        methods=("kd", "standardized", "dkd", "dist"),
         distill=((1.0, 0.9), (4.0, 0.9), (2.0, 0.7)),
-        control=((1.0, 1.0), (0.3, 1.0), (1.0, 10.0)),
+        control=CONTROL[:6],
         train_seconds=120.0,
     ),
     "standard": Effort(
@@ -22,8 +45,9 @@ PRESETS: dict[EffortName, Effort] = {
         epochs=48,
         views=8,
         candidates=15,
-        distill=((1.0, 0.9), (1.0, 0.7), (2.0, 0.9), (4.0, 0.9), (4.0, 0.7)),
-        control=((1.0, 1.0), (0.3, 1.0), (1.0, 10.0), (0.3, 10.0), (3.0, 1.0)),
+        methods=("kd", "standardized", "dkd", "dist", "multi_level", "hint", "attention"),
+        distill=((1.0, 0.9), (2.0, 0.9), (4.0, 0.7)),
+        control=CONTROL[:9],
         train_seconds=600.0,
     ),
     "thorough": Effort(
@@ -33,17 +57,9 @@ PRESETS: dict[EffortName, Effort] = {
         epochs=96,
         views=16,
         candidates=15,
-        distill=((1.0, 0.9), (1.0, 1.0), (1.0, 0.7), (2.0, 0.9), (2.0, 0.7), (4.0, 0.9), (4.0, 0.7), (8.0, 0.9)),
-        control=(
-            (1.0, 1.0),
-            (1.0, 10.0),
-            (1.0, 0.1),
-            (0.3, 1.0),
-            (0.3, 10.0),
-            (3.0, 1.0),
-            (3.0, 10.0),
-            (0.1, 1.0),
-        ),
+        methods=("kd", "standardized", "dkd", "dist", "multi_level", "hint", "attention", "similarity", "rkd", "crd"),
+        distill=((1.0, 0.9), (1.0, 0.7), (2.0, 0.9), (4.0, 0.7), (8.0, 0.9)),
+        control=CONTROL[:14],
         train_seconds=2400.0,
     ),
 }
@@ -53,7 +69,7 @@ _WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
 def describe(effort: Effort) -> str:
     """What an effort means, for printing: "effort quick: one seed, ..."."""
     seeds = f"{_WORDS.get(effort.seeds, effort.seeds)} seed{'s' if effort.seeds > 1 else ''}"
-    trials = len(effort.distill)
+    trials = len(effort.control)
     text = (
         f"effort {effort.name}: {seeds}, {effort.epochs} epochs (trials {effort.trial_epochs}), {trials} trials each "
         f"with and without the teacher, {effort.views} views of each sample, at most {effort.candidates} candidates "

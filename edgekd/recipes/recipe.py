@@ -4,6 +4,7 @@ A page has the tables [data], [teacher], [student], [train] and [[target]]; flag
 default recipe is used. Paths on a page are relative to the page.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,10 +13,12 @@ from edgekd import plugins
 from edgekd.catalog import DEFAULT_RECIPE, Entry, Kind, Page, Table, card, cards, read_page
 from edgekd.errors import Problem, UsageError
 from edgekd.files import digest
-from edgekd.mistakes import Gather, nearest
+from edgekd.mistakes import Gather, nearest, unknown
+from edgekd.policies.contenders import METHODS, count
 from edgekd.recipes.choices import choose, expand, of_teacher, read_also, read_image
-from edgekd.recipes.effort import PRESETS
+from edgekd.recipes.effort import CONTROL, PRESETS
 from edgekd.recipes.flags import Flags
+from edgekd.recipes.learning import read_objectives, read_scheme
 from edgekd.recipes.parsing import parse
 from edgekd.recipes.targets import read_addresses, read_targets
 from edgekd.spec import (
@@ -23,6 +26,7 @@ from edgekd.spec import (
     Choice,
     Data,
     Effort,
+    Objective,
     Plan,
     Schedule,
     Seconds,
@@ -53,6 +57,8 @@ class Training:
     teacher_share: float
     max_time: float | None
     bench: Bench
+    objectives: tuple[Objective, ...]
+    scheme: Choice
 
 
 class _PlanKeys(Value):
@@ -230,7 +236,7 @@ def read_training(page: Page, flags: Flags) -> Training:
     gather = Gather()
     table = page.tables.get("train", {}) | flags.table(PLAN_KEYS)
     effort_keys = [key for key in Effort.model_fields if key != "name"]
-    known = tuple(dict.fromkeys((*PLAN_KEYS, *Schedule.model_fields, *effort_keys)))
+    known = tuple(dict.fromkeys((*PLAN_KEYS, "objectives", "scheme", *Schedule.model_fields, *effort_keys)))
     for key in [key for key in table if key not in known]:
         gather.problems.append(Problem(table[key].where, "is not a known key", nearest(key, known)))
     entry = table.get("effort", Entry("quick", "--effort", Path()))
@@ -240,19 +246,39 @@ def read_training(page: Page, flags: Flags) -> Training:
             Problem(entry.where, f"there is no effort {entry.value!r}", nearest(str(entry.value), PRESETS))
         )
     base = preset or PRESETS["quick"]
-    unchanged = {key: value for key, value in base.model_dump().items() if key not in table}
-    effort = gather.attempt(parse, Effort, table, effort_keys, unchanged)
+    effort = gather.attempt(read_effort, table, effort_keys, base)
+    objectives = gather.attempt(read_objectives, table.get("objectives")) or ()
+    scheme = gather.attempt(read_scheme, table.get("scheme"))
     more = {} if "epochs" in table else {"epochs": base.epochs}
     schedule = gather.attempt(parse, Schedule, table, Schedule.model_fields, more)
-    if effort and len(effort.distill) != len(effort.control):
-        place = table.get("distill", table.get("control", entry)).where
-        message = f"the grids differ: {len(effort.distill)} points of distill, {len(effort.control)} of control"
-        gather.problems.append(Problem(place, message, "A fair control is tuned over as many trials"))
     plan = gather.attempt(parse, _PlanKeys, table, PLAN_KEYS[1:])
     if plan and plan.seed < 0:
         gather.problems.append(Problem(table["seed"].where, f"{plan.seed} must be 0 or above"))
     gather.check()
-    assert effort and schedule and plan
-    return Training(
-        effort, schedule, plan.augment, plan.mirror, plan.seed, plan.teacher_share, plan.max_time, plan.bench
+    assert effort and schedule and plan and scheme
+    return Training(effort=effort, schedule=schedule, objectives=objectives, scheme=scheme, **dict(plan))
+
+
+def read_effort(table: Table, keys: Iterable[str], base: Effort) -> Effort:
+    """The preset, with what the page says of it; own grids are of plain distillation, unless methods are named."""
+    own: dict[str, Any] = (
+        {} if "methods" in table or not {"distill", "control"} & table.keys() else {"methods": ("kd",)}
     )
+    unchanged = {key: value for key, value in base.model_dump().items() if key not in table}
+    effort = parse(Effort, table, keys, unchanged | own)
+    problems = [
+        unknown(table["methods"].where, "method", name, METHODS) for name in effort.methods if name not in METHODS
+    ]
+    if "methods" in table and not effort.methods:
+        problems.append(Problem(table["methods"].where, "names no method", f"Write some of: {', '.join(METHODS)}"))
+    if problems:
+        raise UsageError(*problems)
+    wanted = count(effort.methods, effort.distill)
+    if "control" not in table and wanted <= len(CONTROL):
+        return effort.model_copy(update={"control": CONTROL[:wanted]})
+    if wanted != len(effort.control):
+        place = table.get("distill", table.get("control", table.get("methods"))) or Entry("", "[train]", Path())
+        grid = f"{wanted} points of distill" if effort.methods == ("kd",) else f"{wanted} contenders"
+        message = f"the grids differ: {grid}, {len(effort.control)} of control"
+        raise UsageError(Problem(place.where, message, "A fair control is tuned over as many trials"))
+    return effort

@@ -56,6 +56,8 @@ def _view(report: Report) -> dict[str, Any]:
         "chosen": report.chosen[:1].upper() + report.chosen[1:].rstrip("."),
         "seeds": view.seeds(report),
         "trials": view.trials(report.trials),
+        "methods": view.methods(report),
+        "lessons": view.lessons(report),
         "candidates": searched.candidates(report),
         "front": searched.front(report),
         "predictors": searched.predictors(report.predictors),

@@ -63,6 +63,13 @@ def _minus(text: str) -> str:
     return "0.0" + text[4:] if text[:4] in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
+def show_setting(value: object) -> str:
+    """A setting of a method: numbers as short as they are, lists with commas."""
+    if isinstance(value, list | tuple):
+        return " and ".join(map(show_setting, value))
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
 def accuracy(score: Score | None) -> Cell:
     """Accuracy with its 95 % interval; the basis is named where it is not the target's own runtime."""
     if score is None:

@@ -129,22 +129,62 @@ def _spread(accuracies: Sequence[float]) -> Cell:
 
 
 def trials(found: Sequence[Trial]) -> Table:
-    """Every point of both grids, judged on the validation part; the best of each kind stands out."""
+    """Every short training of the race, judged on the validation part; the best of each kind stands out."""
+    longest = max((trial.epochs for trial in found), default=0)
     best = {
-        kind: max((t.validation_accuracy for t in found if t.kind == kind), default=0)
+        kind: max((t.validation_accuracy or 0 for t in found if (t.kind, t.epochs) == (kind, longest)), default=0)
         for kind in ("distilled", "control")
     }
+    header = ("", "settings", "epochs", "validation accuracy", "against no teacher", "training took")
     body = tuple(
         (
-            Cell("distilled" if trial.kind == "distilled" else "without teacher"),
-            Cell(", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in trial.settings.items())),
-            Cell(text.share(trial.validation_accuracy)),
+            Cell(trial.method or "without teacher"),
+            Cell(", ".join(f"{n.replace('_', ' ')} {text.show_setting(v)}" for n, v in trial.settings.items())),
+            Cell(f"{trial.epochs}"),
+            Cell("not trained", trial.why)
+            if trial.validation_accuracy is None
+            else Cell(text.share(trial.validation_accuracy)),
+            text.points(trial.against_control),
             Cell(units.show_seconds(trial.seconds)),
         )
         for trial in found
     )
-    strong = frozenset(i for i, trial in enumerate(found) if trial.validation_accuracy == best[trial.kind])
-    return Table(("", "settings", "validation accuracy", "training took"), body, strong, frozenset({0, 1}))
+    strong = frozenset(i for i, t in enumerate(found) if t.epochs == longest and t.validation_accuracy == best[t.kind])
+    return Table(header, body, strong, frozenset({0, 1}))
+
+
+def methods(report: Report) -> tuple[str, ...]:
+    """What each method of the race did, in a sentence: the longest trial of its best setting, on validation."""
+    told = []
+    for method in dict.fromkeys(trial.method for trial in report.trials if trial.kind == "distilled"):
+        of = [trial for trial in report.trials if trial.method == method]
+        failed = [trial for trial in of if trial.validation_accuracy is None]
+        able = [trial for trial in of if trial.validation_accuracy is not None]
+        if not able:
+            told.append(f"{method} could not be tried: {failed[0].why}")
+            continue
+        best = max(able, key=lambda trial: (trial.epochs, trial.validation_accuracy or 0))
+        gain = best.against_control
+        if gain is None:
+            continue
+        verdict = "helped" if gain.low > 0 else "made it worse" if gain.high < 0 else "made no difference that shows"
+        told.append(f"{method} {verdict}: {text.points(gain)} after {best.epochs} epochs")
+    return tuple(told)
+
+
+def lessons(report: Report) -> Table:
+    """Whole trainings on the scheme's way to the student; what ships stands out."""
+    body = tuple(
+        (
+            Cell(f"{lesson.what} {i + 1}" if lesson.params is None else lesson.what),
+            Cell(text.NONE if lesson.params is None else units.show_count(lesson.params)),
+            Cell(", ".join(text.share(value) for value in lesson.validation)),
+            Cell(units.show_seconds(lesson.seconds)),
+        )
+        for i, lesson in enumerate(report.lessons)
+    )
+    strong = frozenset(i for i, lesson in enumerate(report.lessons) if lesson.ships)
+    return Table(("", "parameters", "validation accuracy", "training took"), body, strong)
 
 
 def rungs(report: Report) -> Table:

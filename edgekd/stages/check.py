@@ -207,8 +207,9 @@ def _check_student(student: Student, classes: int) -> None:
 
 
 def _check_objectives(plan: Plan) -> None:
-    """Read the settings of all objectives; one of them must count."""
+    """Read the settings of all objectives, of which one must count, and of the scheme."""
     gather = Gather()
+    gather.attempt(_configured, "schemes", plan.scheme, "train.scheme")
     for number, objective in enumerate(plan.objectives):
         gather.attempt(_configured, "objectives", objective.use, f"train.objectives[{number}]")
     if plan.objectives and not any(objective.weight for objective in plan.objectives):

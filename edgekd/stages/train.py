@@ -243,6 +243,7 @@ class Training:
                     weights=self._write(f"weights-{number}.safetensors", learner.average.state_dict()),
                     validation_accuracy=history[-1]["validation_accuracy"],
                     history=self.out.file(f"history-{number}.json"),
+                    validation_outputs=self.out.save(f"validation-{number}.npy", self.judges[number].outputs(learner)),
                     epochs=self.step.schedule.epochs,
                     steps=position.step,
                     seconds=position.seconds,

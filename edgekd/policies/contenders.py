@@ -1,0 +1,89 @@
+"""Which recipes race: methods of the field with the settings that their papers, or our own tables, speak for."""
+
+from typing import NamedTuple
+
+from edgekd import plugins
+from edgekd.policies.known import Known, distillation
+from edgekd.spec import Choice, Objective, Settings
+
+# What a reader calls a method; "yours" is what a recipe asks for by name.
+TITLES = {
+    "kd": "KD",
+    "standardized": "KD with standardized logits",
+    "dkd": "decoupled KD",
+    "dist": "DIST",
+    "multi_level": "multi-level logits",
+    "hint": "FitNets hints",
+    "attention": "attention transfer",
+    "similarity": "similarity-preserving KD",
+    "rkd": "relational KD",
+    "crd": "contrastive distillation",
+    "review": "knowledge review",
+    "adversarial": "an adversary",
+    "yours": "the recipe's own objectives",
+}
+METHODS = tuple(name for name in TITLES if name != "yours")
+# Weights of inner values beside labels and soft targets: each term then counts about as much as they do at first.
+INNER = {
+    "hint": 1.0,
+    "attention": 50.0,
+    "similarity": 1000.0,
+    "rkd": 0.02,
+    "crd": 0.1,
+    "review": 1.0,
+    "adversarial": 0.1,
+}
+
+
+class Contender(NamedTuple):
+    """A method with its settings: what is told of it, and the objectives that it is."""
+
+    method: str
+    settings: Settings
+    objectives: tuple[Objective, ...]
+
+    @property
+    def live(self) -> bool:
+        """Whether the teacher runs beside the student."""
+        return any(map(plugins.live, self.objectives))
+
+
+def contenders(known: Known) -> list[Contender]:
+    """All that race, plain distillation first; a recipe's own objectives alone where it names some.
+
+    Methods that look into the teacher are left out where it is no torch network.
+    """
+    plan = known.plan
+    if plan.objectives:
+        told: Settings = {f"{one.use.name} weight": one.weight for one in plan.objectives}
+        return [Contender("yours", told, plan.objectives)]
+    found = [one for method in plan.effort.methods for one in _points(method, plan.effort.distill)]
+    blind = bool(known.no_teacher) or plan.teacher.source.name not in ("torch", "ensemble")
+    return [one for one in found if not (blind and one.live)]
+
+
+def count(methods: tuple[str, ...], grid: tuple[tuple[float, float], ...]) -> int:
+    """How many contenders so many methods are."""
+    return sum(len(_points(method, grid)) for method in methods)
+
+
+def _points(method: str, grid: tuple[tuple[float, float], ...]) -> list[Contender]:
+    """The settings of a method that race; of plain distillation the effort's grid."""
+    labels = Objective(use=Choice(name="cross_entropy"))
+    match method:
+        case "kd":
+            return [Contender(method, {"temperature": t, "teacher_weight": w}, distillation(t, w)) for t, w in grid]
+        case "standardized":
+            soft = Choice(name="kd", settings={"temperature": 2.0, "standardize": True})
+            told: Settings = {"temperature": 2.0, "teacher_weight": 0.9}
+            few = labels.model_copy(update={"weight": 0.1})
+            return [Contender(method, told, (few, Objective(use=soft, weight=0.9)))]
+        case "dkd":
+            settings: Settings = {"temperature": 1.0, "alpha": 1.0, "beta": 2.0}
+            return [Contender(method, settings, (labels, Objective(use=Choice(name=method, settings=settings))))]
+        case "dist" | "multi_level":
+            settings = {"inter": 2.0, "intra": 2.0} if method == "dist" else {"temperatures": [1.0, 2.0, 4.0]}
+            return [Contender(method, settings, (labels, Objective(use=Choice(name=method, settings=settings))))]
+    weight = INNER[method]
+    inner = Objective(use=Choice(name=method), weight=weight)
+    return [Contender(method, {"weight": weight}, (*distillation(*grid[0]), inner))]
