@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ import torch
 
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
-from edgekd.mistakes import Gather, nearest
+from edgekd.mistakes import nearest
 from edgekd.nets import inference, inner, networks, terms
 from edgekd.nets.live import SAMPLES, Live
 from edgekd.nets.weights import check_sha256
@@ -208,12 +209,17 @@ def _check_student(student: Student, classes: int) -> None:
 
 def _check_objectives(plan: Plan) -> None:
     """Read the settings of all objectives; one of them must count."""
-    gather = Gather()
+    problems: list[Problem] = []
     for number, objective in enumerate(plan.objectives):
-        gather.attempt(_configured, "objectives", objective.use, f"train.objectives[{number}]")
+        where = f"train.objectives[{number}]"
+        try:
+            _configured("objectives", objective.use, where)
+        except UsageError as error:
+            problems.extend(replace(one, where=one.where or where) for one in error.problems)
     if plan.objectives and not any(objective.weight for objective in plan.objectives):
-        gather.problems.append(Problem("objectives", "there is nothing to learn from", "Weigh one above zero"))
-    gather.check()
+        problems.append(Problem("objectives", "there is nothing to learn from", "Weigh one above zero"))
+    if problems:
+        raise UsageError(*problems)
 
 
 def _check_inner_values(plan: Plan, classes: int | None, found: list[Mistake]) -> None:
