@@ -91,12 +91,16 @@ def stopped(step: Train, folder: Path, at: int, monkeypatch: pytest.MonkeyPatch)
     return state
 
 
-@pytest.mark.parametrize("names", [("hint", "crd"), ("review", "adversarial"), ("hidden", "minilm")])
+@pytest.mark.parametrize(
+    ("names", "epochs"),  # where views are met again, the teacher's answers are kept
+    [(("hint", "crd"), 2), (("hint", "crd"), 3), (("review", "adversarial"), 2), (("hidden", "minilm"), 2)],
+)
 def test_a_stopped_run_goes_on_bit_for_bit_with_its_learned_parts(
-    names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    names: tuple[str, ...], epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = reading if names[0] in OF_TOKENS else seeing
-    step = task(tmp_path, *map(objective, names))
+    schedule = taught.SCHEDULE.model_copy(update={"epochs": epochs})
+    step = task(tmp_path, *map(objective, names), schedule=schedule)
     run(step, tmp_path, "whole")
     state = stopped(step, tmp_path, 7, monkeypatch)
     assert state["parts"] and all(name.startswith(("0.", "1.")) for name in state["parts"])
@@ -144,6 +148,27 @@ def test_the_teacher_sees_the_views_that_it_labelled(tmp_path: Path) -> None:
     again = training._given(rows, views)
     torch.testing.assert_close(again.teacher, batch.inner["logits"])
     assert (training.labels[np.concatenate([training.order(i)[0] for i in range(5)])] == -1).any()
+
+
+def test_a_teacher_whose_answers_fit_is_asked_once_for_each_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = seeing(tmp_path, objective("hint"), schedule=taught.SCHEDULE.model_copy(update={"epochs": 3}))
+    kept = train.Training(step, learnable.workspace(tmp_path))
+    monkeypatch.setattr(train, "ROOM", 2 * 160 * (2 * (3 + 12 * 4 * 4)) - 1)
+    asked = train.Training(step, learnable.workspace(tmp_path))
+    assert kept.spent > 0 == asked.spent
+    kept.live.module = None  # it is not needed any more
+    for number in range(3):
+        rows, views = kept.order(number)
+        answers = kept.live(rows, views)
+        again = asked.live(rows, views)
+        assert answers.keys() == again.keys() == {"logits", "layer2"}
+        for name, value in again.items():
+            assert answers[name].dtype == torch.float16
+            torch.testing.assert_close(answers[name].float(), value, rtol=1e-3, atol=1e-3)
+    progress = json.loads((tmp_path / "work" / "progress.json").read_text())
+    assert progress["text"].startswith("the teacher's inner values: ")
 
 
 def test_a_live_teacher_serves_objectives_of_logits_too(tmp_path: Path) -> None:
