@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from edgekd.keys import question
 from edgekd.nets import networks
 from edgekd.results import Checked
-from edgekd.spec import Choice, Data, Effort, Image, Plan, Schedule, Student, Target, Teacher, UserFile
+from edgekd.spec import Choice, Data, Effort, Image, Objective, Plan, Schedule, Student, Target, Teacher, UserFile
 from edgekd.stages import check
 from edgekd.steps import Check
 from tests import learnable
@@ -91,6 +92,98 @@ def test_mistakes_of_every_section_come_at_once(plan: Plan, tmp_path: Path) -> N
         ("student.width", "'wide' is not a whole number"),
     ]:
         assert any(text.startswith(start) and says in text for text in found), (start, found)
+
+
+# -- objectives --
+
+SEES = """
+from torch import nn
+
+class Sees(nn.Module):
+    def __init__(self, classes=3):
+        super().__init__()
+        self.layer1, self.layer2 = nn.Conv2d(1, 4, 3, 2, 1), nn.Conv2d(4, 8, 3, 2, 1)
+        self.head = nn.Linear(72, classes)
+
+    def forward(self, image):
+        return self.head(self.layer2(self.layer1(image).relu()).flatten(1))
+
+def build(classes=3):
+    return Sees(classes)
+"""
+
+
+def with_objectives(plan: Plan, folder: Path, *objectives: dict[str, object]) -> Plan:
+    """The plan with a teacher of two convolutions and these objectives: use, weight, and settings."""
+    (folder / "my_net.py").write_text(SEES)
+    teacher = plan.teacher.model_copy(update={"source": choice("torch", folder, make="my_net:build")})
+    made = tuple(
+        Objective(
+            use=Choice(name=str(one["use"]), settings={k: v for k, v in one.items() if k not in ("use", "weight")}),
+            weight=one.get("weight", 1.0),
+        )
+        for one in objectives
+    )
+    return plan.model_copy(update={"teacher": teacher, "objectives": made})
+
+
+@pytest.mark.parametrize(
+    "objectives",
+    [
+        [{"use": "cross_entropy"}, {"use": "dkd", "weight": 0.9, "temperature": 4.0}],
+        [{"use": "hint", "student": "blocks.1", "teacher": "layer1"}, {"use": "attention"}, {"use": "adversarial"}],
+        [{"use": "rkd", "student": "features", "teacher": "layer2"}],
+        [{"use": "crd", "student": "features", "teacher": "logits"}],
+    ],
+)
+def test_objectives_that_suit_are_no_mistake(objectives: list[dict[str, object]], plan: Plan, tmp_path: Path) -> None:
+    assert ask(with_objectives(plan, tmp_path, *objectives), tmp_path) == Checked()
+
+
+def test_mistakes_in_objectives_are_told_with_their_place(plan: Plan, tmp_path: Path) -> None:
+    bad = [{"use": "dkd", "temprature": 4}, {"use": "dist", "inter": -1}, {"use": "hnit"}]
+    found = mistakes(with_objectives(plan, tmp_path, *bad), tmp_path)
+    assert len(found) == 3
+    assert found[0] == "train.objectives[0].temprature: is not a known key. Did you mean 'temperature'?"
+    assert found[1].startswith("train.objectives[1].inter: ") and "greater than or equal to 0" in found[1]
+    assert found[2].startswith("train.objectives[2]: there is no 'hnit' among objectives")
+    (nothing,) = mistakes(with_objectives(plan, tmp_path, {"use": "kd", "weight": 0.0}), tmp_path)
+    assert nothing == "train.objectives: there is nothing to learn from. Weigh one above zero"
+
+
+def test_inner_values_that_are_not_there_or_do_not_suit(plan: Plan, tmp_path: Path) -> None:
+    bad = [
+        {"use": "hint", "teacher": "layer3"},
+        {"use": "attention", "student": "head", "teacher": "layer1"},
+        {"use": "minilm"},
+    ]
+    found = mistakes(with_objectives(plan, tmp_path, *bad), tmp_path)
+    assert found[0].startswith(
+        "train.objectives[0].teacher: hint: the teacher has no inner value 'layer3'. Did you mean"
+    )
+    assert found[1].startswith("train.objectives[1].student: attention: compares feature maps")
+    assert found[2].startswith("train.objectives[2].student: minilm: nothing in the student suggests itself as")
+    assert found[3].startswith("train.objectives[2].teacher: minilm: nothing in the teacher suggests itself as")
+    assert len(found) == 4
+
+
+def test_a_teacher_without_a_network_has_no_inner_values(plan: Plan, tmp_path: Path) -> None:
+    np.savez(tmp_path / "o.npz", train=np.zeros((4, 3), np.float32))
+    saved = plan.teacher.model_copy(update={"source": choice("saved", tmp_path, file="o.npz")})
+    bad = with_objectives(plan, tmp_path, {"use": "hint"}).model_copy(update={"teacher": saved})
+    (found,) = mistakes(bad, tmp_path)
+    assert (
+        found.startswith("teacher: its inner values cannot be seen: ") and "objectives that need soft targets" in found
+    )
+
+
+def test_objectives_are_in_the_question_only_where_there_are_some(plan: Plan, tmp_path: Path) -> None:
+    assert "objectives" not in question(Check(plan=plan))["plan"]
+    step = Check(plan=with_objectives(plan, tmp_path, {"use": "hint"}))
+    assert question(step)["plan"]["objectives"] and ("objectives", "hint") in step.plugins()
+
+
+# -- teachers --
 
 
 def test_a_teacher_of_other_classes_than_the_data(plan: Plan, tmp_path: Path) -> None:

@@ -32,15 +32,15 @@ class Order:
     """
 
     def __init__(self, rows: Rows, batch: int, views: int, seed: int) -> None:
-        self._rows, self._batch, self._views, self._seed = rows, batch, views, seed
+        self._rows, self.batch, self._views, self._seed = rows, batch, views, seed
         self._pass = lru_cache(maxsize=4)(self._shuffled)
 
     def __call__(self, number: int) -> tuple[Rows, Rows]:
         """Sample numbers and their views, both (batch,), of batch `number` (from 0)."""
-        start, stop, length = number * self._batch, (number + 1) * self._batch, len(self._rows)
+        start, stop, length = number * self.batch, (number + 1) * self.batch, len(self._rows)
         passes = [self._pass(k) for k in range(start // length, (stop - 1) // length + 1)]
         offset = start - start // length * length
-        rows, views = (np.concatenate(part)[offset : offset + self._batch] for part in zip(*passes, strict=True))
+        rows, views = (np.concatenate(part)[offset : offset + self.batch] for part in zip(*passes, strict=True))
         return rows, views
 
     def _shuffled(self, number: int) -> tuple[Rows, Rows]:

@@ -21,6 +21,8 @@ from edgekd.mistakes import nearest
 Shape = tuple[int, ...]
 Kind = Literal["map", "maps", "vector", "sequences", "attentions"]
 
+# The outputs themselves, as a value among others.
+LOGITS = "logits"
 NUMBERED = re.compile(r"(.+)\[(-?\d+)\]")
 # Where no good name is near, so many are told.
 TOLD = 12

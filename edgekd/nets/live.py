@@ -1,8 +1,14 @@
-"""A teacher that runs beside the student in training: on the same views, in eval mode, without gradients."""
+"""A teacher that runs beside the student in training: on the same views, in eval mode, without gradients.
 
+What it says of a view depends on nothing else. Where every view is met more than once, and all that is looked at fits
+in memory, it is asked before the training, once, and its answers are kept as float16, as soft targets are.
+"""
+
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +16,7 @@ from edgekd.errors import Problem, UsageError
 from edgekd.nets import inner, networks
 from edgekd.nets.batches import Rows, laid_out
 from edgekd.nets.inference import Logits
-from edgekd.nets.inner import Survey, Taps
+from edgekd.nets.inner import LOGITS, Survey, Taps
 from edgekd.plugins import Oracle
 from edgekd.results import Signature
 
@@ -18,6 +24,10 @@ from edgekd.results import Signature
 Inputs = Callable[[Rows, Rows], Mapping[str, Tensor]]
 # A number that no data and no network has by accident, so that the dimension of samples is known by its size.
 SAMPLES = 3
+# Kept answers may take so many bytes; two trainings may run side by side.
+ROOM = 1024**3
+CHUNK = 128
+LARGEST = torch.finfo(torch.float16).max
 
 
 class Live:
@@ -33,6 +43,8 @@ class Live:
         self.network = self.module.network if isinstance(self.module, Logits) else self.module
         self._taps: Taps | None = None
         self._layout = torch.contiguous_format
+        self._kept: dict[str, Tensor] = {}
+        self._length, self._position = 0, np.empty(0, np.int64)
 
     def survey(self, rows: Rows, views: Rows) -> Survey:
         """Its inner values for a few samples."""
@@ -54,13 +66,40 @@ class Live:
         """Give these inner values from now on."""
         self._taps = Taps(self.network, survey, names)
 
+    def keep(self, rows: Rows, views: int, tell: Callable[[float], None]) -> None:
+        """Ask now about all views of these samples, so that the network is not needed afterwards.
+
+        The pieces are always the same ones, and so are the answers, bit for bit. `tell` is told the share that is done.
+        """
+        self._length, self._position = len(rows), np.zeros(int(rows.max()) + 1, np.int64)
+        self._position[rows] = np.arange(len(rows))
+        kept: dict[str, Tensor] = {}
+        for view in range(views):
+            for start in range(0, len(rows), CHUNK):
+                some = rows[start : start + CHUNK]
+                at = view * len(rows) + start
+                for name, value in self(some, np.full_like(some, view)).items():
+                    if name not in kept:
+                        kept[name] = torch.empty((views * len(rows), *value.shape[1:]), dtype=torch.float16)
+                    kept[name][at : at + len(some)] = value.clamp(-LARGEST, LARGEST)
+                tell((at + len(some)) / (views * len(rows)))
+        self._kept = kept
+
     def __call__(self, rows: Rows, views: Rows) -> dict[str, Tensor]:
         """Logits and inner values by name for one training batch."""
+        if self._kept:
+            at = torch.from_numpy(views * self._length + self._position[rows])
+            return {name: values[at] for name, values in self._kept.items()}
         started = time.monotonic()
         with torch.no_grad():
             outputs = self._forward(self._inputs(rows, views))
         self.seconds += time.monotonic() - started
-        return outputs | (self._taps.take() if self._taps else {})
+        return {LOGITS: outputs[LOGITS]} | (self._taps.take() if self._taps else {})
+
+
+def size(survey: Survey, names: Sequence[str]) -> int:
+    """Bytes that the answers about one sample take when they are kept."""
+    return sum(2 * math.prod(survey.shapes[name][1:]) for name in {LOGITS, *names})
 
 
 def _seen_into(oracle: Oracle) -> nn.Module:

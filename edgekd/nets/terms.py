@@ -13,14 +13,12 @@ from edgekd import plugins
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import Gather
 from edgekd.nets import inner, networks
-from edgekd.nets.inner import Kind, Survey
+from edgekd.nets.inner import LOGITS, Kind, Survey
 from edgekd.plugins import Batch
 from edgekd.spec import Objective
 
 Outputs = Mapping[str, Tensor]
 Term = Callable[[Outputs, Batch], Tensor]
-
-LOGITS = "logits"
 
 
 @dataclass(frozen=True)

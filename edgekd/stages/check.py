@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ import torch
 
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
-from edgekd.mistakes import Gather, nearest
+from edgekd.mistakes import nearest
 from edgekd.nets import inference, inner, networks, terms
 from edgekd.nets.live import SAMPLES, Live
 from edgekd.nets.weights import check_sha256
@@ -207,14 +208,24 @@ def _check_student(student: Student, classes: int) -> None:
 
 
 def _check_objectives(plan: Plan) -> None:
+<<<<<<< HEAD
     """Read the settings of all objectives, of which one must count, and of the scheme."""
     gather = Gather()
     gather.attempt(_configured, "schemes", plan.scheme, "train.scheme")
+=======
+    """Read the settings of all objectives; one of them must count."""
+    problems: list[Problem] = []
+>>>>>>> 550756b2002703fe87ee1a47bf87f0f71a489ff9
     for number, objective in enumerate(plan.objectives):
-        gather.attempt(_configured, "objectives", objective.use, f"train.objectives[{number}]")
+        where = f"train.objectives[{number}]"
+        try:
+            _configured("objectives", objective.use, where)
+        except UsageError as error:
+            problems.extend(replace(one, where=one.where or where) for one in error.problems)
     if plan.objectives and not any(objective.weight for objective in plan.objectives):
-        gather.problems.append(Problem("objectives", "there is nothing to learn from", "Weigh one above zero"))
-    gather.check()
+        problems.append(Problem("objectives", "there is nothing to learn from", "Weigh one above zero"))
+    if problems:
+        raise UsageError(*problems)
 
 
 def _check_inner_values(plan: Plan, classes: int | None, found: list[Mistake]) -> None:

@@ -19,9 +19,10 @@ from edgekd import files
 from edgekd.errors import EdgekdError, Problem, UsageError
 from edgekd.nets import networks
 from edgekd.nets.batches import Order, Prepared, Rows
+from edgekd.nets.inner import LOGITS
 from edgekd.nets.learning import Judge, Learner, optimizer, rate
-from edgekd.nets.live import SAMPLES, Live
-from edgekd.nets.terms import LOGITS, Sides, Terms, looks_inside, make
+from edgekd.nets.live import ROOM, SAMPLES, Live, size
+from edgekd.nets.terms import Sides, Terms, looks_inside, make
 from edgekd.plugins import Batch
 from edgekd.results import Checkpoint, File, Signature, Trained
 from edgekd.samples.views import Feed
@@ -74,7 +75,7 @@ def _train(training: "Training", resumed: bool) -> Trained:
     """Take every step that is left, saving and telling now and then."""
     position = training.resume() if resumed else Position()
     training.save(position)
-    before, saved, said = time.monotonic() - position.seconds, time.monotonic(), 0.0
+    before, saved, said = time.monotonic() - position.seconds - training.spent, time.monotonic(), 0.0
     while position.step < training.total:
         training.advance(position)
         now = time.monotonic()
@@ -94,7 +95,7 @@ class Training:
     """A training of one or more networks: takes a step, judges, saves its state and goes back to it."""
 
     def __init__(self, step: Train, out: Workspace) -> None:
-        self.step, self.out = step, out
+        self.step, self.out, self.said = step, out, 0.0
         schedule, soft = step.schedule, step.soft_targets
         count = step.splits.parts["train"].count
         batch = schedule.batch or _batch(count)
@@ -121,13 +122,14 @@ class Training:
         # the student draws the same random numbers whatever stands beside it
         with torch.random.fork_rng(devices=[]):
             self.live = None if step.teacher is None else _live(step, out, rows, views, (view_seed, mirror))
-            self.terms = self._terms(rows)
+            self.terms = self._terms(rows, views)
+        self.spent = 0.0 if self.live is None else self.live.seconds
         scheme, settings = networks.configured("schemes", step.scheme)
         self.loss = partial(scheme.loss, settings, terms=self.terms.terms)
         chosen = optimizer([*(learner.module for learner in self.learners), self.terms.parts], schedule)
         self.optimizer = self.fabric.setup_optimizers(chosen)
 
-    def _terms(self, rows: Rows) -> Terms:
+    def _terms(self, rows: Rows, views: int) -> Terms:
         """The terms of the loss; where any compares inner values, these are watched from now on."""
         step, given = self.step, self.soft is not None or self.live is not None
         if len(self.learners) > 1 or not looks_inside(step.objectives):
@@ -140,7 +142,17 @@ class Training:
         learner.watch(mine, terms.student)
         if self.live is not None and taught is not None:
             self.live.watch(taught, terms.teacher)
+            answers = views * len(rows)
+            if answers < self.total * self.order.batch and answers * size(taught, terms.teacher) <= ROOM:
+                self.live.keep(rows, views, self._ask)
         return terms
+
+    def _ask(self, share: float) -> None:
+        """Tell the build how much of its part the teacher has said before the training."""
+        now = time.monotonic()
+        if now - self.said > SAY_SECONDS:
+            self.out.progress(0.0, f"the teacher's inner values: {100 * share:.0f} %")
+            self.said = now
 
     def _given(self, rows: Rows, views: Rows) -> Batch:
         """What a step learns from: labels, soft targets, and what a live teacher says."""
@@ -224,7 +236,7 @@ class Training:
         torch.set_rng_state(state["random"])
         told = {one.name: state[one.name] for one in fields(Position) if one.name in state}
         if self.live is not None:
-            self.live.seconds = told.get("teacher_seconds", 0.0)
+            self.live.seconds += told.get("teacher_seconds", 0.0)
         return Position(**told)
 
     def finish(self, position: Position) -> Trained:
