@@ -14,6 +14,7 @@ from edgekd.errors import EdgekdError, Unreachable, UsageError
 from edgekd.lock import Lock, lock
 from edgekd.policies.convey import convey
 from edgekd.policies.front import NAMES, pick
+from edgekd.policies.kept import Looked, keep
 from edgekd.policies.known import Known, Outlook, images
 from edgekd.policies.preflight import preflight
 from edgekd.policies.search import survey
@@ -41,15 +42,19 @@ def build(plan: Plan, store: Store, out: Path) -> Report:
     surveyed = store.follow(survey(outlook))
     known: Outlook = outlook
     outcome, members = Outcome(sized=surveyed), dict[str, Outcome]()
+    looked: Looked | None = None
     if not surveyed.binds:  # something fits, so the teacher's work is worth its while
         known = learned = learn(outlook, store)
         outcome = store.follow(choose(learned))
         picks = pick(outcome.sized.candidates) if plan.pareto else {}
         members = {name: store.follow(member(learned, outcome, one)) for name, one in picks.items()}
+        looked = store.follow(keep(learned, outcome, plugins.names("corruptions")))
 
     def finish(found: Outcome, folder: Path, others: Iterable[str] = ()) -> Report:
         def conclude(made: Lock) -> Report:
-            return distilled(known, found, (*warnings, *remarks), made, time.monotonic() - started, others)
+            took = time.monotonic() - started
+            seen = looked if found is outcome else None
+            return distilled(known, found, (*warnings, *remarks), made, took, others, seen)
 
         return _finish(known, found.rows, store, folder, conclude)
 

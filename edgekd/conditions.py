@@ -3,6 +3,14 @@
 from edgekd.spec import Value
 
 
+class Interval(Value):
+    """A number and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 class Ratio(Value):
     """How many times the first is the second, with its 95 % interval."""
 

@@ -66,6 +66,7 @@ KINDS = (
     "formats",
     "runtimes",
     "devices",
+    "corruptions",
     "stages",
 )
 Array = NDArray[Any]
@@ -235,6 +236,25 @@ class Metric(Protocol):
     Settings: type[Value]
 
     def per_sample(self, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]: ...
+
+
+class Corruption(Protocol):
+    """corruptions/: ways to spoil samples of one kind of input, of which a task has at most one: the first by name that
+    suits it.
+
+    `suits` looks at a few stored samples (arrays by input name, sample first, with the canvas of images); KINDS names
+    the ways. `corrupt` gives copies of samples under one of them, of the same shapes and types, at a severity from 1
+    (hardly seen) to 5; the same generator gives the same copies.
+    """
+
+    Settings: type[Value]
+    KINDS: tuple[str, ...]
+
+    def suits(self, samples: Mapping[str, Array], canvas: int | None) -> bool: ...
+
+    def corrupt(
+        self, samples: Mapping[str, Array], kind: str, severity: int, random: np.random.Generator
+    ) -> Mapping[str, Array]: ...
 
 
 @dataclass(frozen=True)
@@ -422,6 +442,7 @@ SHARED = (
     "litert",
     "divergence",
     "samples",
+    "contrast",
     "runtimes",
     "statistics",
     "parity",

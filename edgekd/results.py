@@ -3,7 +3,9 @@
 from typing import Any, ClassVar, Literal
 
 from edgekd.conditions import Conditions, Energy, Noise, Soak
+from edgekd.conditions import Interval as Interval
 from edgekd.errors import Problem
+from edgekd.kept import Concern, Kept
 from edgekd.spec import Architecture, Image, Objective, Part, Plan, Precision, Protocol, Settings, Value
 
 # What one step of 16-bit audio is to a network, which sees -1 to 1.
@@ -327,14 +329,6 @@ class DeviceFacts(Value):
     emulated: str = ""
 
 
-class Interval(Value):
-    """A number and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 class Latency(Value):
     """Warm latencies in seconds, one inner tuple a session (a fresh process), and what surrounds them.
 
@@ -442,6 +436,19 @@ class Predictions(Value):
     part: Part
     basis: Basis
     why: str = ""
+
+
+class Corrupted(Value):
+    """Corrupted copies of test samples as one part, corruption by corruption, each of the same samples in one order.
+
+    `kinds` are (corruption, severity) in the order of the part, the first of them the samples as they are ("", 0);
+    `by` is the plug-in that made them.
+    """
+
+    part: PartFiles
+    kinds: tuple[tuple[str, int], ...]
+    samples: int
+    by: str
 
 
 class GoldenSet(Value):
@@ -802,6 +809,8 @@ class Report(Value):
     teacher_already_fits: bool = False
     notes: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
+    kept: Kept | None = None
+    concerns: tuple[Concern, ...] = ()
     seconds: float = 0.0
     steps_run: int = 0
     steps_cached: int = 0

@@ -7,11 +7,13 @@ earlier steps (values with digests), so a change re-runs exactly what lies below
 from collections.abc import Generator, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
+from edgekd.kept import Appraised, Contrasted, Endured, Explained, Resemblance
 from edgekd.results import (
     Artifact,
     Checked,
     Checkpoint,
     Compared,
+    Corrupted,
     Counted,
     DeviceFacts,
     Diffed,
@@ -598,6 +600,125 @@ class Compare(Step[Compared]):
 
     def warm(self) -> tuple[str, ...]:
         return ("edgekd.stages.compare",)
+
+
+class Contrast(Step[Contrasted]):
+    """What did the student keep? Its predictions of one part beside the teacher's outputs."""
+
+    stage: ClassVar[str] = "contrast"
+    answer: ClassVar[type[Value]] = Contrasted
+    usual: ClassVar[float] = 2.0
+    student: Predictions
+    teacher: File
+    splits: Splits
+    shown: int = 12
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.evaluate",)
+
+
+class Resemble(Step[Resemblance]):
+    """Which layers of a trained student see samples as which layers of the teacher do?"""
+
+    stage: ClassVar[str] = "resemble"
+    answer: ClassVar[type[Value]] = Resemblance
+    usual: ClassVar[float] = 4.0
+    student: Checkpoint
+    teacher: Teacher
+    splits: Splits
+    part: Part = "validation"
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (*_family(self.student.architecture.family), *_teacher(self.teacher))
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.export",)
+
+
+class Explain(Step[Explained]):
+    """From which parts of some samples do a trained student and the teacher answer?"""
+
+    stage: ClassVar[str] = "explain"
+    answer: ClassVar[type[Value]] = Explained
+    usual: ClassVar[float] = 6.0
+    student: Checkpoint
+    teacher: Teacher
+    splits: Splits
+    samples: tuple[int, ...]
+    part: Part = "test"
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (*_family(self.student.architecture.family), *_teacher(self.teacher))
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.export",)
+
+
+class Ask(Step[Predictions]):
+    """What does a network itself answer over one part? Torch runs a trained student, and a teacher runs as it is."""
+
+    stage: ClassVar[str] = "ask"
+    answer: ClassVar[type[Value]] = Predictions
+    seconds: ClassVar[float] = 7 * 86400.0
+    cores: ClassVar[int] = 0
+    source: Checkpoint | Teacher
+    splits: Splits
+    part: Part = "test"
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return _teacher(self.source) if isinstance(self.source, Teacher) else _family(self.source.architecture.family)
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.export",)
+
+
+class Corrupt(Step[Corrupted]):
+    """Make corrupted copies of so many test samples, at these severities from 1 to 5, by one `among` the plug-ins."""
+
+    stage: ClassVar[str] = "corrupt"
+    answer: ClassVar[type[Value]] = Corrupted
+    usual: ClassVar[float] = 2.0
+    splits: Splits
+    among: tuple[str, ...]
+    samples: int
+    severities: tuple[int, ...]
+    seed: int = 0
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return tuple(("corruptions", name) for name in self.among)
+
+
+class Endure(Step[Endured]):
+    """How do teacher, control and student fare on corrupted copies, and who loses more? Paired by sample."""
+
+    stage: ClassVar[str] = "endure"
+    answer: ClassVar[type[Value]] = Endured
+    usual: ClassVar[float] = 2.0
+    corrupted: Corrupted
+    teacher: Predictions
+    student: Predictions
+    control: Predictions | None = None
+    metric: str = "accuracy"
+
+    def plugins(self) -> tuple[PlugIn, ...]:
+        return (("metrics", self.metric), ("corruptions", self.corrupted.by))
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.evaluate",)
+
+
+class Appraise(Step[Appraised]):
+    """How good is what the student learns from? Coverage of the test part, variety, softness at one temperature."""
+
+    stage: ClassVar[str] = "appraise"
+    answer: ClassVar[type[Value]] = Appraised
+    usual: ClassVar[float] = 2.0
+    soft_targets: SoftTargets
+    temperature: float
+    seed: int = 0
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.evaluate",)
 
 
 class Each(tuple[Step[Any], ...]):

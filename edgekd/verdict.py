@@ -7,8 +7,10 @@ from edgekd import units
 from edgekd.lock import Lock
 from edgekd.policies.items import LOSS
 from edgekd.policies.judge import Judged
+from edgekd.policies.kept import Looked
 from edgekd.policies.known import Known, Outlook
 from edgekd.policies.stepdown import Outcome
+from edgekd.policies.warn import concerns
 from edgekd.report.headline import headline
 from edgekd.report.text import show_setting
 from edgekd.results import Report, Row, Rung
@@ -27,8 +29,9 @@ def distilled(
     made: Lock,
     seconds: float,
     members: Iterable[str] = (),
+    looked: Looked | None = None,
 ) -> Report:
-    """The report of a build that trained a student, or found none to train."""
+    """The report of a build that trained a student, or found none to train; `looked` is what the student kept."""
     plan, sized, raced = known.plan, outcome.sized, outcome.raced
     ships = [row for row in outcome.rows if row.ships]
     teachers = [row for row in outcome.rows if row.role in ("teacher", "teacher-int8") and row.artifact is not None]
@@ -50,8 +53,10 @@ def distilled(
         student=sized.chosen.architecture if sized.chosen else known.options[0].architecture,
         chosen=_recipe(outcome),
         teacher_already_fits=_teacher_fits(plan, teachers),
-        notes=_notes(known, outcome),
+        notes=_notes(known, outcome, reasoned=looked is not None),
         caveats=(*known.splits.caveats, *warnings, *_caveats(known, seconds)),
+        kept=looked.kept if looked else None,
+        concerns=concerns(known, outcome, looked) if looked and isinstance(known, Known) else (),
         seconds=seconds,
         bundles=_bundles(ships),
         members={name: f"{FRONT}/{name}" for name in members},
@@ -101,16 +106,13 @@ def _recipe(outcome: Outcome) -> str:
     return f"distilled by {terms.method}: {told}"
 
 
-def _notes(known: Outlook, outcome: Outcome) -> tuple[str, ...]:
-    """What a reader should know of how the choice came about."""
+def _notes(known: Outlook, outcome: Outcome, reasoned: bool) -> tuple[str, ...]:
+    """What a reader should know of how the choice came about; `reasoned` where concerns say why the control won."""
     found = []
     if outcome.rounds > 1:
         found.append(f"a larger student missed the budget when its file was measured; this is round {outcome.rounds}")
-    if outcome.winner == "control":
-        found.append(
-            "the student without teacher was better on the validation part and is what ships; the teacher may be too "
-            "weak or too sharp, the student too small, or labels plenty"
-        )
+    if outcome.winner == "control" and not reasoned:
+        found.append("the student without teacher was better on the validation part and is what ships")
     soft = known.soft_targets if isinstance(known, Known) else None
     if soft and soft.mirror_loss is not None and soft.mirror_loss > MIRROR_LOSS:
         found.append(

@@ -2,6 +2,23 @@
 
 import numpy as np
 
+from edgekd.contrast import showing
+from edgekd.kept import (
+    Appraised,
+    Attributed,
+    Bin,
+    Calibration,
+    Concern,
+    Contrasted,
+    Endured,
+    Explained,
+    Kept,
+    Moved,
+    OfClass,
+    Parted,
+    Resemblance,
+    Withstood,
+)
 from edgekd.results import (
     Artifact,
     Candidate,
@@ -267,6 +284,96 @@ def report(**changes: object) -> Report:
         "bundles": {"tflite": "runs/fashion-mnist/tflite"},
     }
     return Report.model_validate({**fields, **changes})
+
+
+def _around(value: float, half: float = 0.01) -> Interval:
+    return Interval(value=value, low=value - half, high=value + half)
+
+
+def _calibration(error: float, lean: float) -> Calibration:
+    bins = tuple(Bin(count=40 * n**2, confidence=n / 15 - 0.03, accuracy=n / 15 - lean) for n in range(6, 16))
+    return Calibration(error=_around(error), bins=bins, confidence=0.94, accuracy=0.94 - lean)
+
+
+def contrasted() -> Contrasted:
+    """Shirts are what the student lost; the sample where both part is a gray square."""
+    counts = [(name, 500, 500 + 3 * i, 480 + 9 * i, 470 - 8 * i) for i, name in enumerate(CLASSES)]
+    picture = showing.picture(np.tile(np.arange(28, dtype=np.uint8)[:, None, None] * 9, (1, 28, 1)))
+    return Contrasted(
+        part="test",
+        samples=5000,
+        same=_around(0.912),
+        lost=281,
+        won=96,
+        classes=tuple(
+            OfClass(name=name, labelled=a, teacher=b, student=c, both=d) for name, a, b, c, d in counts
+        ),
+        moved=(
+            Moved(truth="shirt", taken_for="T-shirt", teacher=40, student=71),
+            Moved(truth="coat", taken_for="pullover", teacher=30, student=22),
+        ),
+        teacher=_calibration(0.021, 0.05),
+        student=_calibration(0.043, 0.09),
+        parted=(
+            Parted(number=17, truth="shirt", teacher="shirt", teacher_confidence=0.97, student="T-shirt",
+                   student_confidence=0.61, picture=picture),
+            Parted(number=4, truth="", teacher="bag", teacher_confidence=0.9, student="coat",
+                   student_confidence=0.5, words=("7", "12", "3")),
+        ),
+        basis="measured",
+    )  # fmt: skip
+
+
+def endured() -> Endured:
+    rows = [Withstood(corruption="", severity=0, teacher=_around(0.93), student=_around(0.89), control=_around(0.84))]
+    for kind, lost in (("noise", 0.2), ("shift", 0.05)):
+        for severity in (2, 4, 0):
+            hurt = lost * (severity or 3) / 4
+            rows.append(
+                Withstood(
+                    corruption=kind,
+                    severity=severity,
+                    teacher=_around(0.93 - hurt / 2),
+                    student=_around(0.89 - hurt),
+                    control=_around(0.84 - hurt),
+                    behind=_around(hurt / 2),
+                )
+            )
+    rows.append(rows[-1].model_copy(update={"corruption": "mean", "behind": _around(0.0475)}))
+    return Endured(rows=tuple(rows), samples=256, corrupts="pixels", basis="measured")
+
+
+def kept(**changes: object) -> Kept:
+    """Everything that the report can tell of what a student kept."""
+    seen = contrasted().parted[0].picture
+    fields = {
+        "contrasted": contrasted(),
+        "resemblance": Resemblance(
+            student=("stem", "blocks.0", "head"), teacher=("layer1", "layer2", "layer3", "fc"), samples=256,
+            values=((0.91, 0.62, 0.4, 0.1), (0.5, 0.84, 0.7, 0.2), (0.1, 0.3, 0.5, 0.97)), part="validation",
+        ),
+        "explained": Explained(
+            method="integrated gradients",
+            of="image",
+            samples=(
+                Attributed(number=17, likeness=0.43, teacher_picture=seen, student_picture=seen),
+                Attributed(number=4, likeness=-0.2, teacher=(0.5, -2.0, 0.0), student=(1.0, 0.5, 0.25)),
+            ),
+        ),
+        "endured": endured(),
+        "transfer": Appraised(
+            samples=2000, coverage=0.91, expected=0.969, density=0.94, variety=6.2, variety_of_test=6.6, classes=9.8,
+            temperature=4.0, entropy=0.41, peak=0.77,
+        ),
+    }  # fmt: skip
+    return Kept.model_validate(fields | changes)
+
+
+CONCERN = Concern(
+    about="transfer data",
+    message="they are unlike the test data: 31.0 % of the test samples have one nearby",
+    fix="Add unlabelled samples from where the student will be used",
+)
 
 
 def missed() -> Report:

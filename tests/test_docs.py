@@ -267,7 +267,7 @@ def test_the_efforts_are_those_of_the_code():
     assert shown["seeds"] == [str(effort.seeds) for effort in efforts]
     assert shown["epochs of a full training"] == [str(effort.epochs) for effort in efforts]
     assert shown["epochs of a trial"] == [str(effort.trial_epochs) for effort in efforts]
-    assert shown["trials, each with and without the teacher"] == [str(len(effort.distill)) for effort in efforts]
+    assert shown["trials, each with and without the teacher"] == [str(len(effort.control)) for effort in efforts]
     assert shown["views of each training image"] == [str(effort.views) for effort in efforts]
     assert shown["candidates priced at most"] == [str(effort.candidates) for effort in efforts]
     minutes = [

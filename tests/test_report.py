@@ -53,8 +53,8 @@ class Reader(html.parser.HTMLParser):
         found = dict(attributes)
         self.ids += [found["id"]] if found.get("id") else []
         links = [found.get(name) or "" for name in ("src", "href", "xlink:href", "data")]
-        self.foreign += [link for link in links if link and not link.startswith("#")]
-        self.foreign += [tag] if tag in ("script", "link", "iframe", "object", "img") else []
+        self.foreign += [link for link in links if link and not link.startswith(("#", "data:image/png;base64,"))]
+        self.foreign += [tag] if tag in ("script", "link", "iframe", "object") else []
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attributes)

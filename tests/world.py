@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from edgekd.errors import EdgekdError, NotConverted, Problem, StoreError, Unsuited, UsageError, WorkerKilled
+from edgekd.kept import Appraised, Calibration, Contrasted, Endured, Explained, OfClass, Parted, Resemblance, Withstood
 from edgekd.policies.known import Known
 from edgekd.results import (
     Artifact,
     Checkpoint,
     Compared,
+    Corrupted,
     DeviceFacts,
     Diffed,
     Estimated,
@@ -41,12 +43,18 @@ from edgekd.results import (
 from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Plan, Schedule, Student, Target, Teacher
 from edgekd.stages.foretell import estimate
 from edgekd.steps import (
+    Appraise,
+    Ask,
     Compare,
+    Contrast,
     Convert,
+    Corrupt,
     Diff,
     Each,
+    Endure,
     Equalize,
     Evaluate,
+    Explain,
     Export,
     Foretell,
     Label,
@@ -55,6 +63,7 @@ from edgekd.steps import (
     Profile,
     Reference,
     Rehearse,
+    Resemble,
     Step,
     Train,
 )
@@ -183,6 +192,55 @@ def target(format_: str = "tflite", precision: str = "auto", **budget: Any) -> T
     return Target(name=format_, format=format_, precision=precision, budget=Budget(**budget))
 
 
+def interval(value: float, width: float = 0.02) -> Interval:
+    return Interval(value=value, low=value - width, high=value + width)
+
+
+def calibrated(accuracy: float, confidence: float | None = None) -> Calibration:
+    sure = accuracy if confidence is None else confidence
+    return Calibration(error=interval(abs(sure - accuracy), 0.01), bins=(), confidence=sure, accuracy=accuracy)
+
+
+CONTRASTED = Contrasted(
+    part="test",
+    samples=2000,
+    same=interval(0.9),
+    lost=150,
+    won=30,
+    classes=tuple(OfClass(name=name, labelled=1000, teacher=1000, student=1000, both=900) for name in "ab"),
+    moved=(),
+    teacher=calibrated(0.95),
+    student=calibrated(0.85),
+    parted=tuple(
+        Parted(number=n, truth="a", teacher="a", teacher_confidence=0.9, student="b", student_confidence=0.6)
+        for n in (7, 3)
+    ),
+    basis="measured",
+)
+ENDURED = Endured(
+    rows=(
+        Withstood(corruption="", severity=0, teacher=interval(0.95), student=interval(0.85)),
+        *(
+            Withstood(corruption=kind, severity=s, teacher=interval(0.8), student=interval(0.69), behind=interval(0.01))
+            for kind in ("noise", "blur")
+            for s in (3, 0)
+        ),
+        Withstood(corruption="mean", severity=0, teacher=interval(0.8), student=interval(0.69), behind=interval(0.01)),
+    ),
+    samples=256,
+    corrupts="pixels",
+    basis="measured",
+)
+APPRAISED = Appraised(
+    samples=2000, coverage=0.95, expected=0.97, density=1.0, variety=1.9, variety_of_test=1.95, classes=2.0,
+    temperature=4.0, entropy=0.6, peak=0.8,
+)  # fmt: skip
+RESEMBLANCE = Resemblance(
+    student=("conv", "head"), teacher=("stem", "blocks", "head"), values=((0.9, 0.4, 0.1), (0.1, 0.6, 0.95)),
+    samples=256, part="validation",
+)  # fmt: skip
+
+
 class Setting(NamedTuple):
     """How a quantized file was made: of which program ("student.pt2", "equalized.pt2", "trained.pt2") and how."""
 
@@ -214,8 +272,10 @@ class World:
         wrong: tuple[str, ...] = (),
         trouble: Callable[[Artifact, int], str] | None = None,
         bonus: Callable[[Train], float] = lambda step: 0.0,
+        withheld: tuple[str, ...] = (),
     ) -> None:
         self.bonus = bonus  # what a training's objectives and rates add to its accuracy
+        self.withheld = withheld  # stages that have no answer
         self.trouble = trouble or (lambda artifact, attempt: "")  # "refused" or "unstable", by attempt to time it
         self.failing, self.wrong = failing, wrong  # routes that give no file, or one that computes something else
         self.placed = placed or (lambda artifact: profiled(0))
@@ -250,9 +310,25 @@ class World:
             return error
 
     def answer(self, step: Step[Any]) -> Any:
+        if step.stage in self.withheld:
+            raise EdgekdError(f"{step.stage} has no answer\n  log: nowhere")
         match step:
             case Label():
                 return SOFT.model_copy(update={"train": file(f"answers of {self._who(step.teacher)}")})
+            case Contrast():
+                return CONTRASTED.model_copy(update={"part": step.student.part, "basis": step.student.basis})
+            case Resemble():
+                return RESEMBLANCE
+            case Explain():
+                return Explained(method="none", of="x", samples=())
+            case Appraise():
+                return APPRAISED.model_copy(update={"temperature": step.temperature})
+            case Ask():
+                return Predictions(outputs=file("asked"), part=step.part, basis="reference", why="by torch")
+            case Corrupt():
+                return Corrupted(part=part(9 * step.samples), kinds=(("", 0),), samples=step.samples, by="pixels")
+            case Endure():
+                return ENDURED.model_copy(update={"basis": step.student.basis})
             case Train():
                 return self._train(step)
             case Export():

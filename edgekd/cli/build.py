@@ -33,6 +33,8 @@ def show(report: Report, out: Path) -> None:
     for text in (*told, *report.notes, *report.caveats):
         output.answer(f"note: {text}")
     ran = f"{report.steps_run} steps run, {report.steps_cached} known already"
+    for concern in report.concerns:
+        output.answer(f"warning: {concern.about}: {concern.message}. {concern.fix}")
     output.answer(f"report: {shown(out / 'report.html')} ({ran})")
     for member, folder in report.members.items():
         output.answer(f"of the front, {member}: {shown(out / folder)}")

@@ -28,3 +28,5 @@ def report(run: Annotated[Path, typer.Argument(help="The folder that build wrote
     known = (*doubts(told), *reasons(told), *fallbacks(told), *remarks(told))
     for text in (*known, *told.notes, *told.caveats):
         output.answer(f"note: {text}")
+    for concern in told.concerns:
+        output.answer(f"warning: {concern.about}: {concern.message}. {concern.fix}")

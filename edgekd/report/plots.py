@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter
 
 from edgekd.report import text
 from edgekd.report.fronts import front
+from edgekd.report.likeness import pictures
 from edgekd.report.paper import ACCENT, INK, RULE, SOFT, STYLE, limits, log_seconds, sheet, svg
 from edgekd.report.placing import Box, place, together
 from edgekd.results import Report, Row
@@ -204,7 +205,7 @@ def figures(report: Report) -> dict[str, str]:
     """Every picture of a report that its numbers allow, as SVG by name."""
     matplotlib.rcdefaults()
     with matplotlib.rc_context(STYLE):
-        drawn = {"classes": classes(report)}
+        drawn = {"classes": classes(report), **pictures(report)}
         for i, target in enumerate(report.plan.targets):
             drawn[f"tradeoff-{i}"] = tradeoff(report, target)
             drawn[f"distribution-{i}"] = distribution(report, target)

@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from edgekd import files, units
-from edgekd.report import searched, text, view, where
+from edgekd.report import kept, searched, text, view, where
 from edgekd.report.command import command, complete
 from edgekd.report.drawing import draw
 from edgekd.results import Report
@@ -66,6 +66,7 @@ def _view(report: Report) -> dict[str, Any]:
         "operators": where.details(report),
         "devices": [view.facts(device) for device in text.devices(report.rows)],
         "notes": (*text.doubts(report), *text.remarks(report)),
+        "kept": kept.shown(report.kept) if report.kept else None,
         "samples": judged[0] if judged else None,
         "command": command(report.plan),
         "complete": complete(report.plan),

@@ -208,14 +208,12 @@ def _check_student(student: Student, classes: int) -> None:
 
 
 def _check_objectives(plan: Plan) -> None:
-<<<<<<< HEAD
     """Read the settings of all objectives, of which one must count, and of the scheme."""
-    gather = Gather()
-    gather.attempt(_configured, "schemes", plan.scheme, "train.scheme")
-=======
-    """Read the settings of all objectives; one of them must count."""
     problems: list[Problem] = []
->>>>>>> 550756b2002703fe87ee1a47bf87f0f71a489ff9
+    try:
+        _configured("schemes", plan.scheme, "train.scheme")
+    except UsageError as error:
+        problems.extend(error.problems)
     for number, objective in enumerate(plan.objectives):
         where = f"train.objectives[{number}]"
         try:

@@ -1,0 +1,3 @@
+"""A student beside its teacher in numbers: calibration, classes, layers, neighbourhoods. Numpy only."""
+
+VERSION = 1

@@ -1,0 +1,59 @@
+"""Make corrupted copies of test samples, by the first plug-in that suits what the samples are."""
+
+import hashlib
+from types import ModuleType
+
+import numpy as np
+
+from edgekd import plugins
+from edgekd.errors import EdgekdError
+from edgekd.plugins import Array
+from edgekd.results import Corrupted, PartFiles
+from edgekd.steps import Corrupt
+from edgekd.workspace import Workspace
+
+VERSION = 1
+PACKAGES = ("numpy",)
+
+# Samples that a plug-in looks at to see whether it suits them.
+LOOK = 64
+
+
+def run(step: Corrupt, out: Workspace) -> Corrupted:
+    """Labelled test samples as they are, then under each corruption at each severity. Raises EdgekdError where none is
+    made for such samples, or none of them is labelled."""
+    test = step.splits.parts["test"]
+    labels = np.asarray(out.load(test.labels), np.int64)
+    known = np.flatnonzero(labels >= 0)
+    if not len(known):
+        raise EdgekdError("no test sample is labelled")
+    rows = np.sort(np.random.default_rng(step.seed).permutation(known)[: step.samples])
+    samples = {name: np.asarray(out.load(file)[rows]) for name, file in test.inputs.items()}
+    name, plugin = _suiting(step, samples)
+    kinds = (("", 0), *((kind, severity) for kind in plugin.KINDS for severity in step.severities))
+    copies = [dict(samples)]
+    for i, (kind, severity) in enumerate(kinds[1:], 1):
+        random = np.random.default_rng((step.seed, i))
+        copies.append(dict(plugin.corrupt(samples, kind, severity, random)))
+        out.progress(i / len(kinds), f"{kind} {severity}")
+    arrays = {key: np.concatenate([copy[key] for copy in copies]) for key in samples}
+    repeated = np.tile(labels[rows], len(kinds))
+    part = PartFiles(
+        inputs={key: out.save(f"test.{key}.npy", values) for key, values in arrays.items()},
+        labels=out.save("test-labels.npy", repeated),
+        count=len(repeated),
+        labelled=len(repeated),
+        digest=hashlib.sha256(b"".join(values.tobytes() for values in arrays.values())).hexdigest(),
+    )
+    return Corrupted(part=part, kinds=kinds, samples=len(rows), by=name)
+
+
+def _suiting(step: Corrupt, samples: dict[str, Array]) -> tuple[str, ModuleType]:
+    """The first plug-in by name that suits the samples."""
+    few = {name: values[:LOOK] for name, values in samples.items()}
+    for name in sorted(step.among):
+        plugin: ModuleType = plugins.find("corruptions", name)
+        if plugin.suits(few, step.splits.canvas):
+            return name, plugin
+    told = ", ".join(f"{name} ({values.dtype} {values.shape[1:]})" for name, values in samples.items())
+    raise EdgekdError(f"no corruption is made for such inputs: {told}")

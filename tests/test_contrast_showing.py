@@ -1,0 +1,40 @@
+"""What a page shows of a sample is the sample."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from edgekd.contrast import showing
+
+
+def opened(uri: str) -> np.ndarray:
+    start = "data:image/png;base64,"
+    assert uri.startswith(start)
+    with Image.open(io.BytesIO(base64.b64decode(uri.removeprefix(start)))) as image:
+        assert image.format == "PNG"
+        return np.asarray(image)
+
+
+def test_a_small_image_is_shown_as_it_is_and_a_large_one_smaller() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 12, 3)).astype(np.uint8)
+    assert (opened(showing.picture(pixels)) == pixels).all()
+    assert (opened(showing.picture(pixels[..., :1])) == pixels[..., 0]).all()
+    assert opened(showing.picture(np.zeros((200, 200, 1), np.uint8))).shape == (showing.SIDE, showing.SIDE)
+
+
+def test_paint_is_where_the_weights_are() -> None:
+    weights = np.zeros((6, 6))
+    weights[:3, :3] = 1.0
+    found = opened(showing.painted(np.full((12, 12, 1), 200, np.uint8), weights)).astype(int)
+    red = found[..., 0] - found[..., 2]
+    assert found.shape == (12, 12, 3) and red[1, 1] > 150 and red[10, 10] == 0
+    assert (opened(showing.painted(np.zeros((4, 4, 1), np.uint8), np.zeros((4, 4)))) < 255).all()
+
+
+def test_words_are_those_that_no_mask_hides() -> None:
+    sample = {"mask": np.array([1, 1, 0]), "ids": np.array([7, 0, 5])}
+    assert showing.shown(sample) == ("", ("7", "0"))
+    picture, words = showing.shown({"x": np.linspace(0, 1, 100).astype(np.float32)})
+    assert not picture and len(words) == showing.WORDS + 1 and words[0] == "0" and words[-1] == "…"
