@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.errors import UsageError
+from edgekd.nets import live as module
 from edgekd.nets.inference import Logits
-from edgekd.nets.live import SAMPLES, Live, size
+from edgekd.nets.live import SAMPLES, Live
 from edgekd.plugins import Oracle
 from edgekd.results import Signature, TensorSpec
 
@@ -57,7 +58,6 @@ def test_names_are_those_of_the_users_own_network(named: bool) -> None:
     found = live(Net(named=named)).survey(ROWS[:SAMPLES], np.zeros(SAMPLES, np.int64))
     assert found.shapes["conv"] == (3, 4, 4, 4) and found.shapes["logits"] == (3, 3)
     assert ("features" in found.outputs) is named and "network.conv" not in found.shapes
-    assert size(found, ["conv", "logits"]) == 2 * (64 + 3)
 
 
 def test_it_answers_in_eval_mode_without_gradients() -> None:
@@ -90,7 +90,15 @@ def test_probabilities_become_logits() -> None:
     torch.testing.assert_close(answers["logits"].exp().sum(1), torch.ones(5))
 
 
-def test_kept_answers_are_those_of_each_view() -> None:
+def test_answers_are_worth_keeping_where_views_are_met_again_and_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = watching(Net(), "conv", "logits")
+    assert teacher.worth_keeping(80, 81) and not teacher.worth_keeping(80, 80)
+    monkeypatch.setattr(module, "ROOM", 80 * 2 * (64 + 3))
+    assert teacher.worth_keeping(80, 10**6) and not teacher.worth_keeping(81, 10**6)
+
+
+def test_kept_answers_are_those_of_each_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TELL_SECONDS", 0.0)
     teacher, told = watching(Net(), "conv"), []
     rows = ROWS[::2]
     drawn, views = rows[[3, 0, 7, 7]], np.array([1, 0, 0, 1])
