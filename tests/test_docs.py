@@ -19,12 +19,13 @@ from edgekd import cli, files, plugins, units
 from edgekd.divergence.causes import FAR_OUT, LARGEST_HALF, RULES, UNEQUAL
 from edgekd.divergence.measures import THRESHOLDS
 from edgekd.mistakes import nearest
+from edgekd.nets import inner, networks, terms
 from edgekd.plugins import Batch
 from edgekd.recipes.choices import setting_names
 from edgekd.recipes.effort import PRESETS
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import DATA_KEYS, PLAN_KEYS, load_plan
-from edgekd.results import File, SoftTargets, Splits
+from edgekd.results import File, Signature, SoftTargets, Splits, TensorSpec
 from edgekd.spec import Architecture, Budget, Choice, Data, Effort, Objective, Schedule
 from edgekd.spec import Image as Preparation
 from edgekd.stages import split, train
@@ -337,6 +338,41 @@ def test_precisions_are_those_of_the_formats():
 def test_the_kinds_of_plug_ins_are_those_of_the_code():
     named = re.findall(r"\w+", " ".join(table("extend.md", "The kinds")))
     assert [kind for kind in plugins.KINDS if kind not in named and kind != "stages"] == []
+
+
+def test_the_methods_are_the_objectives_of_the_code():
+    shown = table("objectives.md", "The methods")
+    words = {(): "nothing", ("logits",): "soft targets", ("inner",): "inner values"}
+    words[("logits", "inner")] = "soft targets, or inner values"
+    needs = {name: words[plugins.declared("objectives", name).needs] for name in plugins.names("objectives")}
+    assert {name: cells[2] for name, cells in shown.items() if name != "header"} == needs
+    page = (ROOT / "docs/objectives.md").read_text(encoding="utf-8")
+    defaults = set(re.findall(r"\w+", " ".join(table("objectives.md", "Naming inner values")))) - {"header"}
+    assert defaults == {name for name, need in needs.items() if "inner" in need}
+    for name in plugins.names("objectives"):
+        keys = set(plugins.find("objectives", name).Settings.model_fields)
+        assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)] == [], name
+
+
+def test_the_objectives_of_the_page_suit_the_shipped_teacher_and_student():
+    (text,) = (
+        text for _, mark, value, text in blocks(ROOT / "docs/objectives.md") if (mark, value) == ("part", "train")
+    )
+    written = tomllib.loads(text)["train"]["objectives"]
+    objectives = [
+        Objective(use=Choice(name=one.pop("use"), settings={k: v for k, v in one.items() if k != "weight"}), weight=w)
+        for one, w in ((dict(one), one.get("weight", 1.0)) for one in written)
+    ]
+    image = networks.image_spec("image", Preparation(size=28, channels="gray"), 28)
+    signature = Signature(inputs=(image,), outputs=(TensorSpec(name="logits", shape=(-1, 10)),))
+    surveys = []
+    for family in ("convnet", "resnet"):
+        network = networks.build(Architecture(family=Choice(name=family)), signature)
+        batch = {"image": torch.zeros(3, 1, 28, 28)}
+        surveys.append(inner.survey(network, lambda n=network, b=batch: networks.forward(n, b, signature)))
+    made = terms.make(objectives, terms.Sides(True, *surveys))
+    assert [objective.use.name for objective in objectives] == ["cross_entropy", "kd", "hint", "similarity"]
+    assert (made.student, made.teacher) == (("blocks",), ("blocks.1", "blocks"))
 
 
 def test_exit_statuses_are_those_of_the_code():

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from edgekd import plugins
 from edgekd.errors import UsageError
 from edgekd.keys import key, question, versions
-from edgekd.nets import terms
+from edgekd.nets import live, terms
 from edgekd.results import Checkpoint, Signature
 from edgekd.spec import Choice, Teacher
 from edgekd.stages import label, train
@@ -154,10 +154,13 @@ def test_a_teacher_whose_answers_fit_is_asked_once_for_each_view(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = seeing(tmp_path, objective("hint"), schedule=taught.SCHEDULE.model_copy(update={"epochs": 3}))
+    monkeypatch.setattr(live, "TELL_SECONDS", 0.0)
     kept = train.Training(step, learnable.workspace(tmp_path))
-    monkeypatch.setattr(train, "ROOM", 2 * 160 * (2 * (3 + 12 * 4 * 4)) - 1)
+    monkeypatch.setattr(live, "ROOM", 2 * 160 * (2 * (3 + 12 * 4 * 4)) - 1)
     asked = train.Training(step, learnable.workspace(tmp_path))
     assert kept.spent > 0 == asked.spent
+    progress = json.loads((tmp_path / "work" / "progress.json").read_text())
+    assert progress == {"done": 0.0, "text": "the teacher's inner values: 100%"}
     kept.live.module = None  # it is not needed any more
     for number in range(3):
         rows, views = kept.order(number)
@@ -167,8 +170,6 @@ def test_a_teacher_whose_answers_fit_is_asked_once_for_each_view(
         for name, value in again.items():
             assert answers[name].dtype == torch.float16
             torch.testing.assert_close(answers[name].float(), value, rtol=1e-3, atol=1e-3)
-    progress = json.loads((tmp_path / "work" / "progress.json").read_text())
-    assert progress["text"].startswith("the teacher's inner values: ")
 
 
 def test_a_live_teacher_serves_objectives_of_logits_too(tmp_path: Path) -> None:

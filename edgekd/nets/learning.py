@@ -18,9 +18,11 @@ from edgekd.errors import Problem, UsageError
 from edgekd.nets import fakequant, inner, networks
 from edgekd.nets.batches import Prepared, Rows, laid_out
 from edgekd.nets.inner import Survey, Taps
+from edgekd.nets.live import SAMPLES, Live
+from edgekd.nets.terms import Sides, Terms, looks_inside, make
 from edgekd.results import Signature
 from edgekd.samples.views import Feed
-from edgekd.spec import Schedule
+from edgekd.spec import Objective, Schedule
 
 State = dict[str, Any]
 
@@ -70,6 +72,8 @@ class Learner:
 
     def survey(self, batch: dict[str, Tensor]) -> Survey:
         """The network's inner values for a few prepared samples."""
+        if self._quantized is not None:
+            self._quantized.watch = False  # no range of activations is of these samples; `at` goes on with it
         return inner.survey(self.module, lambda: networks.forward(self.module, batch, self.signature))
 
     def watch(self, survey: Survey, names: Sequence[str]) -> None:
@@ -133,6 +137,20 @@ class Learner:
         self.average.load_state_dict(state["average"])
         for name, found in state.get("ranges", {}).items():
             self._ranges[name].copy_(found)
+
+
+def watching(objectives: Sequence[Objective], logits: bool, learner: Learner, live: Live | None, rows: Rows) -> Terms:
+    """The terms of one network's loss; it and its teacher give the inner values that these compare from now on."""
+    if not looks_inside(objectives):
+        return make(objectives, Sides(logits))
+    some, plain = np.resize(rows, SAMPLES), np.zeros(SAMPLES, np.int64)
+    mine = learner.survey(learner.inputs(some, plain))
+    given = None if live is None else live.survey(some, plain)
+    terms = make(objectives, Sides(logits, mine, given))
+    learner.watch(mine, terms.student)
+    if live is not None and given is not None:
+        live.watch(given, terms.teacher)
+    return terms
 
 
 class Judge:

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from edgekd.errors import Problem, UsageError
 from edgekd.nets import inner, networks
-from edgekd.nets.batches import Rows, laid_out
+from edgekd.nets.batches import Prepared, Rows, laid_out
 from edgekd.nets.inference import Logits
 from edgekd.nets.inner import LOGITS, Survey, Taps
 from edgekd.plugins import Oracle
-from edgekd.results import Signature
+from edgekd.results import Signature, Splits
+from edgekd.spec import Teacher
+from edgekd.workspace import Workspace
 
 # Prepared inputs by name of samples and their views.
 Inputs = Callable[[Rows, Rows], Mapping[str, Tensor]]
@@ -27,6 +29,7 @@ SAMPLES = 3
 # Kept answers may take so many bytes; two trainings may run side by side.
 ROOM = 1024**3
 CHUNK = 128
+TELL_SECONDS = 0.4
 LARGEST = torch.finfo(torch.float16).max
 
 
@@ -44,7 +47,7 @@ class Live:
         self._taps: Taps | None = None
         self._layout = torch.contiguous_format
         self._kept: dict[str, Tensor] = {}
-        self._length, self._position = 0, np.empty(0, np.int64)
+        self._length, self._position, self._numbers = 0, np.empty(0, np.int64), 0
 
     def survey(self, rows: Rows, views: Rows) -> Survey:
         """Its inner values for a few samples."""
@@ -65,12 +68,18 @@ class Live:
     def watch(self, survey: Survey, names: Sequence[str]) -> None:
         """Give these inner values from now on."""
         self._taps = Taps(self.network, survey, names)
+        self._numbers = sum(math.prod(survey.shapes[name][1:]) for name in {LOGITS, *names})
+
+    def worth_keeping(self, answers: int, drawn: int) -> bool:
+        """Whether a training that draws so many samples, out of so many views of samples, better asks before it."""
+        return answers < drawn and answers * self._numbers * torch.float16.itemsize <= ROOM
 
     def keep(self, rows: Rows, views: int, tell: Callable[[float], None]) -> None:
         """Ask now about all views of these samples, so that the network is not needed afterwards.
 
         The pieces are always the same ones, and so are the answers, bit for bit. `tell` is told the share that is done.
         """
+        told = time.monotonic()
         self._length, self._position = len(rows), np.zeros(int(rows.max()) + 1, np.int64)
         self._position[rows] = np.arange(len(rows))
         kept: dict[str, Tensor] = {}
@@ -82,7 +91,9 @@ class Live:
                     if name not in kept:
                         kept[name] = torch.empty((views * len(rows), *value.shape[1:]), dtype=torch.float16)
                     kept[name][at : at + len(some)] = value.clamp(-LARGEST, LARGEST)
-                tell((at + len(some)) / (views * len(rows)))
+                if (now := time.monotonic()) - told > TELL_SECONDS:
+                    tell((at + len(some)) / (views * len(rows)))
+                    told = now
         self._kept = kept
 
     def __call__(self, rows: Rows, views: Rows) -> dict[str, Tensor]:
@@ -97,9 +108,12 @@ class Live:
         return {LOGITS: outputs[LOGITS]} | (self._taps.take() if self._taps else {})
 
 
-def size(survey: Survey, names: Sequence[str]) -> int:
-    """Bytes that the answers about one sample take when they are kept."""
-    return sum(2 * math.prod(survey.shapes[name][1:]) for name in {LOGITS, *names})
+def beside(teacher: Teacher, splits: Splits, out: Workspace, prepared: Callable[[Signature], Prepared]) -> Live:
+    """Load a teacher that is to run beside its student on the training samples."""
+    signature = networks.signature(splits, teacher.image, out)
+    kind, settings = networks.configured("teachers", teacher.source, "teacher")
+    oracle = kind.load(settings, networks.paths(teacher.source), signature, teacher.trust)
+    return Live(oracle, signature, prepared(signature))
 
 
 def _seen_into(oracle: Oracle) -> nn.Module:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +20,12 @@ from edgekd.errors import EdgekdError, Problem, UsageError
 from edgekd.nets import networks
 from edgekd.nets.batches import Order, Prepared, Rows
 from edgekd.nets.inner import LOGITS
-from edgekd.nets.learning import Judge, Learner, optimizer, rate
-from edgekd.nets.live import ROOM, SAMPLES, Live, size
-from edgekd.nets.terms import Sides, Terms, looks_inside, make
+from edgekd.nets.learning import Judge, Learner, optimizer, rate, watching
+from edgekd.nets.live import Live, beside
+from edgekd.nets.terms import Sides, Terms, make
 from edgekd.plugins import Batch
-from edgekd.results import Checkpoint, File, Signature, Trained
+from edgekd.results import Checkpoint, File, Signature, TensorSpec, Trained
 from edgekd.samples.views import Feed
-from edgekd.spec import Teacher
 from edgekd.steps import Train
 from edgekd.workspace import Workspace
 
@@ -45,7 +44,7 @@ STEPS, SMALLEST, LARGEST = 32, 16, 128
 
 @dataclass
 class Position:
-    """How far a training is: finished steps, seconds spent (those of a live teacher among them), losses since the last
+    """How far a training is: finished steps, seconds (those of a teacher beside it among them), losses since the last
     evaluation, and all evaluations."""
 
     step: int = 0
@@ -95,7 +94,7 @@ class Training:
     """A training of one or more networks: takes a step, judges, saves its state and goes back to it."""
 
     def __init__(self, step: Train, out: Workspace) -> None:
-        self.step, self.out, self.said = step, out, 0.0
+        self.step, self.out = step, out
         schedule, soft = step.schedule, step.soft_targets
         count = step.splits.parts["train"].count
         batch = schedule.batch or _batch(count)
@@ -103,56 +102,52 @@ class Training:
         self.total = self.epoch * schedule.epochs
         signatures = [networks.signature(step.splits, network.image, out) for network in step.networks]
         self.labels = np.array(out.load(step.splits.parts["train"].labels), np.int64)
-        rows = _rows(step, self.labels)
+        self.rows = _rows(step, self.labels)
         self.soft = None if soft is None else np.asarray(out.load(soft.train))
-        views = _views(step, signatures)
-        view_seed, mirror = (step.view_seed, step.mirror) if soft is None else (soft.seed, soft.mirror)
-        self.order = Order(rows, batch, views, step.seed)
+        self.views = _views(step, signatures)
+        self.order = Order(self.rows, batch, self.views, step.seed)
         self.fabric = Fabric(accelerator="cpu", devices=1)
+        self.made: dict[tuple[TensorSpec, ...], Prepared] = {}
         self.learners, self.judges = [], []
         for number, signature in enumerate(signatures):
             module = networks.build(step.networks[number], signature)
             if step.init:
                 networks.load_weights(module, out.locate(step.init[number].weights))
-            feed = Feed(out, step.splits, "train", signature, step.augment, view_seed, mirror)
-            inputs = Prepared(feed, signature, rows, views)
+            inputs = self._prepared(signature)
             learner = Learner(self.fabric, module, signature, inputs, schedule.ema_decay, step.fake_quant)
             self.learners.append(learner)
             self.judges.append(Judge(step.metric, Feed(out, step.splits, "validation", signature, False, 0), signature))
         # the student draws the same random numbers whatever stands beside it
         with torch.random.fork_rng(devices=[]):
-            self.live = None if step.teacher is None else _live(step, out, rows, views, (view_seed, mirror))
-            self.terms = self._terms(rows, views)
+            self.live, self.terms = self._taught()
         self.spent = 0.0 if self.live is None else self.live.seconds
         scheme, settings = networks.configured("schemes", step.scheme)
         self.loss = partial(scheme.loss, settings, terms=self.terms.terms)
         chosen = optimizer([*(learner.module for learner in self.learners), self.terms.parts], schedule)
         self.optimizer = self.fabric.setup_optimizers(chosen)
 
-    def _terms(self, rows: Rows, views: int) -> Terms:
-        """The terms of the loss; where any compares inner values, these are watched from now on."""
-        step, given = self.step, self.soft is not None or self.live is not None
-        if len(self.learners) > 1 or not looks_inside(step.objectives):
-            return make(step.objectives, Sides(given))
-        some, plain = np.resize(rows, SAMPLES), np.zeros(SAMPLES, np.int64)
-        learner = self.learners[0]
-        mine = learner.survey(learner.inputs(some, plain))
-        taught = None if self.live is None else self.live.survey(some, plain)
-        terms = make(step.objectives, Sides(given, mine, taught))
-        learner.watch(mine, terms.student)
-        if self.live is not None and taught is not None:
-            self.live.watch(taught, terms.teacher)
-            answers = views * len(rows)
-            if answers < self.total * self.order.batch and answers * size(taught, terms.teacher) <= ROOM:
-                self.live.keep(rows, views, self._ask)
-        return terms
+    def _prepared(self, signature: Signature) -> Prepared:
+        """Training inputs for networks of a signature, the same ones for all that take the same inputs."""
+        step, soft = self.step, self.step.soft_targets
+        if signature.inputs not in self.made:
+            seed, mirror = (step.view_seed, step.mirror) if soft is None else (soft.seed, soft.mirror)
+            feed = Feed(self.out, step.splits, "train", signature, step.augment, seed, mirror)
+            self.made[signature.inputs] = Prepared(feed, signature, self.rows, self.views)
+        return self.made[signature.inputs]
 
-    def _ask(self, share: float) -> None:
-        """Tell the build how much of its part the teacher has said before the training."""
-        now = time.monotonic()
-        if now - self.said > SAY_SECONDS:
-            self.out.progress(0.0, f"the teacher's inner values: {100 * share:.0f} %")
-            self.said = now
+    def _taught(self) -> tuple[Live | None, Terms]:
+        """The teacher beside the first network, and the terms of the loss."""
+        step, live = self.step, None
+        if step.teacher is not None:
+            live = beside(step.teacher, step.splits, self.out, self._prepared)
+        given = self.soft is not None or live is not None
+        if len(self.learners) > 1:
+            return live, make(step.objectives, Sides(given))
+        terms = watching(step.objectives, given, self.learners[0], live, self.rows)
+        if live is not None and live.worth_keeping(self.views * len(self.rows), self.total * self.order.batch):
+            text = "the teacher's inner values: {:.0%}"
+            live.keep(self.rows, self.views, lambda share: self.out.progress(0.0, text.format(share)))
+        return live, terms
 
     def _given(self, rows: Rows, views: Rows) -> Batch:
         """What a step learns from: labels, soft targets, and what a live teacher says."""
@@ -291,16 +286,6 @@ class Training:
 def _batch(count: int) -> int:
     """Samples of an optimizer step: a power of two that makes an epoch of some 32 steps or more, where that can be."""
     return min(LARGEST, max(SMALLEST, 1 << (max(1, count // STEPS).bit_length() - 1)))
-
-
-def _live(step: Train, out: Workspace, rows: Rows, views: int, shown: tuple[int, bool]) -> Live:
-    """The teacher, on the same views of the training samples as its student; `shown` is their seed and mirroring."""
-    teacher = cast(Teacher, step.teacher)
-    signature = networks.signature(step.splits, teacher.image, out)
-    kind, settings = networks.configured("teachers", teacher.source, "teacher")
-    oracle = kind.load(settings, networks.paths(teacher.source), signature, teacher.trust)
-    feed = Feed(out, step.splits, "train", signature, step.augment, *shown)
-    return Live(oracle, signature, Prepared(feed, signature, rows, views))
 
 
 def _rows(step: Train, labels: Rows) -> Rows:

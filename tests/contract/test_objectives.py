@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from edgekd import plugins
 from edgekd.errors import EdgekdError, UsageError
 from edgekd.nets.inner import Shape
+from edgekd.nets.terms import Matched
 from edgekd.plugins import Batch
 from edgekd.spec import Choice, Objective
 
@@ -189,6 +190,22 @@ def test_inner_values_that_do_not_vary_are_no_trouble(name: str) -> None:
     loss = term(name, mine, shapes)(student, [torch.zeros(shape) for shape in shapes], given(4, labelled=False))
     loss.backward()
     assert torch.isfinite(loss) and all(torch.isfinite(one.grad).all() for one in student if one.grad is not None)
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_inner_values_in_half_precision_are_compared_in_float32_under_autocast(name: str) -> None:
+    mine, shapes = SHAPES[kind(name)]
+    matched = Matched(1.0, term(name, mine, shapes), list("ab")[: len(mine)], list("ab")[: len(mine)])
+    student = {key: value.bfloat16() for key, value in zip("ab", values(mine, 1), strict=False)}
+    teacher = {key: value.half() for key, value in zip("ab", values(shapes, 2), strict=False)}
+    labels = torch.arange(COUNT) % 5 - 1
+    with torch.autocast("cpu", torch.bfloat16):
+        half = matched(student, Batch(labels=labels, teacher=None, inner=teacher))
+    plain = matched(
+        {key: value.float() for key, value in student.items()},
+        Batch(labels=labels, teacher=None, inner={key: value.float() for key, value in teacher.items()}),
+    )
+    assert half.dtype == torch.float32 and half.item() == pytest.approx(plain.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", INNER)
