@@ -74,6 +74,14 @@ def control(known: Known, network: Architecture, rates: tuple[float, float], epo
     return _train(known, network, GROUND_TRUTH, schedule(known.plan.schedule, epochs, rates), seed, taught=False)
 
 
+def again(known: Known, raced: Raced, network: Architecture, seed: int, taught: bool) -> Train:
+    """Train another network just as the one that was chosen."""
+    terms, epochs = raced.terms, known.plan.effort.epochs
+    if taught:
+        return distil(known, network, (terms.temperature, terms.teacher_weight), epochs, seed)
+    return control(known, network, (terms.control_learning_rate, terms.control_weight_decay), epochs, seed)
+
+
 def under_fake_quantization(known: Known, raced: Raced, trained: Checkpoint, taught: bool) -> Train:
     """Train a network on, briefly and gently, with the rounding of 8 bits in its forward pass."""
     terms, plan = raced.terms, known.plan

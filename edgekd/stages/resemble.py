@@ -29,10 +29,9 @@ Batch = Mapping[str, NDArray[Any]]
 
 def run(step: Resemble, out: Workspace) -> Resemblance:
     """CKA between layers on the first samples of the part. Raises EdgekdError where the teacher has no modules."""
-    # so few samples are done before several threads have found together
-    torch.set_num_threads(1)
     student, its_signature = pair.trained(step.student, step.splits, out)
     teacher, signature = pair.teaching(step.teacher, step.splits, out)
+    torch.set_num_threads(pair.threads(signature))
     ours = _seen(step, out, student, its_signature)
     theirs = _seen(step, out, teacher, signature)
     for who, seen in (("student", ours), ("teacher", theirs)):
