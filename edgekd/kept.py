@@ -171,6 +171,15 @@ class Appraised(Value):
     peak: float
 
 
+class Scratch(Value):
+    """Test accuracy of what ships, which started from the user's weights, and of the same network trained as long from
+    random ones; the difference is paired by sample, of one training each."""
+
+    started: float
+    scratch: float
+    difference: Interval
+
+
 class Concern(Value):
     """What a good engineer would warn of: the numbers that say so, and what to do."""
 
@@ -180,7 +189,10 @@ class Concern(Value):
 
 
 class Kept(Value):
-    """All that a report tells of what the student kept; what is missing says why in the words of its `why_`."""
+    """All that a report tells of what the student kept; what is missing says why in the words of its `why_`.
+
+    `scratch` is only there where the student started from weights of the user's.
+    """
 
     contrasted: Contrasted
     resemblance: Resemblance | None = None
@@ -191,3 +203,4 @@ class Kept(Value):
     why_not_endured: str = ""
     transfer: Appraised | None = None
     why_no_transfer: str = ""
+    scratch: Scratch | None = None

@@ -7,7 +7,7 @@ import pytest
 from edgekd.errors import WorkerKilled
 from edgekd.policies.kept import keep, shipped
 from edgekd.policies.stepdown import Outcome, choose
-from edgekd.spec import Choice, Device
+from edgekd.spec import Choice, Device, UserFile
 from edgekd.steps import Ask, Contrast, Convert, Corrupt, Endure, Explain, Measure, Predict, Resemble, Train
 from tests.world import EFFORT, World, known, target
 
@@ -115,3 +115,19 @@ def test_the_control_is_not_told_twice_where_it_ships() -> None:
     found, outcome, asked = looked(world)
     assert outcome.winner == "control" and shipped(outcome) in outcome.raced.control
     assert of(asked, Endure)[0].control is None and found.kept.endured is not None
+
+
+def test_weights_of_the_users_are_held_against_random_ones() -> None:
+    world, here = World(), known(target())
+    outcome = chosen()
+    start = UserFile(path="start.pt", sha256="5" * 64)
+    best = shipped(outcome)
+    settings = {**best.architecture.family.settings, "weights": "start.pt", "sha256": "5"}
+    family = best.architecture.family.model_copy(update={"settings": settings, "files": {"weights": start}})
+    seeds = (best.model_copy(update={"architecture": best.architecture.model_copy(update={"family": family})}),)
+    raced = outcome.raced.model_copy(update={"distilled": seeds})
+    found = world.follow(keep(here, outcome.model_copy(update={"raced": raced}), ("pixels",)))
+    (train,) = of(world.asked, Train)
+    assert train.networks == (best.architecture,) and train.seed == best.seed and train.soft_targets is not None
+    assert train.schedule.epochs == EFFORT.epochs and found.kept.scratch is not None
+    assert found.kept.scratch.difference.value == 0.03 and usual()[0].kept.scratch is None

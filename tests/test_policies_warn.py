@@ -174,6 +174,13 @@ def test_why_the_control_may_have_won(change: dict[str, Any], reason: str) -> No
     assert f"(80.0 % against 75.0 %) and is what ships; likely because {reason}" in words["control"]
 
 
+def test_a_control_that_solves_the_task_needs_no_reason() -> None:
+    solved = World(accuracy=lambda width, taught: 0.995)
+    words = told(*_with(looked(solved), teacher=calibrated(0.995), student=calibrated(0.995)))
+    assert "was as good on the validation part (99.5 % against 99.5 %)" in words["control"]
+    assert "hardly anything left to learn. Leave the teacher away" in words["control"]
+
+
 def test_a_gap_may_be_why_and_where_nothing_tells_it_says_so() -> None:
     here, outcome, found = _with(looked(WORSE), student=calibrated(0.8))
     none = outcome.model_copy(update={"gain": None})

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edgekd.cli import build as cli_build
-from edgekd.kept import Kept
+from edgekd.conditions import Interval
+from edgekd.kept import Kept, Scratch
 from edgekd.report import kept, likeness
 from edgekd.report import report as pages
 from tests import synthetic
@@ -101,6 +102,15 @@ def test_a_student_that_agrees_on_everything_has_no_samples_to_show(
     page, reader = read(tmp_path)
     assert "<img" not in page and "Samples where they part" not in reader.words and "ECE" not in reader.words
     assert "Confusion that moved" not in reader.words and "\n\n\n" not in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.usefixtures("plain")
+def test_what_weights_were_worth_is_told_where_there_were_some(tmp_path: Path) -> None:
+    worth = Scratch(started=0.91, scratch=0.88, difference=Interval(value=0.03, low=0.01, high=0.05))
+    pages.render(synthetic.report(kept=synthetic.kept(scratch=worth)), tmp_path)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert "has 91.0 % on the test split, from random ones 88.0 %: +3.0 pp (+1.0 to +5.0), of one" in text
 
 
 def test_other_bases_are_told() -> None:

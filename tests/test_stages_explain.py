@@ -14,11 +14,6 @@ from edgekd.steps import Explain
 from tests import learnable, pairs
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain.os, "cpu_count", lambda: 1)
-
-
 def test_gradients_add_up_to_the_answer_over_that_of_nothing(tmp_path: Path) -> None:
     splits = learnable.images(tmp_path / "entries")
     network, signature = pair.teaching(pairs.teacher(tmp_path), splits, learnable.workspace(tmp_path))

@@ -14,11 +14,6 @@ from edgekd.steps import Resemble
 from tests import learnable, pairs
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resemble.os, "cpu_count", lambda: 1)
-
-
 def test_the_same_network_sees_the_same_in_each_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     splits = learnable.images(tmp_path / "entries")
     step = Resemble(student=pairs.student(tmp_path, splits), teacher=pairs.teacher(tmp_path), splits=splits)

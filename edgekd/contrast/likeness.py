@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 Gram = NDArray[np.float64]
 
 
-def gram(features: NDArray[np.floating]) -> Gram:
-    """Products of samples with each other, (N, N), of features (N, ...); the diagonal is zero for the estimator."""
-    flat = features.reshape(len(features), -1).astype(np.float32)
-    flat = flat - flat.mean(axis=0)
-    products: Gram = (flat @ flat.T).astype(np.float64)
-    np.fill_diagonal(products, 0.0)
-    return products
+def gram(products: NDArray[np.floating]) -> Gram:
+    """The products of samples' features with each other, (N, N), without those of a sample with itself, as the
+    estimator wants it."""
+    found: Gram = products.astype(np.float64)
+    np.fill_diagonal(found, 0.0)
+    return found
 
 
 def hsic(one: Gram, two: Gram) -> float:

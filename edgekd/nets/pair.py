@@ -1,5 +1,8 @@
 """A trained student and its teacher as networks that can be looked into, with what each takes."""
 
+import math
+import os
+
 from torch import nn
 
 from edgekd.errors import EdgekdError
@@ -9,6 +12,9 @@ from edgekd.plugins import Oracle
 from edgekd.results import Checkpoint, Signature, Splits
 from edgekd.spec import Teacher
 from edgekd.workspace import Workspace
+
+# Samples of at most so many numbers are small: a colour image of 64 pixels a side.
+SMALL = 3 * 64 * 64
 
 
 def trained(checkpoint: Checkpoint, splits: Splits, out: Workspace) -> tuple[nn.Module, Signature]:
@@ -33,6 +39,13 @@ def teaching(teacher: Teacher, splits: Splits, out: Workspace) -> tuple[nn.Modul
     if loaded.module is None:
         raise EdgekdError(f"the teacher cannot be looked into: {loaded.why_no_module}")
     return loaded.module.eval(), signature
+
+
+def threads(signature: Signature) -> int:
+    """How many threads a network that takes such samples is worth: a small one is done before several have found
+    together, above all where others keep the cores busy."""
+    numbers = sum(math.prod(spec.shape[1:]) for spec in signature.inputs)
+    return 1 if numbers <= SMALL else os.cpu_count() or 1
 
 
 def inner(network: nn.Module) -> nn.Module:

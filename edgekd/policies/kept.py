@@ -4,13 +4,27 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from edgekd.errors import EdgekdError, StoreError, Unreachable, WorkerKilled
-from edgekd.kept import Appraised, Contrasted, Endured, Explained, Kept, Resemblance
+from edgekd.kept import Appraised, Contrasted, Endured, Explained, Kept, Resemblance, Scratch
 from edgekd.policies import outputs
 from edgekd.policies.known import Known
+from edgekd.policies.race import again
 from edgekd.policies.stepdown import Outcome
-from edgekd.results import Checkpoint, Corrupted, Predictions, Role, Row, Terms
+from edgekd.results import Checkpoint, Compared, Corrupted, Predictions, Role, Row, Terms
 from edgekd.spec import EffortName, Part, Target, Value
-from edgekd.steps import Appraise, Ask, Contrast, Corrupt, Each, Endure, Explain, Policy, Predict, Resemble, Step
+from edgekd.steps import (
+    Appraise,
+    Ask,
+    Compare,
+    Contrast,
+    Corrupt,
+    Each,
+    Endure,
+    Explain,
+    Policy,
+    Predict,
+    Resemble,
+    Step,
+)
 
 # Test samples whose corrupted copies are made, and how badly they are spoiled, by effort.
 SAMPLES: dict[EffortName, int] = {"quick": 256, "standard": 1000, "thorough": 2000}
@@ -20,7 +34,8 @@ SEVERITIES: dict[EffortName, tuple[int, ...]] = {
     "thorough": (1, 2, 3, 4, 5),
 }
 # Samples that are shown where both part, and those of them whose attributions are worked out.
-SHOWN, EXPLAINED = 12, 6
+SHOWN = 12
+EXPLAINED: dict[EffortName, int] = {"quick": 6, "standard": 12, "thorough": 12}
 
 T = TypeVar("T", bound=Value)
 
@@ -46,7 +61,9 @@ def keep(known: Known, outcome: Outcome, corruptions: tuple[str, ...]) -> Policy
         return None
     looks = yield from _looks(known, outcome, kept)
     endured, why = yield from _endured(known, outcome, row, corruptions)
-    return Looked(kept=Kept(contrasted=kept, endured=endured, why_not_endured=why, **looks), validation=validation)
+    scratch = yield from _scratch(known, outcome)
+    found = Kept(contrasted=kept, endured=endured, why_not_endured=why, scratch=scratch, **looks)
+    return Looked(kept=found, validation=validation)
 
 
 def shipped(outcome: Outcome) -> Checkpoint:
@@ -89,7 +106,7 @@ def _looks(known: Known, outcome: Outcome, kept: Contrasted) -> Policy[dict[str,
         Resemble(student=network, teacher=teacher, splits=known.splits),
         Appraise(soft_targets=known.soft_targets, temperature=_temperature(outcome.raced.terms)),
     ]
-    parted = tuple(one.number for one in kept.parted[:EXPLAINED])
+    parted = tuple(one.number for one in kept.parted[: EXPLAINED[known.plan.effort.name]])
     if parted:
         steps.append(Explain(student=network, teacher=teacher, splits=known.splits, samples=parted))
     answers = yield Each(steps)
@@ -155,6 +172,28 @@ def _file(known: Known, row: Row, network: Checkpoint) -> Predict | Ask:
     if isinstance(step, Predict) and target.device.reach.name == "local":
         return step
     return Ask(source=network, splits=known.splits)
+
+
+def _scratch(known: Known, outcome: Outcome) -> Policy[Scratch | None]:
+    """What ships beside the same network, trained the same way from random weights; None where it had no others."""
+    network = shipped(outcome)
+    family = network.architecture.family
+    if "weights" not in family.files or outcome.raced is None:
+        return None
+    kept = {name: value for name, value in family.settings.items() if name not in ("weights", "sha256")}
+    files = {name: file for name, file in family.files.items() if name != "weights"}
+    bare = network.architecture.model_copy(
+        update={"family": family.model_copy(update={"settings": kept, "files": files})}
+    )
+    (trained,) = yield [again(known, outcome.raced, bare, network.seed, outcome.winner != "control")]
+    started, scratch = yield [
+        Ask(source=one, splits=known.splits, part="test") for one in (network, trained.checkpoints[0])
+    ]
+    compared: tuple[Compared] = yield [
+        Compare(distilled=(started,), control=(scratch,), splits=known.splits, metric=known.plan.data.metric)
+    ]
+    gain = compared[0].gain
+    return Scratch(started=gain.distilled[0], scratch=gain.control[0], difference=gain.difference)
 
 
 def _control(outcome: Outcome, row: Row) -> Row | None:

@@ -78,10 +78,10 @@ def race(known: Known, network: Architecture) -> Policy[Raced]:
     peers, control = full[: effort.seeds], tuple(trained.checkpoints[0] for trained in full[effort.seeds :])
     chosen = found[left.index(best)]
 
-    def again(known: Known, network: Architecture, seed: int) -> Train:
+    def like_it(known: Known, network: Architecture, seed: int) -> Train:
         return distil(known, network, chosen, effort.epochs, seed)
 
-    line = yield from descended(taught, [_strongest(trained) for trained in peers], again)
+    line = yield from descended(taught, [_strongest(trained) for trained in peers], like_it)
     trials = yield from _judged(known, tried)
     return Raced(
         distilled=line.checkpoints,
@@ -190,18 +190,28 @@ def _of_peers(trained: Sequence[Trained]) -> tuple[Lesson, ...]:
     )
 
 
+def again(known: Known, raced: Raced, network: Architecture, seed: int, taught: bool) -> Train:
+    """Train another network just as the one that was chosen, but for the scheme."""
+    terms = raced.terms
+    when = schedule(known.plan.schedule, known.plan.effort.epochs, _rates(terms, taught))
+    return _train(
+        known, network, terms.objectives if taught else GROUND_TRUTH, when, seed, taught, taught and terms.live
+    )
+
+
 def under_fake_quantization(known: Known, raced: Raced, trained: Checkpoint, taught: bool) -> Train:
     """Train a network on, briefly and gently, with the rounding of 8 bits in its forward pass."""
-    terms, plan = raced.terms, known.plan
-    rates = (
-        (terms.learning_rate, terms.weight_decay)
-        if taught
-        else (terms.control_learning_rate, terms.control_weight_decay)
-    )
-    when = schedule(plan.schedule, max(1, round(GENTLY * plan.effort.epochs)), (GENTLY * rates[0], rates[1]))
-    objectives = terms.objectives if taught else GROUND_TRUTH
-    step = _train(known, trained.architecture, objectives, when, trained.seed, taught, taught and terms.live)
-    return step.model_copy(update={"init": (trained,), "fake_quant": True})
+    step, (rate, decay) = again(known, raced, trained.architecture, trained.seed, taught), _rates(raced.terms, taught)
+    epochs = max(1, round(GENTLY * known.plan.effort.epochs))
+    when = schedule(known.plan.schedule, epochs, (GENTLY * rate, decay))
+    return step.model_copy(update={"init": (trained,), "fake_quant": True, "schedule": when})
+
+
+def _rates(terms: Terms, taught: bool) -> tuple[float, float]:
+    """The learning rate and weight decay of a side."""
+    if taught:
+        return terms.learning_rate, terms.weight_decay
+    return terms.control_learning_rate, terms.control_weight_decay
 
 
 def _train(

@@ -9,7 +9,7 @@ from statistics import mean
 from edgekd import units
 from edgekd.kept import Appraised, Calibration, Concern, Contrasted, Endured
 from edgekd.policies.contenders import TITLES
-from edgekd.policies.kept import Looked, best
+from edgekd.policies.kept import Looked
 from edgekd.policies.known import Known
 from edgekd.policies.stepdown import Outcome
 from edgekd.results import Size, Trial
@@ -204,10 +204,13 @@ def _control(known: Known, outcome: Outcome, transfer: Appraised | None, found: 
     """The student without teacher was better, and the likely reason: the first that the numbers speak for."""
     if outcome.winner != "control" or outcome.raced is None:
         return []
-    alone, taught = (best(outcome, role).validation_accuracy for role in ("control", "student"))
+    raced = outcome.raced
+    alone, taught = (mean(one.validation_accuracy for one in seeds) for seeds in (raced.control, raced.distilled))
     about = {one.about for one in found}
     train = known.splits.parts["train"]
-    if "teacher" in about:
+    if taught >= SOLVED:
+        reason, fix = "there is hardly anything left to learn", "Leave the teacher away, or take a smaller student"
+    elif "teacher" in about:
         reason, fix = "the teacher is weak or surer than it is right, see below", "See to the teacher first"
     elif transfer is not None and transfer.peak >= ONE_HOT:
         reason = "the teacher's targets hold no more than labels, see below"
@@ -225,8 +228,8 @@ def _control(known: Known, outcome: Outcome, transfer: Appraised | None, found: 
     else:
         reason, fix = "nothing that was looked at tells why", "Try more seeds with --effort standard"
     message = (
-        f"the student without teacher was better on the validation part ({units.show_share(alone)} against "
-        f"{units.show_share(taught)}) and is what ships; likely because {reason}"
+        f"the student without teacher was {'better' if alone > taught else 'as good'} on the validation part "
+        f"({units.show_share(alone)} against {units.show_share(taught)}) and is what ships; likely because {reason}"
     )
     return [Concern(about="control", message=message, fix=fix)]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edgekd import units
-from edgekd.kept import Appraised, Attributed, Calibration, Contrasted, Endured, Kept, Moved, Parted, Withstood
+from edgekd.kept import Appraised, Attributed, Calibration, Contrasted, Endured, Kept, Moved, Parted, Scratch, Withstood
 from edgekd.report import text
 from edgekd.report.text import Cell
 from edgekd.report.view import Table
@@ -181,6 +181,16 @@ def transfer(told: Appraised) -> Table:
     return Table(("", "", "beside"), tuple(tuple(map(Cell, row)) for row in rows), words=frozenset({0, 2}))
 
 
+def scratch(told: Scratch) -> str:
+    """What the weights that the student started from were worth."""
+    difference = text.points(told.difference)
+    return (
+        f"Started from your weights the student has {text.share(told.started)} on the test split, from random ones "
+        f"{text.share(told.scratch)}: {difference.main} ({difference.note}), of one training each, as long and by the "
+        "same recipe; torch ran both."
+    )
+
+
 def shown(told: Kept) -> dict[str, object]:
     """All that the pages print of it."""
     return {
@@ -194,4 +204,5 @@ def shown(told: Kept) -> dict[str, object]:
         "corruptions": corruptions(told.endured) if told.endured else None,
         "severities": severities(told.endured) if told.endured else "",
         "transfer": transfer(told.transfer) if told.transfer else None,
+        "scratch": scratch(told.scratch) if told.scratch else "",
     }

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
 from edgekd.kept import Calibration, Contrasted, Endured, Resemblance, Withstood
-from edgekd.report.paper import ACCENT, INK, SOFT, WIDTH, sheet
+from edgekd.report.paper import ACCENT, INK, PAPER, SOFT, WIDTH, sheet
 from edgekd.results import Interval, Report
 
 LONGEST = 22
@@ -70,9 +70,11 @@ def resemblance(told: Resemblance) -> Figure:
     for i, row in enumerate(told.values):
         best = max(range(wide), key=lambda j: row[j])
         for j, value in enumerate(row):
-            axes.add_patch(Rectangle((j, i), 0.94, 0.9, facecolor=ACCENT, alpha=max(0.02, value), linewidth=0))
+            full = max(0.02, value**2)  # most layers of two good networks are rather alike
+            axes.add_patch(Rectangle((j, i), 0.94, 0.9, facecolor=ACCENT, alpha=full, linewidth=0))
             if j == best:
-                axes.annotate(f"{value:.2f}", (j + 0.47, i + 0.46), ha="center", va="center", color=INK, fontsize=7)
+                colour = PAPER if full > 0.5 else INK
+                axes.annotate(f"{value:.2f}", (j + 0.47, i + 0.44), ha="center", va="center", color=colour, fontsize=7)
     axes.set_xlim(0, wide)
     axes.set_ylim(0, high)
     axes.set_yticks([i + 0.45 for i in range(high)], [_short(name) for name in told.student])

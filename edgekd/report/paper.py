@@ -16,8 +16,8 @@ from edgekd.spec import Target
 matplotlib.use("Agg")
 
 # placeholders that no palette holds -> the page's variables
-INK, SOFT, RULE, ACCENT, LIMIT = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
-VARIABLES = {INK: "--ink", SOFT: "--soft", RULE: "--rule", ACCENT: "--accent", LIMIT: "--limit"}
+INK, SOFT, RULE, ACCENT, LIMIT, PAPER = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f", "#101112"
+VARIABLES = {INK: "--ink", SOFT: "--soft", RULE: "--rule", ACCENT: "--accent", LIMIT: "--limit", PAPER: "--paper"}
 WIDTH, HEIGHT = 4.7, 3.0
 STYLE: Any = {
     "svg.fonttype": "none",

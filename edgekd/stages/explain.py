@@ -5,7 +5,6 @@ Networks", ICML 2017, https://arxiv.org/abs/1703.01365. Ids have no path from ze
 embedding. Both by captum: Kokhlikyan et al., 2020, https://arxiv.org/abs/2009.07896
 """
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,8 +28,8 @@ VERSION = 1
 PACKAGES = ("torch", "captum", "numpy", "pillow")
 EXTRA = "train"
 
-# Points on the way from zeros to the sample, and samples that run at once.
-STEPS, AT_ONCE = 24, 32
+# Points on the way from zeros to the sample, and of those the most that run at once: samples, and their numbers.
+STEPS, AT_ONCE, NUMBERS = 24, 32, 1_000_000
 
 Array = NDArray[Any]
 Weights = NDArray[np.float64]
@@ -38,7 +37,6 @@ Weights = NDArray[np.float64]
 
 def run(step: Explain, out: Workspace) -> Explained:
     """Attribute each network's own answer to the input that tells most. Raises EdgekdError where no gradient is."""
-    torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)
     part = step.splits.parts[step.part]
     rows = np.asarray(step.samples, np.int64)
@@ -49,6 +47,7 @@ def run(step: Explain, out: Workspace) -> Explained:
         pair.trained(step.student, step.splits, out),
         pair.teaching(step.teacher, step.splits, out),
     ):
+        torch.set_num_threads(pair.threads(signature))
         feed = Feed(out, step.splits, step.part, signature, augment=False, seed=0)
         found.append(attributions(network, signature, feed.batch(rows), name))
     ours, theirs = found
@@ -78,8 +77,9 @@ def attributions(network: nn.Module, signature: Signature, batch: Mapping[str, A
         parameter.requires_grad_(False)
     if tensors[name].is_floating_point():
         method = IntegratedGradients(answer)
+        together = max(1, min(AT_ONCE, NUMBERS // tensors[name][0].numel()))
         given = method.attribute(
-            tensors[name], target=answers, additional_forward_args=more, n_steps=STEPS, internal_batch_size=AT_ONCE
+            tensors[name], target=answers, additional_forward_args=more, n_steps=STEPS, internal_batch_size=together
         )
         return np.asarray(given.detach().double().numpy())
     table = _embedding(network)

@@ -1,6 +1,5 @@
 """Which layers of a trained student see samples as which layers of the teacher do?"""
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgekd.contrast.likeness import alignment, gram
+from edgekd.contrast.likeness import Gram, alignment, gram
 from edgekd.errors import EdgekdError
 from edgekd.kept import Resemblance
 from edgekd.nets import inference, networks, pair
@@ -23,23 +22,26 @@ VERSION = 1
 PACKAGES = ("torch", "safetensors", "numpy")
 
 # Samples that layers are compared on, most layers of a network that are, and most numbers that are taken of one.
-SAMPLES, LAYERS, NUMBERS = 256, 12, 16_384
+SAMPLES, LAYERS, NUMBERS = 256, 12, 4096
+
+# Samples that show which tensors have one row for each.
+PROBES = 3
 
 Batch = Mapping[str, NDArray[Any]]
 
 
 def run(step: Resemble, out: Workspace) -> Resemblance:
     """CKA between layers on the first samples of the part. Raises EdgekdError where the teacher has no modules."""
-    torch.set_num_threads(os.cpu_count() or 1)
     student, its_signature = pair.trained(step.student, step.splits, out)
     teacher, signature = pair.teaching(step.teacher, step.splits, out)
+    torch.set_num_threads(pair.threads(signature))
     ours = _seen(step, out, student, its_signature)
     theirs = _seen(step, out, teacher, signature)
     for who, seen in (("student", ours), ("teacher", theirs)):
         if not seen:
             raise EdgekdError(f"the {who}'s network calls no modules whose outputs could be compared")
     count = min(SAMPLES, step.splits.parts[step.part].count)
-    values = alignment([gram(one) for one in ours.values()], [gram(one) for one in theirs.values()])
+    values = alignment(list(ours.values()), list(theirs.values()))
     return Resemblance(
         student=tuple(ours),
         teacher=tuple(theirs),
@@ -49,12 +51,12 @@ def run(step: Resemble, out: Workspace) -> Resemblance:
     )
 
 
-def _seen(step: Resemble, out: Workspace, network: nn.Module, signature: Signature) -> dict[str, NDArray[np.float32]]:
-    """What the chosen layers give for the samples, by name, in the order in which they run: (N, numbers) each."""
+def _seen(step: Resemble, out: Workspace, network: nn.Module, signature: Signature) -> dict[str, Gram]:
+    """How alike the samples are to each of the chosen layers, by name, in the order in which they run."""
     feed = Feed(out, step.splits, step.part, signature, augment=False, seed=0)
     batch = feed.batch(np.arange(min(SAMPLES, feed.count)))
-    chosen = thinned(layers(network, {name: values[:2] for name, values in batch.items()}, signature))
-    modules, found = dict(pair.inner(network).named_modules()), dict[str, list[NDArray[np.float32]]]()
+    chosen = thinned(layers(network, {name: values[:PROBES] for name, values in batch.items()}, signature))
+    modules, found = dict(pair.inner(network).named_modules()), dict[str, list[Tensor]]()
 
     def keep(name: str, module: nn.Module, given: object, output: object) -> None:
         value = _tensor(output)
@@ -69,7 +71,14 @@ def _seen(step: Resemble, out: Workspace, network: nn.Module, signature: Signatu
         handle.remove()
     # a module that runs several times for a sample is told by its first run
     pieces = len(list(inference.pieces(batch)))
-    return {name: np.concatenate(each[:: len(each) // pieces]) for name, each in found.items()}
+    whole = {name: torch.cat(each[:: len(each) // pieces]) for name, each in found.items()}
+    return {name: gram(_products(values)) for name, values in whole.items() if len(values) == min(SAMPLES, feed.count)}
+
+
+def _products(features: Tensor) -> NDArray[np.float32]:
+    """Products of samples with each other, (N, N), of centred features (N, numbers)."""
+    centred = features - features.mean(dim=0)
+    return np.asarray((centred @ centred.T).numpy())
 
 
 def layers(network: nn.Module, batch: Batch, signature: Signature) -> list[str]:
@@ -109,10 +118,10 @@ def _tensor(output: object) -> Tensor | None:
     return output if isinstance(output, Tensor) else None
 
 
-def _some(value: Tensor) -> NDArray[np.float32]:
+def _some(value: Tensor) -> Tensor:
     """A layer's values, (N, numbers): of very many numbers some, always the same ones."""
     flat = value.reshape(len(value), -1)
     if flat.shape[1] > NUMBERS:
         places = np.random.default_rng(0).permutation(flat.shape[1])[:NUMBERS]
         flat = flat[:, torch.from_numpy(np.sort(places))]
-    return flat.float().numpy().copy()
+    return flat.float().clone()  # a layer may change in place what it is given

@@ -16,6 +16,7 @@ from tests.e2e import toy
 ELSEWHERE = {
     "diff": "only where a file fails its gate or loses too much in 8 bits, or edgekd diff asks",
     "equalize": "only where a file loses too much in 8 bits",
+    "explain": "only where student and teacher part on a sample, and the toy's student learns to answer alike",
     "locate": "only where a file that a plan cannot do without does not run",
     "foretell": "only where several students were priced, and the toy has one",
     "raw": "only where a target takes raw inputs, and ids are none",
