@@ -67,6 +67,14 @@ def signature(step: Train, folder: Path) -> Signature:
     return train.networks.signature(step.splits, step.networks[0].image, learnable.workspace(folder))
 
 
+def test_inner_values_are_matched_under_fake_quantization_too(tmp_path: Path) -> None:
+    step = seeing(tmp_path, objective("hint"), fake_quant=True)
+    training = train.Training(step, learnable.workspace(tmp_path))
+    ranges = training.learners[0].state()["ranges"]
+    assert all(not seen.any() for seen in ranges.values())  # the look into the network is no part of the training
+    assert run(step, tmp_path).steps == 10 and ranges.keys()
+
+
 def test_the_teachers_seconds_are_told(tmp_path: Path) -> None:
     checkpoint = run(seeing(tmp_path, objective("hint")), tmp_path)
     assert 0 < checkpoint.teacher_seconds < checkpoint.seconds
