@@ -147,6 +147,8 @@ def test_mistakes_in_objectives_are_told_with_their_place(plan: Plan, tmp_path: 
     assert found[0] == "train.objectives[0].temprature: is not a known key. Did you mean 'temperature'?"
     assert found[1].startswith("train.objectives[1].inter: ") and "greater than or equal to 0" in found[1]
     assert found[2].startswith("train.objectives[2]: there is no 'hnit' among objectives")
+    (below,) = mistakes(with_objectives(plan, tmp_path, {"use": "kd", "weight": -0.5}), tmp_path)
+    assert below == "train.objectives[0].weight: -0.5 is no share of a loss. 0 or more"
     (nothing,) = mistakes(with_objectives(plan, tmp_path, {"use": "kd", "weight": 0.0}), tmp_path)
     assert nothing == "train.objectives: there is nothing to learn from. Weigh one above zero"
 

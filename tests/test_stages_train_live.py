@@ -1,6 +1,10 @@
 """Training beside a live teacher: what each method does to a student, what is kept, what is refused, going on."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from edgekd.steps import Label, Train
 from tests import converted as toy
 from tests import learnable, taught
 from tests.taught import objective, reading, seeing
+from tests.test_stages_train import KILLED
 
 INNER = [name for name in plugins.names("objectives") if "inner" in plugins.declared("objectives", name).needs]
 OF_TOKENS = ("hidden", "minilm")
@@ -67,6 +72,14 @@ def signature(step: Train, folder: Path) -> Signature:
     return train.networks.signature(step.splits, step.networks[0].image, learnable.workspace(folder))
 
 
+def test_inner_values_are_matched_under_fake_quantization_too(tmp_path: Path) -> None:
+    step = seeing(tmp_path, objective("hint"), fake_quant=True)
+    training = train.Training(step, learnable.workspace(tmp_path))
+    ranges = training.learners[0].state()["ranges"]
+    assert all(not seen.any() for seen in ranges.values())  # the look into the network is no part of the training
+    assert run(step, tmp_path).steps == 10 and ranges.keys()
+
+
 def test_the_teachers_seconds_are_told(tmp_path: Path) -> None:
     checkpoint = run(seeing(tmp_path, objective("hint")), tmp_path)
     assert 0 < checkpoint.teacher_seconds < checkpoint.seconds
@@ -108,6 +121,22 @@ def test_a_stopped_run_goes_on_bit_for_bit_with_its_learned_parts(
     one, other = ((tmp_path / name / "weights-0.safetensors").read_bytes() for name in ("cut", "whole"))
     assert one == other
     assert not (tmp_path / "cut" / train.RESUME).exists()
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_bit_for_bit_with_its_learned_parts(tmp_path: Path) -> None:
+    schedule = taught.SCHEDULE.model_copy(update={"epochs": 3})
+    step = seeing(tmp_path, objective("review"), objective("crd"), schedule=schedule)
+    (tmp_path / "step.json").write_text(step.model_dump_json())
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[1], env=os.environ | {"PYTHONPATH": "."}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    state = torch.load(tmp_path / "work" / train.RESUME, weights_only=True)
+    assert state["step"] == 10 and state["parts"]
+    train.run(step, learnable.workspace(tmp_path, resumed=True))
+    run(step, tmp_path, "whole")
+    one, other = ((tmp_path / name / "weights-0.safetensors").read_bytes() for name in ("work", "whole"))
+    assert one == other
 
 
 def test_a_stopped_run_counts_the_teachers_seconds_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

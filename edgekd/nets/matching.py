@@ -15,7 +15,6 @@ _WORDS = {
     (MAP,): "feature maps (samples, channels, height, width)",
     (SEQUENCE,): "sequences (samples, tokens, width)",
     (VECTOR, SEQUENCE, MAP): "vectors, sequences or feature maps",
-    (VECTOR, MAP): "vectors (samples, width) or feature maps",
 }
 
 

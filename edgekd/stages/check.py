@@ -220,6 +220,8 @@ def _check_objectives(plan: Plan) -> None:
             _configured("objectives", objective.use, where)
         except UsageError as error:
             problems.extend(replace(one, where=one.where or where) for one in error.problems)
+        if not 0 <= objective.weight < float("inf"):
+            problems.append(Problem(f"{where}.weight", f"{objective.weight} is no share of a loss", "0 or more"))
     if plan.objectives and not any(objective.weight for objective in plan.objectives):
         problems.append(Problem("objectives", "there is nothing to learn from", "Weigh one above zero"))
     if problems:
