@@ -36,6 +36,11 @@ def test_copies_are_of_one_and_the_same_samples(tmp_path: Path) -> None:
     assert again.part.digest == found.part.digest != made(tmp_path, splits, seed=1).part.digest
 
 
+def test_copies_have_only_so_much_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrupt, "ROOM", 9 * 16 * 16 * 4)
+    assert made(tmp_path, learnable.images(tmp_path / "entries")).samples == 4
+
+
 def test_what_suits_is_chosen_by_the_input(tmp_path: Path) -> None:
     assert made(tmp_path, learnable.tokens(tmp_path / "entries")).by == "tokens"
 
