@@ -1,6 +1,7 @@
 """Make corrupted copies of test samples, by the first plug-in that suits what the samples are."""
 
 import hashlib
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -17,6 +18,7 @@ PACKAGES = ("numpy",)
 
 # Samples that a plug-in looks at to see whether it suits them, and bytes that all copies may take.
 LOOK, ROOM = 64, 512 * 1024**2
+OWN = Path(plugins.__file__).parent / "corruptions"
 
 
 def run(step: Corrupt, out: Workspace) -> Corrupted:
@@ -51,8 +53,8 @@ def run(step: Corrupt, out: Workspace) -> Corrupted:
 
 
 def _suiting(step: Corrupt, samples: dict[str, Array]) -> tuple[str, ModuleType]:
-    """The first plug-in by name that suits the samples."""
-    for name in sorted(step.among):
+    """The first plug-in that suits the samples: those of other packages before edgekd's own, each by name."""
+    for name in sorted(step.among, key=lambda one: (plugins.declared("corruptions", one).file.parent == OWN, one)):
         plugin: ModuleType = plugins.find("corruptions", name)
         if plugin.suits(samples, step.splits.canvas):
             return name, plugin
