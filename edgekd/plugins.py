@@ -240,7 +240,7 @@ class Metric(Protocol):
 
 class Corruption(Protocol):
     """corruptions/: ways to spoil samples of one kind of input, of which a task has at most one: the first by name that
-    suits it.
+    suits it, those of other packages before edgekd's own.
 
     `suits` looks at a few stored samples (arrays by input name, sample first, with the canvas of images); KINDS names
     the ways. `corrupt` gives copies of samples under one of them, of the same shapes and types, at a severity from 1

@@ -7,6 +7,7 @@ import pytest
 from edgekd.errors import WorkerKilled
 from edgekd.policies.kept import keep, shipped
 from edgekd.policies.stepdown import Outcome, choose
+from edgekd.results import Size
 from edgekd.spec import Choice, Device, UserFile
 from edgekd.steps import Ask, Contrast, Convert, Corrupt, Endure, Explain, Measure, Predict, Resemble, Train
 from tests.world import EFFORT, World, known, target
@@ -61,6 +62,17 @@ def test_more_effort_looks_at_more_samples() -> None:
     thorough = EFFORT.model_copy(update={"name": "thorough"})
     (corrupt,) = of(looked(World(), effort=thorough)[2], Corrupt)
     assert corrupt.samples == 2000 and corrupt.severities == (1, 2, 3, 4, 5)
+
+
+def test_a_large_teacher_is_asked_of_fewer_samples() -> None:
+    outcome, large = chosen(), Size(params=1_000_000, macs=1_000_000_000)
+    for teacher, samples in ((large, 33), (large.model_copy(update={"macs": 10**12}), 32)):
+        (corrupt,) = of(looked(World(), outcome=outcome, teacher=teacher)[2], Corrupt)
+        assert corrupt.samples == samples
+    here = known(target()).model_copy(update={"teacher": None})
+    world = World()
+    world.follow(keep(here, outcome, ("pixels",)))
+    assert of(world.asked, Corrupt)[0].samples == 256
 
 
 def test_a_board_far_away_is_not_asked_of_corrupted_samples() -> None:

@@ -1,6 +1,7 @@
 """Corrupted copies: of the same samples, with their labels, the clean ones first."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,8 +37,23 @@ def test_copies_are_of_one_and_the_same_samples(tmp_path: Path) -> None:
     assert again.part.digest == found.part.digest != made(tmp_path, splits, seed=1).part.digest
 
 
+def test_copies_have_only_so_much_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrupt, "ROOM", 9 * 16 * 16 * 4)
+    assert made(tmp_path, learnable.images(tmp_path / "entries")).samples == 4
+
+
 def test_what_suits_is_chosen_by_the_input(tmp_path: Path) -> None:
     assert made(tmp_path, learnable.tokens(tmp_path / "entries")).by == "tokens"
+
+
+def test_a_package_of_the_users_comes_before_edgekds_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared, find = plugins.declared, plugins.find
+    own = SimpleNamespace(file=tmp_path / "zebra.py")
+    plugin = SimpleNamespace(KINDS=("stripes",), suits=lambda few, canvas: True, corrupt=lambda few, *_: few)
+    monkeypatch.setattr(plugins, "declared", lambda kind, name: own if name == "zebra" else declared(kind, name))
+    monkeypatch.setattr(plugins, "find", lambda kind, name: plugin if name == "zebra" else find(kind, name))
+    found = made(tmp_path, learnable.images(tmp_path / "entries"), among=(*AMONG, "zebra"))
+    assert found.by == "zebra" and found.kinds == (("", 0), ("stripes", 1), ("stripes", 5))
 
 
 def test_where_nothing_suits_it_says_what_the_inputs_are(tmp_path: Path) -> None:

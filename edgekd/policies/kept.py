@@ -26,7 +26,10 @@ from edgekd.steps import (
     Step,
 )
 
-# Test samples whose corrupted copies are made, and how badly they are spoiled, by effort.
+# Test samples whose corrupted copies are made, fewer where the teacher would need more multiply-accumulates than this
+# for them, but some; and how badly they are spoiled. By effort.
+FEWEST, WAYS = 32, 4
+MACS: dict[EffortName, float] = {"quick": 3e11, "standard": 3e12, "thorough": 3e13}
 SAMPLES: dict[EffortName, int] = {"quick": 256, "standard": 1000, "thorough": 2000}
 SEVERITIES: dict[EffortName, tuple[int, ...]] = {
     "quick": (2, 4),
@@ -134,7 +137,7 @@ def _endured(
     wanted = Corrupt(
         splits=known.splits,
         among=corruptions,
-        samples=SAMPLES[effort],
+        samples=_samples(known),
         severities=SEVERITIES[effort],
         seed=known.plan.seed,
     )
@@ -161,6 +164,15 @@ def _endured(
     except EdgekdError as error:
         return None, _given(error)
     return endured, ""
+
+
+def _samples(known: Known) -> int:
+    """How many samples' copies the teacher shall answer."""
+    effort = known.plan.effort.name
+    if known.teacher is None:
+        return SAMPLES[effort]
+    copies = 1 + WAYS * len(SEVERITIES[effort])
+    return min(SAMPLES[effort], max(FEWEST, int(MACS[effort] / (copies * max(1, known.teacher.macs)))))
 
 
 def _file(known: Known, row: Row, network: Checkpoint) -> Predict | Ask:

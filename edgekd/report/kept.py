@@ -178,7 +178,7 @@ def transfer(told: Appraised) -> Table:
         (f"entropy of targets at temperature {told.temperature:g}", units.show_share(told.entropy), "of the largest"),
         (f"first class at temperature {told.temperature:g}", units.show_share(told.peak), "in the mean"),
     )
-    return Table(("", "", "beside"), tuple(tuple(map(Cell, row)) for row in rows), words=frozenset({0, 2}))
+    return Table(("", "by the teacher's answers"), tuple((Cell(name), Cell(value, note)) for name, value, note in rows))
 
 
 def scratch(told: Scratch) -> str:

@@ -1,6 +1,7 @@
 """Make corrupted copies of test samples, by the first plug-in that suits what the samples are."""
 
 import hashlib
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -15,8 +16,9 @@ from edgekd.workspace import Workspace
 VERSION = 1
 PACKAGES = ("numpy",)
 
-# Samples that a plug-in looks at to see whether it suits them.
-LOOK = 64
+# Samples that a plug-in looks at to see whether it suits them, and bytes that all copies may take.
+LOOK, ROOM = 64, 512 * 1024**2
+OWN = Path(plugins.__file__).parent / "corruptions"
 
 
 def run(step: Corrupt, out: Workspace) -> Corrupted:
@@ -27,10 +29,12 @@ def run(step: Corrupt, out: Workspace) -> Corrupted:
     known = np.flatnonzero(labels >= 0)
     if not len(known):
         raise EdgekdError("no test sample is labelled")
-    rows = np.sort(np.random.default_rng(step.seed).permutation(known)[: step.samples])
-    samples = {name: np.asarray(out.load(file)[rows]) for name, file in test.inputs.items()}
-    name, plugin = _suiting(step, samples)
+    stored = {name: out.load(file) for name, file in test.inputs.items()}
+    name, plugin = _suiting(step, {key: np.asarray(values[known[:LOOK]]) for key, values in stored.items()})
     kinds = (("", 0), *((kind, severity) for kind in plugin.KINDS for severity in step.severities))
+    room = ROOM // (len(kinds) * sum(values[:1].nbytes for values in stored.values()))
+    rows = np.sort(np.random.default_rng(step.seed).permutation(known)[: max(1, min(step.samples, room))])
+    samples = {key: np.asarray(values[rows]) for key, values in stored.items()}
     copies = [dict(samples)]
     for i, (kind, severity) in enumerate(kinds[1:], 1):
         random = np.random.default_rng((step.seed, i))
@@ -49,11 +53,10 @@ def run(step: Corrupt, out: Workspace) -> Corrupted:
 
 
 def _suiting(step: Corrupt, samples: dict[str, Array]) -> tuple[str, ModuleType]:
-    """The first plug-in by name that suits the samples."""
-    few = {name: values[:LOOK] for name, values in samples.items()}
-    for name in sorted(step.among):
+    """The first plug-in that suits the samples: those of other packages before edgekd's own, each by name."""
+    for name in sorted(step.among, key=lambda one: (plugins.declared("corruptions", one).file.parent == OWN, one)):
         plugin: ModuleType = plugins.find("corruptions", name)
-        if plugin.suits(few, step.splits.canvas):
+        if plugin.suits(samples, step.splits.canvas):
             return name, plugin
     told = ", ".join(f"{name} ({values.dtype} {values.shape[1:]})" for name, values in samples.items())
     raise EdgekdError(f"no corruption is made for such inputs: {told}")
