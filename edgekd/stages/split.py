@@ -56,7 +56,14 @@ def run(step: Split, out: Workspace) -> Splits:
         skipped=source.skipped,
         caveats=(*_left_out(source.skipped), *drawn.caveats),
         read=len(source.train.labels) + (0 if source.test is None else len(source.test.labels)),
+        front_ends=dict(source.front_ends),
+        attached={name: _attached(name, content, out) for name, content in source.attached.items()},
     )
+
+
+def _attached(name: str, content: bytes, out: Workspace) -> File:
+    out.path(name).write_bytes(content)
+    return out.file(name)
 
 
 def _left_out(skipped: Sequence[str]) -> tuple[str, ...]:
