@@ -87,8 +87,8 @@ class Pool:
 class Source:
     """All that a dataset plug-in read: training samples, test samples if it has them, classes, and what was skipped.
 
-    `front_ends` says of inputs by name what they were made of, where edgekd made them; `attached` are files by name that
-    belong into bundles then: what the front end needs, and examples of what it must give.
+    `front_ends` says of inputs by name what they were made of, where edgekd made them; `attached` are files by
+    name that belong into bundles then: what the front end needs, and examples of what it must give.
     """
 
     train: Pool

@@ -42,8 +42,8 @@ class LogMel(Value):
     """How sound became an input of (steps, mels), by one implementation (runtimes/logmel.py).
 
     Mono, `rate` samples a second, 16 bits / 32768; frames of `window` samples, one every `hop`, under a Hann window;
-    squares of the FFT of `fft` points; `mels` triangles from `low` to `high` Hz, equally wide in 2595 log10(1 + Hz / 700);
-    log(power + `floor`).
+    squares of the FFT of `fft` points; `mels` triangles from `low` to `high` Hz, equally wide in
+    2595 log10(1 + Hz / 700); log(power + `floor`).
     """
 
     kind: Literal["log-mel"] = "log-mel"
