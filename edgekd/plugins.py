@@ -24,7 +24,8 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
     PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
     TAKES = "series"              students only: what its inputs are: "image" (N, C, H, W), the default, "series"
-                                  (N, steps, channels), or "words" (ids and mask, both (N, length))
+                                  (N, steps, channels), "words" (ids and mask, (N, length)),
+                                  "table" (N, columns) or "pair" (two ids, (N, 1))
     OF_TEACHER = True             students only: made of the teacher's network; its setting `teacher` is filled in: a
                                   list of one table {name, settings ...}; files come as "teacher.0.weights" (optional)
     ADDRESS = "pi@board.local"    devices only: it needs an address, such as this one (optional)

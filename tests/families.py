@@ -21,18 +21,24 @@ SMALL = {
     "conv1d": {"width": 6, "depth": 2},
     "dscnn": {"width": 8, "depth": 2},
     "transformer": {"width": 32, "depth": 2, "vocabulary": WORDS},
+    "mlp": {"width": 24, "depth": 2},
+    "two_tower": {"width": 16, "depth": 1, "users": WORDS, "items": WORDS},
 }
 SERIES = {"conv1d": (64, 3), "dscnn": (30, 20)}
 
 
 def samples(family: str) -> dict[str, np.ndarray]:
-    """Noise around a slow wave, as sensors and sounds have; or ids of which the mask keeps a first part."""
+    """Noise around a slow wave, as sensors and sounds have; columns of a table; ids of words, or of two things."""
     random = np.random.default_rng(0)
     if family in SERIES:
         steps, channels = SERIES[family]
         wave = np.sin(np.arange(steps) / random.uniform(2, 9, (COUNT, 1)))[:, :, None]
         values = 3 * wave + random.normal(0, 1, (COUNT, steps, channels)) - 2
         return {"signal": values.astype(np.float32)}
+    if family == "mlp":
+        return {"row": (random.normal(0, 1, (COUNT, 10)) * np.arange(1, 11) + 5).astype(np.float32)}
+    if family == "two_tower":
+        return {name: random.integers(0, WORDS, (COUNT, 1)) for name in ("user", "item")}
     ids = random.integers(0, WORDS, (COUNT, LENGTH))
     mask = np.arange(LENGTH) < random.integers(1, LENGTH + 1, (COUNT, 1))
     return {"ids": ids * mask, "mask": mask.astype(np.int64)}

@@ -1,6 +1,7 @@
 """Toys of the tasks beyond images, small and of real structure: each writes data, a teacher's outputs and a recipe.
 
-What is to be learnt: which wave a signal has, which of two words stands in a text, how high a tone is.
+What is to be learnt: which wave a signal has, which of two words stands in a text, how high a tone is,
+which side of a line a point lies on, and which items users of a kind like.
 """
 
 import wave
@@ -81,12 +82,36 @@ def sound(folder: Path, count: int = 240) -> str:
     )
 
 
+def table(folder: Path, count: int = 360) -> str:
+    """Points whose columns have very different units; the class is a side of a line."""
+    random = np.random.default_rng(3)
+    points = random.normal(0, 1, (count, 4))
+    labels = (points[:, 0] + points[:, 1] > 0).astype(np.int64)
+    np.savez(folder / "rows.npz", row=(points * [1, 100, 1, 5] + [0, 1000, 3, 0]).astype(np.float32), y=labels)
+    _teacher(folder, labels)
+    return '[data]\ntrain = "rows.npz"\nvalidation = 60\ncalibration = 16\n[student]\nfamily = "mlp"\n'
+
+
+def pairs(folder: Path, users: int = 24, items: int = 30) -> str:
+    """Every user with every item: one half of the users likes one half of the items."""
+    user, item = np.divmod(np.random.default_rng(4).permutation(users * items), items)
+    labels = (user % 2 == item % 2).astype(np.int64)
+    np.savez(folder / "pairs.npz", user=user[:, None], item=item[:, None], y=labels)
+    _teacher(folder, labels)
+    return (
+        '[data]\ntrain = "pairs.npz"\nvalidation = 60\ncalibration = 16\n'
+        f'[student]\nfamily = "two_tower"\nusers = {users}\nitems = {items}\ndepth = 0\n'
+    )
+
+
 def _teacher(folder: Path, labels: np.ndarray) -> None:
     """Outputs of somebody who is sure and right."""
     np.savez(folder / "outputs.npz", train=(8 * np.eye(labels.max() + 1)[labels] - 4).astype(np.float32))
 
 
-TASKS: Mapping[str, Callable[[Path], str]] = {"sensors": sensors, "text": text, "sound": sound}
+TASKS: Mapping[str, Callable[[Path], str]] = {
+    "sensors": sensors, "text": text, "sound": sound, "table": table, "pairs": pairs
+}  # fmt: skip
 
 
 def write(folder: Path, task: str) -> Path:

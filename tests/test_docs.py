@@ -99,6 +99,7 @@ def test_every_recipe_of_the_examples_is_a_plan(project: Path):
         ("sensors.md", "sensors/watch", "arrays", "conv1d"),
         ("text.md", "text/movie", "texts", "transformer"),
         ("sound.md", "sound/prompts", "sounds", "dscnn"),
+        ("recommendation.md", "recommendation/films", "arrays", "two_tower"),
     ],
 )
 def test_the_recipe_of_a_task_is_a_plan(page: str, task: str, source: str, family: str, project: Path):
@@ -106,7 +107,15 @@ def test_the_recipe_of_a_task_is_a_plan(page: str, task: str, source: str, famil
     examples = ROOT / "docs/examples" / folder
     for module in sorted(examples.glob("*.py")):
         (project / module.name).write_bytes(module.read_bytes())
-    for data in ("watch.npz", "watch_test.npz", "movie.tsv", "movie_test.tsv", "tokenizer.json"):
+    for data in (
+        "watch.npz",
+        "watch_test.npz",
+        "films.npz",
+        "films_test.npz",
+        "movie.tsv",
+        "movie_test.tsv",
+        "tokenizer.json",
+    ):
         (project / data).write_bytes(b"what is in it is looked at later")
     for folder in ("prompts", "prompts_test"):
         (project / folder / "en").mkdir(parents=True)
@@ -119,7 +128,7 @@ def test_the_recipe_of_a_task_is_a_plan(page: str, task: str, source: str, famil
     assert plan.teacher.image is None and settings.model_dump()["test"]
 
 
-@pytest.mark.parametrize("task", ["sensors/watch", "text/movie", "sound/prompts"])
+@pytest.mark.parametrize("task", ["sensors/watch", "text/movie", "sound/prompts", "recommendation/films"])
 def test_the_teacher_of_a_task_can_be_built(task: str, monkeypatch: pytest.MonkeyPatch):
     folder, _, name = task.partition("/")
     monkeypatch.syspath_prepend(str(ROOT / "docs/examples" / folder))
@@ -127,11 +136,14 @@ def test_the_teacher_of_a_task_can_be_built(task: str, monkeypatch: pytest.Monke
     module = importlib.import_module(f"{name}_teacher")
     net = module.build(**recipe["teacher"].get("arguments", {})).eval()
     shapes = {"watch": (2, 100, 6), "prompts": (2, 61, 40)}
-    if name == "movie":
-        outputs = net(torch.ones(2, 48, dtype=torch.int64), torch.ones(2, 48, dtype=torch.int64))
+    if name in ("movie", "films"):
+        whole = torch.ones(2, 48 if name == "movie" else 1, dtype=torch.int64)
+        outputs = net(whole, whole)
     else:
         outputs = net(torch.randn(shapes[name]))
-    assert outputs.shape == (2, {"watch": 7, "prompts": 5, "movie": 2}[name]) and torch.isfinite(outputs).all()
+    assert (
+        outputs.shape == (2, {"watch": 7, "prompts": 5, "movie": 2, "films": 2}[name]) and torch.isfinite(outputs).all()
+    )
     sys.modules.pop(f"{name}_teacher")
 
 

@@ -41,13 +41,17 @@ def signature(name: str, channels: int = 1, side: int = 24) -> Signature:
         "image": (TensorSpec(name="image", shape=(-1, channels, side, side)),),
         "series": (TensorSpec(name="signal", shape=(-1, 2 * side, 3 * channels)),),
         "words": tuple(TensorSpec(name=one, shape=(-1, side // 2), dtype="int64") for one in ("ids", "mask")),
+        "table": (TensorSpec(name="row", shape=(-1, side)),),
+        "pair": tuple(TensorSpec(name=one, shape=(-1, 1), dtype="int64") for one in ("user", "item")),
     }[plugins.declared("students", name).takes]
     return Signature(inputs=inputs, outputs=OUTPUTS)
 
 
 def samples(given: Signature, count: int = 3) -> dict[str, torch.Tensor]:
-    """Noise; for words some ids, of which the mask keeps a first part."""
+    """Noise; for words some ids, of which the mask keeps a first part; as many users and items as samples."""
     random = torch.Generator().manual_seed(0)
+    if given.inputs[0].name == "user":
+        return {name: torch.arange(count)[:, None] for name in ("user", "item")}
     if given.inputs[0].name != "ids":
         return {spec.name: torch.randn(count, *spec.shape[1:], generator=random) for spec in given.inputs}
     length = given.inputs[0].shape[1]
@@ -84,7 +88,9 @@ def architecture(name: str, folder: Path) -> Architecture:
         teacher = {"teacher": [{"name": "torch", "make": "my_teacher:build"}]}
         return Architecture(family=Choice(name=name, settings=teacher, files=files))
     if "make" not in plugins.declared("students", name).code:
-        needed = {"vocabulary": WORDS} if plugins.declared("students", name).takes == "words" else {}
+        needed = {"words": {"vocabulary": WORDS}, "pair": {"users": 9, "items": 9}}.get(
+            plugins.declared("students", name).takes, {}
+        )
         return Architecture(family=Choice(name=name, settings=needed))
     path = folder / "my_net.py"
     path.write_text(OWN)
