@@ -178,6 +178,7 @@ class PartFiles(Value):
 
     Images are stored as (N, canvas, canvas, channels) uint8, in the widest channel order that a network wants. `rows`
     (int64) are the samples' numbers in the source: in its test samples for a test part of its own, else in its others.
+    `groups` (int64) tells samples of one person, machine or recording from those of others, where the data says so.
     """
 
     inputs: dict[str, File]
@@ -186,6 +187,11 @@ class PartFiles(Value):
     labelled: int
     digest: str
     rows: File | None = None
+    groups: File | None = None
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Without groups, what was asked before there were any."""
+        return {name: value for name, value in fields.items() if name != "groups" or value is not None}
 
 
 class Splits(Value):

@@ -27,7 +27,7 @@ PREPARED = 1e-5
 JPEG_LARGEST, JPEG_MEAN = 8, 1.0
 # Examples of sounds and texts beside the golden vectors, as data sets write them.
 SOUNDS, TEXTS = "sounds.npz", "texts.json"
-_BROKEN = (Fault, ValueError, KeyError, TypeError, OSError, EOFError)
+_BROKEN = (Fault, ValueError, KeyError, TypeError, OSError, EOFError, ArithmeticError, AttributeError)
 
 
 def replay(folder: Path, load: Callable[[str], Any]) -> list[Finding]:

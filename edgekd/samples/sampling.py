@@ -251,14 +251,22 @@ def _caveats(source: Source, twins: Twins, data: Data, parts: Mapping[Part, Chos
 
 
 def _of_groups(source: Source, parts: Mapping[Part, Chosen]) -> Iterable[str]:
-    """Which groups were held out, and what their being few means."""
+    """Which groups were held out, and over what intervals are."""
     if source.train.groups is None:
         return
     for part in ("validation", "test"):
         if parts[part].pool is source.train:
             held = np.unique(source.train.groups[parts[part].rows])
             yield f"the {part} part is of {len(held)} groups that no other part has: {groups.named(held)}"
-    yield "samples of a group are alike, so intervals over samples are too narrow for groups that were never seen"
+    judged = parts["test"]
+    if judged.pool.groups is not None:
+        count = len(np.unique(judged.pool.groups[judged.rows]))
+        over = (
+            f"intervals are over the {count} groups of the test part"
+            if count > 1
+            else "no interval tells how groups differ"
+        )
+        yield f"samples of a group are alike, so {over}"
 
 
 def _absent(classes: Sequence[str], labels: Rows) -> list[str]:

@@ -103,6 +103,8 @@ def _written(part: Part, chosen: sampling.Chosen, out: Workspace) -> PartFiles:
         inputs[name] = out.file(file)
     labels = chosen.labels.astype(np.int64)
     total.update(labels.tobytes())
+    own = chosen.pool.groups
+    groups = None if own is None else np.unique(own[chosen.rows], return_inverse=True)[1].astype(np.int64)
     return PartFiles(
         inputs=inputs,
         labels=out.save(f"{part}-labels.npy", labels),
@@ -110,6 +112,7 @@ def _written(part: Part, chosen: sampling.Chosen, out: Workspace) -> PartFiles:
         labelled=int((labels >= 0).sum()),
         digest=total.hexdigest(),
         rows=out.save(f"{part}-rows.npy", chosen.rows.astype(np.int64)),
+        groups=None if groups is None else out.save(f"{part}-groups.npy", groups),
     )
 
 
