@@ -23,6 +23,9 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     BESIDE = ("layers.pt2",)      formats only: what it writes beside its file, for `opened` (optional)
     REFERENCE = True              formats only: it has `evaluator`, for where its runtime cannot run (optional)
     PLACED = True                 formats only: it has `placed`, for where nothing tells where operators ran (optional)
+    TAKES = "series"              students only: what its inputs are: "image" (N, C, H, W), the default, "series"
+                                  (N, steps, channels), "words" (ids and mask, (N, length)),
+                                  "table" (N, columns) or "pair" (two ids, (N, 1))
     OF_TEACHER = True             students only: made of the teacher's network; its setting `teacher` is filled in: a
                                   list of one table {name, settings ...}; files come as "teacher.0.weights" (optional)
     COURSE = {"peers": 2}         schemes only: its settings that say how many "peers" learn together, how many more
@@ -50,7 +53,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import EdgekdError, MissingExtra, Problem, UsageError
-from edgekd.results import DeviceFacts, Signature, TensorSpec
+from edgekd.results import DeviceFacts, FrontEnd, Signature, TensorSpec
 from edgekd.spec import Device, Objective, Precision, Ranges, Value
 
 if TYPE_CHECKING:
@@ -77,21 +80,29 @@ class Pool:
     """Samples in memory (or memory-mapped): arrays by input name, sample first, and labels (-1: unlabelled).
 
     Images are one input of (N, canvas, canvas, channels) uint8. `names` are the samples' files where they have some.
+    `groups` names who or what each sample is of (a person, a recording): what is judged shares none with the rest.
     """
 
     inputs: Mapping[str, Array]
     labels: NDArray[np.int64]
     names: Sequence[str] = ()
+    groups: NDArray[np.str_] | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """All that a dataset plug-in read: training samples, test samples if it has them, classes, and what was skipped."""
+    """All that a dataset plug-in read: training samples, test samples if it has them, classes, and what was skipped.
+
+    `front_ends` says of inputs by name what they were made of, where edgekd made them; `attached` are files by
+    name that belong into bundles then: what the front end needs, and examples of what it must give.
+    """
 
     train: Pool
     test: Pool | None
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    front_ends: Mapping[str, FrontEnd] = field(default_factory=dict)
+    attached: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -419,6 +430,7 @@ class Declared:
     unopened: str = ""
     beside: tuple[str, ...] = ()
     placed: bool = False
+    takes: str = "image"
     of_teacher: bool = False
     course: Mapping[str, int] = field(default_factory=dict)
     needs: tuple[str, ...] = ()

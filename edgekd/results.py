@@ -40,10 +40,51 @@ class Preprocess(Value):
     layout: Literal["NCHW", "NHWC"] = "NCHW"
 
 
+class LogMel(Value):
+    """How sound became an input of (steps, mels), by one implementation (runtimes/logmel.py).
+
+    Mono, `rate` samples a second, 16 bits / 32768; frames of `window` samples, one every `hop`, under a Hann window;
+    squares of the FFT of `fft` points; `mels` triangles from `low` to `high` Hz, equally wide in
+    2595 log10(1 + Hz / 700); log(power + `floor`).
+    """
+
+    kind: Literal["log-mel"] = "log-mel"
+    rate: int
+    samples: int
+    window: int
+    hop: int
+    fft: int
+    mels: int
+    low: float
+    high: float
+    floor: float
+
+
+class Tokens(Value):
+    """How text became an input of ids: by the tokenizer whose `file` (its sha256 beside) lies in a bundle's golden/.
+
+    A text is cut or filled up to `length` ids; the input `mask` is 1 where one stands. There are `vocabulary` ids, and
+    `padding` fills up. `name` is the tokenizer's own kind, such as WordPiece.
+    """
+
+    kind: Literal["tokens"] = "tokens"
+    name: str
+    file: str
+    sha256: str
+    length: int
+    vocabulary: int
+    padding: int
+    mask: str
+
+
+FrontEnd = LogMel | Tokens
+
+
 class TensorSpec(Value):
     """One named input or output. shape[0] is the batch, -1 where any size runs; scale and zero_point: int8 I/O.
 
-    `preprocess` is what has to be done to a sample before; what the graph itself does to raw pixels is `inside`.
+    `preprocess` is what has to be done to a sample before; what the graph itself does to raw pixels is `inside`. What
+    made stored numbers of something else, such as sound or text, is `front_end`.
     """
 
     name: str
@@ -53,6 +94,7 @@ class TensorSpec(Value):
     zero_point: int | None = None
     preprocess: Preprocess | None = None
     inside: Preprocess | None = None
+    front_end: FrontEnd | None = None
 
     @property
     def is_raw(self) -> bool:
@@ -60,8 +102,8 @@ class TensorSpec(Value):
         return self.inside is not None or (self.scale == AUDIO_SCALE and self.dtype in ("int16", "int32"))
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Of an input that is not raw, what was asked before there were any that are."""
-        return {name: value for name, value in fields.items() if name != "inside" or value is not None}
+        """Of an input that is not raw and has no front end, what was asked before there were any that do."""
+        return {name: value for name, value in fields.items() if name not in ("inside", "front_end") or value}
 
 
 class Signature(Value):
@@ -138,6 +180,7 @@ class PartFiles(Value):
 
     Images are stored as (N, canvas, canvas, channels) uint8, in the widest channel order that a network wants. `rows`
     (int64) are the samples' numbers in the source: in its test samples for a test part of its own, else in its others.
+    `groups` (int64) tells samples of one person, machine or recording from those of others, where the data says so.
     """
 
     inputs: dict[str, File]
@@ -146,12 +189,18 @@ class PartFiles(Value):
     labelled: int
     digest: str
     rows: File | None = None
+    groups: File | None = None
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Without groups, what was asked before there were any."""
+        return {name: value for name, value in fields.items() if name != "groups" or value is not None}
 
 
 class Splits(Value):
     """Samples decoded once and split once. `canvas` and `channels` are None where inputs are not images.
 
-    `read` is how many samples the source gave, training and test, before any was left out.
+    `read` is how many samples the source gave, training and test, before any was left out. `front_ends` says what made
+    inputs, by name, and `attached` are the files for bundles that belong to it.
     """
 
     parts: dict[Part, PartFiles]
@@ -161,6 +210,12 @@ class Splits(Value):
     skipped: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     read: int | None = None
+    front_ends: dict[str, FrontEnd] = {}
+    attached: dict[str, File] = {}
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Without front ends, what was asked before there were any."""
+        return {name: value for name, value in fields.items() if name not in ("front_ends", "attached") or value}
 
 
 class SoftTargets(Value):

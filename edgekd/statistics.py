@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 VERSION = 3
 
 Values = NDArray[np.float64]
+Groups = NDArray[np.int64]
 
 # Weights of resampled samples are drawn in blocks of at most this many numbers (8 bytes each).
 _BLOCK = 1 << 21
@@ -169,11 +170,15 @@ def _variation(sessions: Sequence[Values]) -> float:
     return float(medians.std(ddof=1) / medians.mean()) if len(medians) > 1 else 0.0
 
 
-def _resampled_means(values: Values, rounds: int, generator: np.random.Generator) -> Values:
+def _resampled_means(
+    values: Values, rounds: int, generator: np.random.Generator, groups: Groups | None = None
+) -> Values:
     """Means of `rounds` resamples of values (K, N) with replacement along N, as (rounds, K); rows stay paired.
 
     Equal columns are counted once, so that the cost follows the number of different outcomes, not of samples.
     """
+    if groups is not None and len(np.unique(groups)) > 1:
+        return _means_of_groups(values, rounds, generator, groups)
     columns, counts = np.unique(values, axis=1, return_counts=True)
     total = values.shape[1]
     shares = counts / total
@@ -185,35 +190,59 @@ def _resampled_means(values: Values, rounds: int, generator: np.random.Generator
     return np.concatenate(blocks)
 
 
+def _means_of_groups(values: Values, rounds: int, generator: np.random.Generator, groups: Groups) -> Values:
+    """The same where whole groups (N,) are resampled, since their samples are alike; widened where groups are few.
+
+    Source: Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8.
+    """
+    names, member = np.unique(groups, return_inverse=True)
+    sizes, sums = np.bincount(member), np.stack([np.bincount(member, weights=row) for row in values])
+    step, count = max(1, _BLOCK // len(names)), len(names)
+    blocks = []
+    for start in range(0, rounds, step):
+        picked = generator.multinomial(count, np.full(count, 1 / count), size=min(step, rounds - start))
+        blocks.append(picked @ sums.T / (picked @ sizes)[:, None])
+    centre: Values = values.mean(axis=1)
+    return centre + widening(count, T975, Z975) * (np.concatenate(blocks) - centre)
+
+
 def _percentile_interval(value: float, resampled: Values) -> tuple[float, float, float]:
     low, high = np.quantile(resampled, (0.025, 0.975))
     return value, min(float(low), value), max(float(high), value)
 
 
-def mean_interval(values: Values, seed: int = 0, rounds: int = 2000) -> tuple[float, float, float]:
+def mean_interval(
+    values: Values, seed: int = 0, rounds: int = 2000, groups: Groups | None = None
+) -> tuple[float, float, float]:
     """Mean of per-sample values (N,) and its 95 % bootstrap interval over samples: (value, low, high).
 
-    Raises ValueError where there is no value, or one that is not finite.
+    With `groups` (N,), who or what each sample is of, the interval is over whole groups. Raises ValueError where there
+    is no value, or one that is not finite.
     """
     flat = _finite(values)
-    resampled = _resampled_means(flat[None], rounds, np.random.default_rng(seed))
+    resampled = _resampled_means(flat[None], rounds, np.random.default_rng(seed), groups)
     return _percentile_interval(float(flat.mean()), resampled[:, 0])
 
 
 def paired_interval(
-    first: Sequence[Values], second: Sequence[Values], seed: int = 0, rounds: int = 2000
+    first: Sequence[Values],
+    second: Sequence[Values],
+    seed: int = 0,
+    rounds: int = 2000,
+    groups: Groups | None = None,
 ) -> tuple[float, float, float]:
     """Mean of `first` minus mean of `second` and its 95 % bootstrap interval: (value, low, high).
 
     Each holds one array (N,) of per-sample values a training seed, over the same samples in the same order. Samples are
     resampled in pairs; seeds are resampled too (each side for itself: their networks were trained independently)
-    where a side has more than one. Raises ValueError where shapes differ or a value is not finite.
+    where a side has more than one; with `groups` (N,) whole groups of samples are. Raises ValueError where shapes
+    differ or a value is not finite.
     """
     one, two = np.stack([_finite(v) for v in first]), np.stack([_finite(v) for v in second])
     if one.shape[1] != two.shape[1]:
         raise ValueError(f"paired values need the same samples: {one.shape[1]} and {two.shape[1]} were given")
     generator = np.random.default_rng(seed)
-    means = _resampled_means(np.concatenate((one, two)), rounds, generator)
+    means = _resampled_means(np.concatenate((one, two)), rounds, generator, groups)
     sides = []
     for side in (means[:, : len(one)], means[:, len(one) :]):
         picked = generator.integers(0, side.shape[1], size=side.shape)

@@ -260,7 +260,8 @@ def test_the_sample_program_checks_its_folder(copy: Path) -> None:
 
 def test_the_sample_sources_need_nothing_of_edgekd(of_images: Path) -> None:
     assert sorted(path.stem for path in (of_images / "runtime").iterdir()) == [
-        "__init__", "digests", "fault", "fusion", "onnx", "placement", "preprocess", "replay", "tensors",
+        "__init__", "digests", "fault", "fusion", "logmel", "onnx", "placement", "preprocess", "replay",
+        "tensors", "tokens",
     ]  # fmt: skip
     for path in (of_images / "runtime").iterdir():
         assert path.read_text() == (bundle.RUNTIMES / path.name).read_text()

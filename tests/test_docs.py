@@ -94,6 +94,60 @@ def test_every_recipe_of_the_examples_is_a_plan(project: Path):
     assert not plans["ensemble"].mirror and plans["ensemble"].teacher_share == 0.5
 
 
+@pytest.mark.parametrize(
+    ("page", "task", "source", "family"),
+    [
+        ("sensors.md", "sensors/watch", "arrays", "conv1d"),
+        ("text.md", "text/movie", "texts", "transformer"),
+        ("sound.md", "sound/prompts", "sounds", "dscnn"),
+        ("recommendation.md", "recommendation/films", "arrays", "two_tower"),
+    ],
+)
+def test_the_recipe_of_a_task_is_a_plan(page: str, task: str, source: str, family: str, project: Path):
+    folder, _, name = task.partition("/")
+    examples = ROOT / "docs/examples" / folder
+    for module in sorted(examples.glob("*.py")):
+        (project / module.name).write_bytes(module.read_bytes())
+    for data in (
+        "watch.npz",
+        "watch_test.npz",
+        "films.npz",
+        "films_test.npz",
+        "movie.tsv",
+        "movie_test.tsv",
+        "tokenizer.json",
+    ):
+        (project / data).write_bytes(b"what is in it is looked at later")
+    for folder in ("prompts", "prompts_test"):
+        (project / folder / "en").mkdir(parents=True)
+    (project / f"{name}_teacher.safetensors").touch()
+    (recipe,) = [path for path in written(page, project) if path.suffix == ".toml"]
+    assert recipe.read_bytes() == (examples / f"{name}.toml").read_bytes(), "the page and the file say the same"
+    plan = load_plan(recipe, TFLITE)
+    assert (plan.data.source.name, plan.student.family.name) == (source, family)
+    settings = plugins.find("datasets", source).Settings.model_validate(plan.data.source.settings)
+    assert plan.teacher.image is None and settings.model_dump()["test"]
+
+
+@pytest.mark.parametrize("task", ["sensors/watch", "text/movie", "sound/prompts", "recommendation/films"])
+def test_the_teacher_of_a_task_can_be_built(task: str, monkeypatch: pytest.MonkeyPatch):
+    folder, _, name = task.partition("/")
+    monkeypatch.syspath_prepend(str(ROOT / "docs/examples" / folder))
+    recipe = tomllib.loads((ROOT / f"docs/examples/{task}.toml").read_text(encoding="utf-8"))
+    module = importlib.import_module(f"{name}_teacher")
+    net = module.build(**recipe["teacher"].get("arguments", {})).eval()
+    shapes = {"watch": (2, 100, 6), "prompts": (2, 61, 40)}
+    if name in ("movie", "films"):
+        whole = torch.ones(2, 48 if name == "movie" else 1, dtype=torch.int64)
+        outputs = net(whole, whole)
+    else:
+        outputs = net(torch.randn(shapes[name]))
+    assert (
+        outputs.shape == (2, {"watch": 7, "prompts": 5, "movie": 2, "films": 2}[name]) and torch.isfinite(outputs).all()
+    )
+    sys.modules.pop(f"{name}_teacher")
+
+
 def test_every_teacher_of_the_page_is_a_plan(project: Path):
     rest = '\n[data]\ntrain = "images.npz"\n[student]\nfamily = "convnet"\nimage = { size = 32 }\n'
     teachers = [text for _, mark, _, text in blocks(ROOT / "docs/teacher.md") if mark == "part"]

@@ -161,3 +161,32 @@ def test_no_sample_wrong_or_right_is_not_certainty(entries: Entries, right: bool
     found = score(entries, labels, logits(labels, np.full(100, int(not right)))).accuracy
     assert found.value == float(right)
     assert 0.03 < found.high - found.low < 0.04
+
+
+def test_intervals_are_over_groups_where_the_split_knows_them(entries: Entries) -> None:
+    """Two people whom the network knows, two whom it does not: many samples are no certainty."""
+    labels, of = np.arange(400) % 3, np.repeat(np.arange(4), 100)
+    outputs = logits(labels, (of >= 2).astype(int))
+    alone = score(entries, labels, outputs, teacher=entries.save(logits(labels, np.zeros(400, int))))
+    splits = entries.splits(labels)
+    parts = {name: part.model_copy(update={"groups": entries.save(of)}) for name, part in splits.parts.items()}
+    step = Evaluate(
+        predictions=entries.predictions(outputs),
+        splits=splits.model_copy(update={"parts": parts}),
+        teacher=entries.save(logits(labels, np.zeros(400, int))),
+    )
+    found = evaluate.run(step, entries.workspace)
+    assert found.accuracy.value == alone.accuracy.value == 0.5
+    assert alone.accuracy.high - alone.accuracy.low < 0.11
+    assert (found.accuracy.low, found.accuracy.high) == (0.0, 1.0), "never beyond what a share can be"
+    assert found.drop is not None and alone.drop is not None
+    assert found.drop.high - found.drop.low > 5 * (alone.drop.high - alone.drop.low)
+
+
+def test_all_right_in_few_groups_is_less_certain_than_in_many_samples(entries: Entries) -> None:
+    labels, splits = np.arange(300) % 3, entries.splits(np.arange(300) % 3)
+    of = entries.save(np.repeat(np.arange(3), 100))
+    parts = {name: part.model_copy(update={"groups": of}) for name, part in splits.parts.items()}
+    predictions = entries.predictions(logits(labels, np.zeros(300, int)))
+    step = Evaluate(predictions=predictions, splits=splits.model_copy(update={"parts": parts}))
+    assert evaluate.run(step, entries.workspace).accuracy.low == pytest.approx(0.025 ** (1 / 3))

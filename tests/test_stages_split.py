@@ -186,3 +186,20 @@ def test_progress_is_told(tmp_path: Path) -> None:
     split.run(Split(data=Data(source=source, validation=20, calibration=20), images=()), out)
     told = json.loads((out.folder / "progress.json").read_text())
     assert 0.7 <= told["done"] <= 1 and "part" in told["text"]
+
+
+def test_groups_are_written_beside_their_samples(tmp_path: Path) -> None:
+    of = np.arange(240) // 8 % 6
+    np.savez(tmp_path / "a.npz", x=np.arange(240)[:, None].astype(np.float32), y=np.arange(240) % 2, group=of)
+    out = workspace(tmp_path / "entries")
+    data = Data(source=choice("arrays", train=tmp_path / "a.npz"), validation=40, calibration=10)
+    splits = split.run(Split(data=data, images=()), out)
+    told: dict[str, set[int]] = {}
+    for name, part in splits.parts.items():
+        assert part.groups is not None and "group" not in part.inputs
+        mine, rows = loaded(out, part.groups), loaded(out, part.rows)  # type: ignore[arg-type]
+        for one in np.unique(mine):
+            assert len(set(of[rows[mine == one]])) == 1, "a number is one group"
+        told[name] = set(of[rows].tolist())
+    assert not told["test"] & told["train"] and not told["validation"] & (told["train"] | told["test"])
+    assert any("intervals are over the 1 groups" in c or "no interval tells" in c for c in splits.caveats)

@@ -265,3 +265,33 @@ def test_reach_holds_every_session_and_grows_with_their_ratio(values: list[float
 
 def test_reach_of_sessions_that_agree_is_what_they_agree_on() -> None:
     assert reach([np.array([2.0, 2.0]), np.array([2.0])]) == (2.0, 2.0)
+
+
+def test_intervals_over_groups_cover_the_truth_where_those_over_samples_do_not() -> None:
+    random = np.random.default_rng(0)
+    held, naive = 0, 0
+    for _ in range(200):
+        of = np.repeat(np.arange(8), 50)
+        values = (random.normal(0, 1, 8)[of] + random.normal(0, 1, 400)).astype(np.float64)
+        _, low, high = mean_interval(values, rounds=400, groups=of)
+        held += low <= 0 <= high
+        _, low, high = mean_interval(values, rounds=400)
+        naive += low <= 0 <= high
+    assert held >= 180 and naive <= 120
+
+
+def test_groups_of_one_sample_each_are_samples() -> None:
+    values = np.random.default_rng(1).random(2000)
+    value, low, high = mean_interval(values, groups=np.arange(2000))
+    plain = mean_interval(values)
+    assert value == plain[0] and abs(low - plain[1]) < 1e-3 and abs(high - plain[2]) < 1e-3
+
+
+def test_pairs_stay_together_over_groups_and_one_group_is_no_group() -> None:
+    random = np.random.default_rng(2)
+    of = random.integers(0, 6, 300)
+    hard = random.random(6)[of] + 0.1 * random.random(300)
+    value, low, high = paired_interval([hard + 0.2], [hard], groups=of)
+    assert value == pytest.approx(0.2) and low == pytest.approx(0.2) and high == pytest.approx(0.2)
+    alone = mean_interval(hard, groups=np.zeros(300, np.int64))
+    assert alone == mean_interval(hard)

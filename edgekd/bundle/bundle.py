@@ -139,6 +139,7 @@ def _view(report: Report, row: Row) -> dict[str, Any]:
         "image": words.is_image(row.artifact.signature),
         "raw": any(spec.is_raw for spec in row.artifact.signature.inputs),
         "pixels": words.is_pixels(row.artifact.signature),
+        "front": words.front(row.artifact.signature),
         "package": runtime_package(row.artifact.format),
         "teacher": next((r for r in report.rows if r.role == "teacher" and r.target == row.target), None),
         "text": text,

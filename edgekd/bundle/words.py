@@ -1,6 +1,6 @@
 """A signature, a student and its training in words, for the pages of a bundle."""
 
-from edgekd.results import Preprocess, Report, Row, Signature, TensorSpec
+from edgekd.results import LogMel, Preprocess, Report, Row, Signature, TensorSpec
 from edgekd.spec import Architecture, Choice
 
 
@@ -14,6 +14,12 @@ def is_pixels(signature: Signature) -> bool:
     return len(signature.inputs) == 1 and signature.inputs[0].inside is not None
 
 
+def front(signature: Signature) -> str:
+    """What the inputs are made of, where edgekd knows how: "sound", "text" or nothing."""
+    kinds = {"log-mel": "sound", "tokens": "text"}
+    return next((kinds[spec.front_end.kind] for spec in signature.inputs if spec.front_end), "")
+
+
 def tensor(spec: TensorSpec) -> str:
     """image: float32, any batch x 28 x 28 x 1"""
     shape = " x ".join("any batch" if size == -1 else str(size) for size in spec.shape)
@@ -25,6 +31,8 @@ def tensor(spec: TensorSpec) -> str:
 def steps(spec: TensorSpec) -> tuple[str, ...]:
     """What happens to a sample before the network sees it, in order."""
     how = spec.preprocess
+    if spec.front_end is not None:
+        return _front_end(spec)
     if how is None:
         return _inside(spec)
     resized = () if how.size == how.canvas else (f"resize to {how.size} x {how.size} pixels ({how.filter})",)
@@ -35,6 +43,23 @@ def steps(spec: TensorSpec) -> tuple[str, ...]:
         *resized,
         _scaled(how),
         f"layout {how.layout}",
+    )
+
+
+def _front_end(spec: TensorSpec) -> tuple[str, ...]:
+    """What sound or text is put through."""
+    how = spec.front_end
+    if isinstance(how, LogMel):
+        return (
+            f"mono, 16 bits, {how.rate} samples a second; {how.samples} samples: the middle, or with silence around",
+            f"x / 32768; frames of {how.window}, one every {how.hop}; Hann; |FFT of {how.fft} points| ** 2",
+            f"{how.mels} mel triangles from {how.low:g} to {how.high:g} Hz, mel = 2595 log10(1 + Hz / 700)",
+            f"ln(power + {how.floor:g})",
+        )
+    assert how is not None
+    return (
+        f"ids of the tokenizer `golden/{how.file}` ({how.name}, {how.vocabulary} ids, sha256 {how.sha256[:16]})",
+        f"cut or filled up with {how.padding} to {how.length} ids; `{how.mask}` is 1 where an id stands, else 0",
     )
 
 

@@ -1,4 +1,4 @@
-"""Samples from .npz files: arrays by input name, labels under y (missing or negative: unlabelled)."""
+"""Samples from .npz files: arrays by input name, labels under y (missing or negative: none), groups under group."""
 
 import zipfile
 import zlib
@@ -12,7 +12,7 @@ from edgekd.plugins import Array, Canvas, Source
 from edgekd.samples import pools
 from edgekd.spec import Value
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("numpy", "pillow")
 EXTRA = "train"
 FILES = ("train", "test", "unlabelled")

@@ -14,7 +14,7 @@ from edgekd.plugins import Canvas, Source
 from edgekd.samples import pools
 from edgekd.spec import Value
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("numpy", "pillow")
 EXTRA = "train"
 CODE = ("make",)

@@ -170,7 +170,8 @@ def signature(splits: Splits, image: Image | None, workspace: Workspace) -> Sign
             inputs.append(image_spec(name, image, splits.canvas))
         else:
             dtype = "float32" if array.dtype.kind == "f" else str(array.dtype)
-            inputs.append(TensorSpec(name=name, shape=(-1, *array.shape[1:]), dtype=dtype))
+            front_end = splits.front_ends.get(name)
+            inputs.append(TensorSpec(name=name, shape=(-1, *array.shape[1:]), dtype=dtype, front_end=front_end))
     outputs = (TensorSpec(name="logits", shape=(-1, len(splits.classes))),)
     return Signature(inputs=tuple(inputs), outputs=outputs, classes=splits.classes)
 

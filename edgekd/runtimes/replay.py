@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import preprocess
+from . import logmel, preprocess, tokens
 from .digests import Finding, finding
 from .fault import Fault
 from .tensors import Array, decode, encode, pad
@@ -25,7 +25,9 @@ Golden = Mapping[str, Any]
 PREPARED = 1e-5
 # Decoders of JPEG may round differently; those of PNG may not. Levels of 255, largest and mean.
 JPEG_LARGEST, JPEG_MEAN = 8, 1.0
-_BROKEN = (Fault, ValueError, KeyError, TypeError, OSError, EOFError)
+# Examples of sounds and texts beside the golden vectors, as data sets write them.
+SOUNDS, TEXTS = "sounds.npz", "texts.json"
+_BROKEN = (Fault, ValueError, KeyError, TypeError, OSError, EOFError, ArithmeticError, AttributeError)
 
 
 def replay(folder: Path, load: Callable[[str], Any]) -> list[Finding]:
@@ -39,6 +41,7 @@ def replay(folder: Path, load: Callable[[str], Any]) -> list[Finding]:
         return [finding("golden", False, f"the golden files cannot be read: {error}")]
     found = _tried("signature.json", lambda: [_signature(folder, signature, golden)])
     found += _tried("prepare", lambda: _samples(signature, arrays))
+    found += _tried("front end", lambda: _front_ends(folder / "golden", signature))
     found += _tried("decode", lambda: _images(folder, signature, golden, arrays))
     return found + _tried("model", lambda: _model(folder, signature, golden, arrays, load))
 
@@ -75,6 +78,23 @@ def _samples(signature: Golden, arrays: Golden) -> list[Finding]:
         if spec.get("preprocess"):
             prepared = preprocess.prepare(arrays[f"raw:{spec['name']}"], spec["preprocess"])
             found.append(_near(f"prepare {spec['name']}", prepared, arrays[f"input:{spec['name']}"]))
+    return found
+
+
+def _front_ends(golden: Path, signature: Golden) -> list[Finding]:
+    """Recorded sounds and texts to inputs."""
+    found = []
+    for spec in signature["inputs"]:
+        how = spec.get("front_end") or {}
+        what = f"{how.get('kind')} {spec['name']}"
+        if how.get("kind") == "log-mel":
+            with np.load(golden / SOUNDS, allow_pickle=False) as stored:
+                found.append(_near(what, logmel.prepare(stored["sound"], how), stored["input"]))
+        elif how:
+            examples = json.loads((golden / TEXTS).read_text(encoding="utf-8"))
+            ids = tokens.prepare(golden, [one["text"] for one in examples], spec)[spec["name"]]
+            same = ids.tolist() == [one["ids"] for one in examples]
+            found.append(finding(what, same, "" if same else "the tokenizer gives other ids than were recorded"))
     return found
 
 

@@ -10,7 +10,8 @@ from edgekd.plugins import Array, Canvas, Pool, Source
 from edgekd.runtimes import preprocess
 
 Arrays = Mapping[str, Array]
-LABELS, IMAGE = "y", "image"
+LABELS, GROUPS, IMAGE = "y", "group", "image"
+NO_INPUTS = (LABELS, GROUPS)
 
 
 def source(
@@ -18,6 +19,7 @@ def source(
 ) -> Source:
     """Make a Source of `parts` "train" and, if there, "test" and "unlabelled": arrays by input name, labels under "y".
 
+    Who or what each sample is of may stand under "group", as whole numbers or text.
     `where` says for each part what to call it in a message; `names` are the classes (empty: 0 to the largest label).
     Images are the input "image" (or "x", where there is no "image" and a network wants images). Raises UsageError.
     """
@@ -47,7 +49,10 @@ def join(first: Pool, second: Pool) -> Pool:
     """The samples of one pool, then those of another."""
     inputs = {name: np.concatenate([first.inputs[name], second.inputs[name]]) for name in first.inputs}
     names = (*first.names, *second.names)
-    return Pool(inputs, np.concatenate([first.labels, second.labels]), names)
+    groups = None
+    if first.groups is not None and second.groups is not None:
+        groups = np.concatenate([first.groups, second.groups])
+    return Pool(inputs, np.concatenate([first.labels, second.labels]), names, groups)
 
 
 def on_canvas(images: NDArray[np.uint8], canvas: Canvas) -> NDArray[np.uint8]:
@@ -70,7 +75,7 @@ def _renamed(arrays: Arrays, canvas: Canvas | None) -> Arrays:
 
 def _part_problems(part: str, arrays: Arrays, where: str, canvas: Canvas | None) -> list[Problem]:
     """What is wrong with the arrays of one part, each by itself."""
-    inputs = {name: array for name, array in arrays.items() if name != LABELS}
+    inputs = {name: array for name, array in arrays.items() if name not in NO_INPUTS}
     problems = [p for name, array in inputs.items() for p in _input_problems(name, array, where)]
     if not inputs:
         problems.append(Problem(where, "there is no input array", f"Name images {IMAGE!r} and labels {LABELS!r}"))
@@ -82,7 +87,7 @@ def _part_problems(part: str, arrays: Arrays, where: str, canvas: Canvas | None)
         problems.append(Problem(where, f"arrays have different numbers of samples: {counts}", "Make them equal"))
     elif 0 in lengths.values():
         problems.append(Problem(where, "there are no samples"))
-    return problems + _label_problems(part, arrays.get(LABELS), where)
+    return [*problems, *_label_problems(part, arrays.get(LABELS), where), *_group_problems(arrays.get(GROUPS), where)]
 
 
 def _input_problems(name: str, array: Array, where: str) -> list[Problem]:
@@ -127,14 +132,22 @@ def _label_problems(part: str, labels: Array | None, where: str) -> list[Problem
     return []
 
 
+def _group_problems(groups: Array | None, where: str) -> list[Problem]:
+    """What is wrong with the groups of one part."""
+    if groups is None or (groups.dtype.kind in "iuU" and groups.ndim == 1):
+        return []
+    message = f"groups are {groups.dtype} {groups.shape}"
+    return [Problem(f"{where}, array {GROUPS!r}", message, "Give one whole number or text a sample")]
+
+
 def _differences(train: Arrays, other: Arrays, where: str, canvas: Canvas | None) -> list[Problem]:
-    """How the inputs of another part differ from those of the training samples."""
+    """How the arrays of another part differ from those of the training samples."""
     ours, theirs = (sorted(set(arrays) - {LABELS}) for arrays in (train, other))
     if ours != theirs:
         message = f"its arrays are {', '.join(theirs)}; those of the training samples are {', '.join(ours)}"
         return [Problem(where, message, "Give both the same arrays")]
     problems = []
-    for name in ours:
+    for name in (name for name in ours if name != GROUPS):
         expected, got = ((arrays[name].dtype, arrays[name].shape[1:]) for arrays in (train, other))
         if expected != got and not (canvas is not None and name == IMAGE):
             message = f"{got[0]} {got[1]} a sample, but {expected[0]} {expected[1]} in the training samples"
@@ -148,8 +161,9 @@ def _pool(arrays: Arrays, canvas: Canvas | None) -> Pool:
     for name, array in arrays.items():
         if name == IMAGE and canvas is not None:
             inputs[name] = on_canvas(array, canvas)
-        elif name != LABELS:
+        elif name not in NO_INPUTS:
             inputs[name] = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
     count = len(next(iter(inputs.values())))
     labels = np.full(count, -1, np.int64) if LABELS not in arrays else arrays[LABELS].astype(np.int64)
-    return Pool(inputs, np.maximum(labels, -1))
+    groups = arrays[GROUPS].astype(np.str_) if GROUPS in arrays else None
+    return Pool(inputs, np.maximum(labels, -1), groups=groups)

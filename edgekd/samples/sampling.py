@@ -1,4 +1,8 @@
-"""Who goes into which part of a split: seeded, stratified by class, and copies of a sample never in two parts."""
+"""Who goes into which part of a split: seeded, stratified by class, and copies of a sample never in two parts.
+
+Where samples have groups, validation and a held-out test part take whole ones, which stand in no other part.
+Calibration takes samples of the training groups: nothing is judged on it.
+"""
 
 import hashlib
 import math
@@ -10,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgekd.errors import Problem
 from edgekd.plugins import Pool, Source
+from edgekd.samples import groups
 from edgekd.spec import Data, Part
 
 Rows = NDArray[np.int64]
@@ -87,7 +92,7 @@ def _name(pool: Pool, row: int, part: str) -> str:
 
 def shortcomings(source: Source, twins: Twins, data: Data) -> list[Problem]:
     """Why these samples cannot be split as `data` wants."""
-    labels, problems = source.train.labels[twins.distinct], list(_wishes(source, data))
+    labels, problems = source.train.labels[twins.distinct], [*_wishes(source, data), *groups.problems(source)]
     if len(source.classes) < 2:
         problems.append(Problem("data", f"there is {len(source.classes)} class, and a choice needs at least 2"))
     elif empty := [name for i, name in enumerate(source.classes) if not (labels == i).any()]:
@@ -120,11 +125,11 @@ def _wishes(source: Source, data: Data) -> Iterable[Problem]:
 def draw(source: Source, twins: Twins, data: Data, seed: int) -> Drawn:
     """Choose the samples of each part. Each part has random numbers of its own, so that it changes only if it must."""
     train, caveats = source.train, list[str]()
-    free = _Free(train.labels, twins)
+    free = _Free(train, twins)
     parts: dict[Part, Chosen] = {}
     if source.test is None:
         count = round(data.test_share * len(free.labelled()))
-        rows = free.take(_stratified(free.labelled(), train.labels, count, np.random.default_rng([seed, 0])))
+        rows = free.hold(count, 2, np.random.default_rng([seed, 0]))
         test = Chosen(train, rows, train.labels[rows])
         caveats.append(
             f"no test set was given: {len(rows)} samples were held out, and the teacher may have seen them in its "
@@ -133,7 +138,7 @@ def draw(source: Source, twins: Twins, data: Data, seed: int) -> Drawn:
     else:
         test = Chosen(source.test, np.arange(len(source.test.labels)), source.test.labels)
     count = min(data.validation, len(free.labelled()) // SHARE)
-    rows = free.take(_stratified(free.labelled(), train.labels, count, np.random.default_rng([seed, 1])))
+    rows = free.hold(count, 1, np.random.default_rng([seed, 1]))
     parts["validation"] = Chosen(train, rows, train.labels[rows])
     rows = free.take(_calibration(free, train.labels, data.calibration, np.random.default_rng([seed, 2])))
     parts["calibration"] = Chosen(train, rows, train.labels[rows])
@@ -146,9 +151,9 @@ def draw(source: Source, twins: Twins, data: Data, seed: int) -> Drawn:
 class _Free:
     """Which training samples are in no other part yet."""
 
-    def __init__(self, labels: Rows, twins: Twins) -> None:
-        self._labels, self._twins = labels, twins
-        self._taken = np.zeros(len(labels), np.bool_)
+    def __init__(self, pool: Pool, twins: Twins) -> None:
+        self._labels, self._groups, self._twins = pool.labels, pool.groups, twins
+        self._taken = np.zeros(len(pool.labels), np.bool_)
 
     def distinct(self) -> Rows:
         """Free samples that stand for themselves."""
@@ -163,9 +168,18 @@ class _Free:
         self._taken[rows] = True
         return rows
 
+    def hold(self, count: int, leave: int, random: np.random.Generator) -> Rows:
+        """Take about `count` labelled samples to judge on; if there are groups, whole ones, so that `leave` stay."""
+        rows = self.labelled()
+        if self._groups is None:
+            return self.take(_stratified(rows, self._labels, count, random))
+        held = groups.chosen(self._groups[rows], self._labels[rows], count, leave, random)
+        self.take(np.flatnonzero(np.isin(self._groups, held)))
+        return random.permutation(rows[np.isin(self._groups[rows], held)])
+
     def rest(self) -> Rows:
         """Everything else but the copies of what is taken."""
-        return np.flatnonzero(~self._taken[self._twins.first])
+        return np.flatnonzero(~self._taken & ~self._taken[self._twins.first])
 
 
 def _stratified(
@@ -220,18 +234,39 @@ def _caveats(source: Source, twins: Twins, data: Data, parts: Mapping[Part, Chos
     labelled = int((parts["train"].labels >= 0).sum())
     if data.labels is not None and labelled < data.labels:
         yield f"only {labelled} labelled samples are left for training instead of {data.labels}"
-    for part in ("validation", "test"):
+    for part in ("train", "validation", "test"):
         missing = _absent(source.classes, parts[part].labels)
         if missing:
             yield f"the {part} part has no sample of: {', '.join(missing)}"
     own = [chosen for chosen in parts.values() if chosen.pool is source.train]
     left_out = len(source.train.labels) - sum(len(chosen.rows) for chosen in own)
     if left_out:
-        yield f"{left_out} exact copies of validation, calibration or test samples were left out of training"
+        kinds = "exact copies" if source.train.groups is None else "copies, or unlabelled samples of the groups,"
+        yield f"{left_out} {kinds} of validation, calibration or test samples were left out of training"
+    yield from _of_groups(source, parts)
     labels = source.train.labels
     differing = int(((labels >= 0) & (labels != labels[twins.first])).sum())
     if differing:
         yield f"{differing} training samples are exact copies of others with another label"
+
+
+def _of_groups(source: Source, parts: Mapping[Part, Chosen]) -> Iterable[str]:
+    """Which groups were held out, and over what intervals are."""
+    if source.train.groups is None:
+        return
+    for part in ("validation", "test"):
+        if parts[part].pool is source.train:
+            held = np.unique(source.train.groups[parts[part].rows])
+            yield f"the {part} part is of {len(held)} groups that no other part has: {groups.named(held)}"
+    judged = parts["test"]
+    if judged.pool.groups is not None:
+        count = len(np.unique(judged.pool.groups[judged.rows]))
+        over = (
+            f"intervals are over the {count} groups of the test part"
+            if count > 1
+            else "no interval tells how groups differ"
+        )
+        yield f"samples of a group are alike, so {over}"
 
 
 def _absent(classes: Sequence[str], labels: Rows) -> list[str]:

@@ -17,8 +17,8 @@ PACKAGES = ("numpy",)
 def run(step: Compare, out: Workspace) -> Compared:
     """Mean metric of the distilled seeds minus that of the control's, with its bootstrap interval.
 
-    Seeds and samples are resampled; a sample stays paired across all networks. Raises EdgekdError where the two sides
-    do not have equally many seeds, or are not of one part.
+    Seeds and samples (or whole groups of them) are resampled; a sample stays paired across all networks. Raises
+    EdgekdError where the two sides do not have equally many seeds, or are not of one part.
     """
     _same_footing(step)
     part = step.splits.parts[step.distilled[0].part]
@@ -27,7 +27,8 @@ def run(step: Compare, out: Workspace) -> Compared:
         raise EdgekdError(f"no sample of {step.distilled[0].part} is labelled, so nothing can be compared")
     distilled = [_per_sample(step, out, predictions, labels) for predictions in step.distilled]
     control = [_per_sample(step, out, predictions, labels) for predictions in step.control]
-    value, low, high = paired_interval(distilled, control)
+    groups = None if part.groups is None else np.asarray(out.load(part.groups), np.int64)[labels >= 0]
+    value, low, high = paired_interval(distilled, control, groups=groups)
     gain = Gain(
         difference=Interval(value=value, low=low, high=high),
         distilled=tuple(float(right.mean()) for right in distilled),

@@ -34,13 +34,14 @@ def run(step: Evaluate, out: Workspace) -> Score:
         raise EdgekdError(f"no sample of {step.predictions.part} is labelled, so accuracy cannot be known")
     metric = plugins.find("metrics", step.metric)
     right = metric.per_sample(outputs[labelled], labels[labelled])
+    groups = None if part.groups is None else np.asarray(out.load(part.groups), np.int64)[labelled]
     teacher = None if step.teacher is None else _matching(out, step.teacher, "teacher outputs", outputs)[labelled]
     return Score(
         part=step.predictions.part,
         metric=step.metric,
-        accuracy=_accuracy(right),
+        accuracy=_accuracy(right, groups),
         count=int(labelled.sum()),
-        drop=None if teacher is None else _drop(metric, teacher, labels[labelled], right),
+        drop=None if teacher is None else _drop(metric, teacher, labels[labelled], right, groups),
         agreement=None if teacher is None else agreement(outputs[labelled], teacher),
         per_class=_per_class(right, labels[labelled], len(step.splits.classes)),
         parity=None if step.reference is None else _parity(step, out, step.reference, outputs),
@@ -68,14 +69,15 @@ def _interval(numbers: tuple[float, float, float]) -> Interval:
     return Interval(value=value, low=low, high=high)
 
 
-def _accuracy(right: NDArray[np.float64]) -> Interval:
-    """The metric's mean and its bootstrap interval.
+def _accuracy(right: NDArray[np.float64], groups: NDArray[np.int64] | None) -> Interval:
+    """The metric's mean and its bootstrap interval, over whole groups where samples have some.
 
     Where all samples are right, or all wrong, a bootstrap has no width; then the exact bound of a share stands
     instead. Source: Clopper and Pearson, Biometrika 26, 1934.
     """
-    value, low, high = mean_interval(right)
-    unseen = 1 - 0.025 ** (1 / len(right))
+    value, low, high = mean_interval(right, groups=groups)
+    low, high = max(0.0, low), min(1.0, high)
+    unseen = 1 - 0.025 ** (1 / len(right if groups is None else np.unique(groups)))
     if (right == 1).all():
         low = 1 - unseen
     elif (right == 0).all():
@@ -83,9 +85,15 @@ def _accuracy(right: NDArray[np.float64]) -> Interval:
     return Interval(value=value, low=low, high=high)
 
 
-def _drop(metric: Any, teacher: Outputs, labels: NDArray[np.int64], right: NDArray[np.float64]) -> Interval:
+def _drop(
+    metric: Any,
+    teacher: Outputs,
+    labels: NDArray[np.int64],
+    right: NDArray[np.float64],
+    groups: NDArray[np.int64] | None,
+) -> Interval:
     """The teacher's mean minus ours, paired by sample."""
-    return _interval(paired_interval([metric.per_sample(teacher, labels)], [right]))
+    return _interval(paired_interval([metric.per_sample(teacher, labels)], [right], groups=groups))
 
 
 def _per_class(right: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> tuple[float, ...]:

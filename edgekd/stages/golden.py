@@ -40,6 +40,8 @@ def run(step: Golden, out: Workspace) -> GoldenSet:
     folder.mkdir(parents=True, exist_ok=True)
     signature = step.artifact.signature
     arrays, page = _inputs(step, out), _page(step)
+    for name, file in step.splits.attached.items():
+        files.copy(out.locate(file), folder / name)
     encoded, images = _images(folder, signature, arrays)
     arrays, page = arrays | encoded, page | images
     arrays, page["missing"], page["basis"] = _recorded(

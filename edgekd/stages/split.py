@@ -56,7 +56,14 @@ def run(step: Split, out: Workspace) -> Splits:
         skipped=source.skipped,
         caveats=(*_left_out(source.skipped), *drawn.caveats),
         read=len(source.train.labels) + (0 if source.test is None else len(source.test.labels)),
+        front_ends=dict(source.front_ends),
+        attached={name: _attached(name, content, out) for name, content in source.attached.items()},
     )
+
+
+def _attached(name: str, content: bytes, out: Workspace) -> File:
+    out.path(name).write_bytes(content)
+    return out.file(name)
 
 
 def _left_out(skipped: Sequence[str]) -> tuple[str, ...]:
@@ -96,6 +103,8 @@ def _written(part: Part, chosen: sampling.Chosen, out: Workspace) -> PartFiles:
         inputs[name] = out.file(file)
     labels = chosen.labels.astype(np.int64)
     total.update(labels.tobytes())
+    own = chosen.pool.groups
+    groups = None if own is None else np.unique(own[chosen.rows], return_inverse=True)[1].astype(np.int64)
     return PartFiles(
         inputs=inputs,
         labels=out.save(f"{part}-labels.npy", labels),
@@ -103,6 +112,7 @@ def _written(part: Part, chosen: sampling.Chosen, out: Workspace) -> PartFiles:
         labelled=int((labels >= 0).sum()),
         digest=total.hexdigest(),
         rows=out.save(f"{part}-rows.npy", chosen.rows.astype(np.int64)),
+        groups=None if groups is None else out.save(f"{part}-groups.npy", groups),
     )
 
 

@@ -32,8 +32,32 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def signature(channels: int = 1, side: int = 24) -> Signature:
-    return Signature(inputs=(TensorSpec(name="image", shape=(-1, channels, side, side)),), outputs=OUTPUTS)
+WORDS = 50
+
+
+def signature(name: str, channels: int = 1, side: int = 24) -> Signature:
+    """Inputs of the kind that a family takes, of a size that grows with `side`."""
+    inputs = {
+        "image": (TensorSpec(name="image", shape=(-1, channels, side, side)),),
+        "series": (TensorSpec(name="signal", shape=(-1, 2 * side, 3 * channels)),),
+        "words": tuple(TensorSpec(name=one, shape=(-1, side // 2), dtype="int64") for one in ("ids", "mask")),
+        "table": (TensorSpec(name="row", shape=(-1, side)),),
+        "pair": tuple(TensorSpec(name=one, shape=(-1, 1), dtype="int64") for one in ("user", "item")),
+    }[plugins.declared("students", name).takes]
+    return Signature(inputs=inputs, outputs=OUTPUTS)
+
+
+def samples(given: Signature, count: int = 3) -> dict[str, torch.Tensor]:
+    """Noise; for words some ids, of which the mask keeps a first part; as many users and items as samples."""
+    random = torch.Generator().manual_seed(0)
+    if given.inputs[0].name == "user":
+        return {name: torch.arange(count)[:, None] for name in ("user", "item")}
+    if given.inputs[0].name != "ids":
+        return {spec.name: torch.randn(count, *spec.shape[1:], generator=random) for spec in given.inputs}
+    length = given.inputs[0].shape[1]
+    kept = torch.randint(length // 2, length + 1, (count, 1), generator=random)
+    ids = torch.randint(2, WORDS, (count, length), generator=random)
+    return {"ids": ids, "mask": (torch.arange(length) < kept).long()}
 
 
 TEACHER = """from torch import nn
@@ -64,26 +88,25 @@ def architecture(name: str, folder: Path) -> Architecture:
         teacher = {"teacher": [{"name": "torch", "make": "my_teacher:build"}]}
         return Architecture(family=Choice(name=name, settings=teacher, files=files))
     if "make" not in plugins.declared("students", name).code:
-        return Architecture(family=Choice(name=name))
+        needed = {"words": {"vocabulary": WORDS}, "pair": {"users": 9, "items": 9}}.get(
+            plugins.declared("students", name).takes, {}
+        )
+        return Architecture(family=Choice(name=name, settings=needed))
     path = folder / "my_net.py"
     path.write_text(OWN)
     files = {"make": UserFile(path=str(path), sha256="0")}
     return Architecture(family=Choice(name=name, settings={"make": "my_net:build"}, files=files))
 
 
-def images(channels: int, side: int, count: int = 3) -> torch.Tensor:
-    return torch.randn(count, channels, side, side, generator=torch.Generator().manual_seed(0))
-
-
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 24), (3, 96)])
 def test_gives_finite_logits_for_any_batch(name: str, channels: int, side: int, tmp_path: Path) -> None:
-    given = signature(channels, side)
+    given = signature(name, channels, side)
     module = networks.build(architecture(name, tmp_path), given).eval()
-    x = images(channels, side)
+    batch = samples(given)
     with torch.no_grad():
-        together = networks.forward(module, {"image": x}, given)
-        alone = networks.forward(module, {"image": x[:1]}, given)
+        together = networks.forward(module, batch, given)
+        alone = networks.forward(module, {key: values[:1] for key, values in batch.items()}, given)
     assert together["logits"].shape == (3, 7) and torch.isfinite(together["logits"]).all()
     torch.testing.assert_close(together["logits"][:1], alone["logits"], rtol=1e-3, atol=1e-4)
     if "features" in together:
@@ -92,11 +115,11 @@ def test_gives_finite_logits_for_any_batch(name: str, channels: int, side: int, 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_initial_weights_follow_the_seed(name: str, tmp_path: Path) -> None:
-    given, made = signature(), []
+    given, made = signature(name), []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
         module = networks.build(architecture(name, tmp_path), given)
-        networks.forward(module.eval(), {"image": images(1, 24)}, given)
+        networks.forward(module.eval(), samples(given), given)
         made.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
 
@@ -105,20 +128,20 @@ def test_initial_weights_follow_the_seed(name: str, tmp_path: Path) -> None:
 def test_space_holds_distinct_settings_that_build(name: str, tmp_path: Path) -> None:
     family = plugins.find("students", name)
     wanted = architecture(name, tmp_path).family
-    options = family.space(family.Settings.model_validate(wanted.settings), signature().inputs)
+    options = family.space(family.Settings.model_validate(wanted.settings), signature(name).inputs)
     written = [option.model_dump(mode="json") for option in options]
     assert written and len({str(settings) for settings in written}) == len(written)
     assert [family.Settings.model_validate(settings) for settings in written] == list(options)
     for settings in (written[0], written[-1]):
         choice = wanted.model_copy(update={"settings": settings})
-        assert isinstance(networks.build(Architecture(family=choice), signature()), nn.Module)
+        assert isinstance(networks.build(Architecture(family=choice), signature(name)), nn.Module)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_space_keeps_what_the_user_set(name: str, tmp_path: Path) -> None:
     family = plugins.find("students", name)
     settings = family.Settings.model_validate(architecture(name, tmp_path).family.settings)
-    for option in family.space(settings, signature().inputs):
+    for option in family.space(settings, signature(name).inputs):
         for key in settings.model_fields_set:
             assert getattr(option, key) == getattr(settings, key)
 
@@ -133,14 +156,14 @@ def test_settings_are_frozen_and_described(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_learns_a_batch_by_heart(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    given = signature()
+    given = signature(name)
     module, labels = networks.build(architecture(name, tmp_path), given), torch.arange(7)
-    x = images(1, 24, 7)
-    networks.forward(module, {"image": x}, given)
+    batch = samples(given, 7)
+    networks.forward(module, batch, given)
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2)
     losses = []
     for _ in range(12):
-        loss = nn.functional.cross_entropy(networks.forward(module, {"image": x}, given)["logits"], labels)
+        loss = nn.functional.cross_entropy(networks.forward(module, batch, given)["logits"], labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -150,13 +173,14 @@ def test_learns_a_batch_by_heart(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_takes_a_step_under_fake_quantization(name: str, tmp_path: Path) -> None:
-    given, x = signature(), images(1, 24, 7)
+    given = signature(name)
+    batch = samples(given, 7)
     module = networks.build(architecture(name, tmp_path), given)
-    networks.forward(module, {"image": x}, given)
+    networks.forward(module, batch, given)
     before = {key: value.clone() for key, value in module.state_dict().items()}
     quantized = fakequant.FakeQuantized(module, fakequant.ranges(module), watch=True)
-    plain = networks.forward(module.eval(), {"image": x}, given)["logits"]
-    rounded = networks.forward(quantized.train(), {"image": x}, given)["logits"]
+    plain = networks.forward(module.eval(), batch, given)["logits"]
+    rounded = networks.forward(quantized.train(), batch, given)["logits"]
     assert torch.isfinite(rounded).all() and not torch.equal(plain, rounded)
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2)
     nn.functional.cross_entropy(rounded, torch.arange(7)).backward()
