@@ -120,6 +120,12 @@ def _notes(known: Outlook, outcome: Outcome, reasoned: bool) -> tuple[str, ...]:
             "when shifted: left and right seem to matter in these data; write mirror = false under [train]"
         )
     found += known.refusals()
+    if outcome.raced and outcome.raced.terms.live:
+        terms, spent = outcome.raced.terms, sum(one.seconds for one in outcome.raced.distilled)
+        found.append(
+            f"{terms.method} needs the teacher beside the student: it took {units.show_seconds(terms.teacher_seconds)} of "
+            f"the {units.show_seconds(spent)} of full training"
+        )
     if soft:
         took = units.show_seconds(soft.seconds_per_view)
         found.append(f"the teacher labelled each view of the training part once, in {took}")
