@@ -60,7 +60,8 @@ class Moved(Value):
 class Parted(Value):
     """A sample that teacher and student answer differently, by its number in the part.
 
-    `picture` is a PNG as a data URI where the sample is an image; `words` else what it holds: ids or numbers.
+    `picture` is a PNG as a data URI where the sample is an image or a series; `words` else what it holds: ids or
+    numbers.
     """
 
     number: int
@@ -107,7 +108,7 @@ class Resemblance(Value):
 class Attributed(Value):
     """Which parts of one sample teacher and student answer from: a picture each, or a weight for each of its words.
 
-    `likeness` is the cosine between both attributions, from -1 to 1.
+    `likeness` is the cosine between both attributions, from -1 to 1; NaN where they are of unlike numbers.
     """
 
     number: int

@@ -36,5 +36,21 @@ def test_paint_is_where_the_weights_are() -> None:
 def test_words_are_those_that_no_mask_hides() -> None:
     sample = {"mask": np.array([1, 1, 0]), "ids": np.array([7, 0, 5])}
     assert showing.shown(sample) == ("", ("7", "0"))
-    picture, words = showing.shown({"x": np.linspace(0, 1, 100).astype(np.float32)})
-    assert not picture and len(words) == showing.WORDS + 1 and words[0] == "0" and words[-1] == "…"
+    picture, words = showing.shown({"x": np.arange(2, 42)})
+    assert not picture and len(words) == showing.WORDS + 1 and words[0] == "2" and words[-1] == "…"
+    assert showing.shown({"x": np.array([0.25, -1.0, 3.14159], np.float32)})[1] == ("0.25", "-1", "3.14")
+
+
+def test_a_series_is_a_curve_over_what_counts() -> None:
+    steps = np.linspace(0, 6, 100).astype(np.float32)
+    uri, words = showing.shown({"motion": np.stack([np.sin(steps), np.cos(steps)], 1)})
+    plain = opened(uri)
+    assert not words and plain.shape == (72, 264, 4)
+    seen = {tuple(pixel[:3]) for pixel in plain.reshape(-1, 4) if pixel[3]}
+    assert seen == set(showing.LINES[:2]), "a colour for each channel and nothing else"
+    weights = np.zeros(10)
+    weights[8:] = 1.0  # of ten moments the last two
+    over = opened(showing.curves(np.sin(steps), weights)).astype(int)
+    assert (over[:, 250:, 3] > 0).all() and (over[:, :150, 3] > 0).mean() < 0.1
+    assert showing.is_series(np.zeros(20, np.int16)) and not showing.is_series(np.zeros((4, 4, 1), np.uint8))
+    assert opened(showing.curves(np.zeros(30))).shape == (72, 264, 4)

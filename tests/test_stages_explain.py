@@ -65,6 +65,19 @@ def test_ids_have_a_weight_for_each_word_that_the_mask_shows(tmp_path: Path) -> 
     assert found.samples[0].student == pytest.approx(wanted, abs=1e-5)
 
 
+def test_series_are_painted_where_the_answer_comes_from_also_by_a_spectrogram() -> None:
+    late, early = np.zeros((30, 2)), np.zeros((30, 2))
+    late[20:], early[:5] = 1.0, -1.0
+    wave = {"x": np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)}
+    found = explain._shown(4, wave, "x", late, early)
+    assert found.likeness == 0.0 and found.student_picture != found.teacher_picture != ""
+    assert explain._shown(4, wave, "x", -late, late).likeness == pytest.approx(1.0), "what counts, for or against"
+    unlike = explain._shown(4, wave, "x", late, np.ones((7, 13)))
+    assert np.isnan(unlike.likeness) and unlike.teacher_picture
+    with pytest.raises(EdgekdError, match=r"\(3, 2\) and \(4,\) numbers of x, \(4,\) are stored"):
+        explain._shown(4, {"x": np.arange(4.0)}, "x", np.ones((3, 2)), np.ones(4))
+
+
 def test_ids_without_an_embedding_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EdgekdError, match=r"torch\.nn\.Embedding"):
         explain._embedding(torch.nn.Linear(2, 2))

@@ -1,4 +1,4 @@
-"""Samples as a page can show them: a small PNG inside the page, or words."""
+"""Samples as a page can show them: a small PNG inside the page (images as they are, series as curves), or words."""
 
 import base64
 import io
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from edgekd.runtimes import preprocess
 
@@ -14,6 +15,10 @@ Array = NDArray[Any]
 
 # Longest side of a picture in pixels, and most words of a sample that is none.
 SIDE, WORDS = 96, 32
+# Width and height of the picture of a series, and how many numbers in a row make one.
+CURVE, LONG = (264, 72), 16
+# Colours of channels, each to be read on light and on dark paper.
+LINES = ((94, 141, 196), (201, 128, 54), (96, 158, 96), (178, 92, 150), (140, 140, 140), (186, 158, 60))
 # What attribution paints: nothing, and most of it.
 PAINT = np.array([238.0, 84.0, 52.0])
 # The share of an attribution's values that stay below full paint.
@@ -23,6 +28,34 @@ FULL = 0.99
 def is_picture(values: Array) -> bool:
     """Whether one stored sample is an image: (side, side, 1 or 3) of uint8."""
     return values.dtype == np.uint8 and values.ndim == 3 and values.shape[2] in (1, 3)
+
+
+def is_series(values: Array) -> bool:
+    """Whether one stored sample is a series: numbers over time, (time,) or (time, channels)."""
+    numbers = values.dtype.kind == "f" or values.dtype in (np.int8, np.int16)
+    return numbers and values.ndim in (1, 2) and len(values) >= LONG
+
+
+def curves(values: Array, weights: NDArray[np.float64] | None = None) -> str:
+    """A series as a transparent PNG in a data URI, a line for each channel, over weights of its moments if given.
+
+    Weights, none below zero, may be of fewer moments than the series has, such as those of a spectrogram.
+    """
+    wide, high = CURVE
+    image = Image.new("RGBA", CURVE, (0, 0, 0, 0))
+    draw = ImageDraw.Draw(image)
+    if weights is not None and weights.max() > 0:
+        strength = np.interp(np.linspace(0, 1, wide), np.linspace(0, 1, len(weights)), weights / weights.max())
+        for x, share in enumerate(strength):
+            draw.line(((x, 0), (x, high)), fill=(*(int(level) for level in PAINT), int(150 * share)))
+    channels = values.reshape(len(values), -1).astype(np.float64)
+    low, span = channels.min(), max(float(np.ptp(channels)), 1e-12)
+    places = np.linspace(0, len(channels) - 1, min(len(channels), 2 * wide)).astype(int)
+    for i, channel in enumerate(channels.T[: len(LINES)]):
+        heights = (high - 5) * (1 - (channel[places] - low) / span) + 2
+        points = [(float(x), float(y)) for x, y in zip(places * (wide - 1) / (len(channels) - 1), heights, strict=True)]
+        draw.line(points, fill=(*LINES[i], 255))
+    return _encoded(image)
 
 
 def picture(values: Array) -> str:
@@ -46,8 +79,12 @@ def painted(values: Array, weights: NDArray[np.float64]) -> str:
 
 
 def _uri(pixels: NDArray[np.uint8]) -> str:
+    return _encoded(preprocess.picture(pixels))
+
+
+def _encoded(image: Image.Image) -> str:
     stream = io.BytesIO()
-    preprocess.picture(pixels).save(stream, format="PNG", optimize=True)
+    image.save(stream, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
@@ -59,6 +96,8 @@ def shown(sample: Mapping[str, Array]) -> tuple[str, tuple[str, ...]]:
     values = sample[first]
     if is_picture(values):
         return picture(values), ()
+    if is_series(values):
+        return curves(values), ()
     flat = values[kept(sample, first)].reshape(-1)
     texts = [f"{value:.3g}" if flat.dtype.kind == "f" else str(value) for value in flat[: WORDS + 1].tolist()]
     return "", (*texts[:WORDS], *(("…",) if len(texts) > WORDS else ()))

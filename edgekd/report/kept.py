@@ -110,7 +110,7 @@ def _card(one: Parted, explained: Attributed | None) -> Card:
         teacher_picture=explained.teacher_picture if explained else "",
         student_picture=explained.student_picture if explained else "",
         words=tuple(Word(word, *pair) for word, pair in zip(one.words, weights, strict=True)),
-        likeness=f"{explained.likeness:.2f}" if explained else "",
+        likeness=f"{explained.likeness:.2f}" if explained and explained.likeness == explained.likeness else "",
     )
 
 

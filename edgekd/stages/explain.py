@@ -98,14 +98,22 @@ def _embedding(network: nn.Module) -> nn.Embedding:
 
 
 def _shown(number: int, sample: Mapping[str, Array], name: str, ours: Weights, theirs: Weights) -> Attributed:
-    """Both attributions of one sample, painted on it where it is an image, else a weight for each of its words."""
-    if showing.is_picture(sample[name]):
+    """Both attributions of one sample, painted on it where it is an image or a series, else a weight for each word.
+
+    A word has none where a network takes other numbers than are stored.
+    """
+    values = sample[name]
+    if showing.is_picture(values):
         mine, its = (np.abs(one).sum(axis=0) for one in (ours, theirs))
-        return Attributed(
-            number=number,
-            likeness=_cosine(*_alike(mine, its)),
-            student_picture=showing.painted(sample[name], mine),
-            teacher_picture=showing.painted(sample[name], its),
+        painted = (showing.painted(values, mine), showing.painted(values, its))
+        return _painted(number, _cosine(*_alike(mine, its)), *painted)
+    if showing.is_series(values):
+        mine, its = (np.abs(one).reshape(len(one), -1).sum(axis=1) for one in (ours, theirs))
+        likeness = _cosine(mine, its) if mine.shape == its.shape else float("nan")
+        return _painted(number, likeness, showing.curves(values, mine), showing.curves(values, its))
+    if not ours.shape == theirs.shape == values.shape:
+        raise EdgekdError(
+            f"the networks take {ours.shape} and {theirs.shape} numbers of {name}, {values.shape} are stored"
         )
     visible = showing.kept(sample, name)
     mine, its = (one[visible].reshape(-1) for one in (ours, theirs))
@@ -115,6 +123,10 @@ def _shown(number: int, sample: Mapping[str, Array], name: str, ours: Weights, t
         student=tuple(float(x) for x in mine[: showing.WORDS]),
         teacher=tuple(float(x) for x in its[: showing.WORDS]),
     )
+
+
+def _painted(number: int, likeness: float, student: str, teacher: str) -> Attributed:
+    return Attributed(number=number, likeness=likeness, student_picture=student, teacher_picture=teacher)
 
 
 def _alike(one: Weights, other: Weights) -> tuple[Weights, Weights]:
@@ -131,4 +143,4 @@ def _alike(one: Weights, other: Weights) -> tuple[Weights, Weights]:
 
 def _cosine(one: Weights, other: Weights) -> float:
     scale = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float((one * other).sum()) / scale if scale else 0.0
+    return float(np.clip((one * other).sum() / scale, -1, 1)) if scale else 0.0
