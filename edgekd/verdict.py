@@ -123,8 +123,8 @@ def _notes(known: Outlook, outcome: Outcome, reasoned: bool) -> tuple[str, ...]:
     if outcome.raced and outcome.raced.terms.live:
         terms, spent = outcome.raced.terms, sum(one.seconds for one in outcome.raced.distilled)
         found.append(
-            f"{terms.method} needs the teacher beside the student: it took {units.show_seconds(terms.teacher_seconds)} of "
-            f"the {units.show_seconds(spent)} of full training"
+            f"{terms.method} needs the teacher beside the student: it took {units.show_seconds(terms.teacher_seconds)} "
+            f"of the {units.show_seconds(spent)} of full training"
         )
     if soft:
         took = units.show_seconds(soft.seconds_per_view)

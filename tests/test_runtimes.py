@@ -15,7 +15,7 @@ from edgekd.devices import _jobs
 from tests import tiny
 
 FILES = sorted(Path(runtimes.__file__).parent.glob("*.py"))
-EXTRA = {"preprocess": {"PIL"}}
+EXTRA = {"preprocess": {"PIL"}, "tokens": {"tokenizers"}}
 
 
 def imported(tree: ast.Module) -> set[str]:

@@ -102,7 +102,11 @@ def test_answer_describes_its_files(tmp_path: Path) -> None:
     progress = json.loads((tmp_path / "work" / "progress.json").read_text())
     assert progress["done"] == 1 and progress["text"].startswith("epoch 5 of 5, loss 0.")
     left = {path.name for path in (tmp_path / "work").iterdir()}
-    assert left == {"weights-0.safetensors", "history-0.json", "progress.json"}
+    assert left == {"weights-0.safetensors", "history-0.json", "validation-0.npy", "progress.json"}
+    assert checkpoint.validation_outputs is not None
+    said = np.load(tmp_path / "work" / checkpoint.validation_outputs.name)
+    labels = np.load(tmp_path / "entries" / learnable.ENTRY[:2] / learnable.ENTRY / "validation-labels.npy")
+    assert (said.argmax(1) == labels).mean() == pytest.approx(checkpoint.validation_accuracy)
 
 
 def test_same_step_gives_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
