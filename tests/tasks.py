@@ -1,7 +1,7 @@
 """Toys of the tasks beyond images, small and of real structure: each writes data, a teacher's outputs and a recipe.
 
 What is to be learnt: which wave a signal has, which of two words stands in a text, how high a tone is,
-which side of a line a point lies on, and which items users of a kind like.
+which side of a line a point lies on, and which items users like.
 """
 
 import wave
@@ -12,12 +12,14 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 RATE = 4000
+# a user's vector is seen by one in many samples
+EPOCHS = {"pairs": "20"}
 TRAIN = """
 [teacher]
 saved = "outputs.npz"
 [train]
 trial_epochs = 1
-epochs = 6
+epochs = EPOCHS
 learning_rate = 0.01
 batch = 32
 views = 1
@@ -93,9 +95,9 @@ def table(folder: Path, count: int = 360) -> str:
 
 
 def pairs(folder: Path, users: int = 24, items: int = 30) -> str:
-    """Every user with every item: one half of the users likes one half of the items."""
+    """Every user with every item: all like one half of the items, and some users like everything."""
     user, item = np.divmod(np.random.default_rng(4).permutation(users * items), items)
-    labels = (user % 2 == item % 2).astype(np.int64)
+    labels = ((item % 2 == 1) | (user % 5 == 0)).astype(np.int64)
     np.savez(folder / "pairs.npz", user=user[:, None], item=item[:, None], y=labels)
     _teacher(folder, labels)
     return (
@@ -118,5 +120,5 @@ def write(folder: Path, task: str) -> Path:
     """Write everything of a task; returns the recipe's path."""
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{task}.toml"
-    page.write_text(TASKS[task](folder) + TRAIN, encoding="utf-8")
+    page.write_text(TASKS[task](folder) + TRAIN.replace("EPOCHS", EPOCHS.get(task, "6")), encoding="utf-8")
     return page
