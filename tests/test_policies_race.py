@@ -6,7 +6,7 @@ from edgekd.errors import Problem, UsageError
 from edgekd.policies.contenders import METHODS, TITLES, contenders
 from edgekd.policies.race import race, under_fake_quantization
 from edgekd.recipes.effort import CONTROL
-from edgekd.results import Lesson
+from edgekd.results import Lesson, Size
 from edgekd.spec import Choice, Objective, Teacher
 from edgekd.steps import Compare, Label, Train
 from tests.world import EFFORT, World, known, option, target
@@ -121,6 +121,16 @@ def test_a_teacher_that_is_no_network_leaves_these_methods_out() -> None:
     program = known(target()).model_copy(update={"plan": plan})
     assert not any(one.live for one in contenders(program))
     assert {one.method for one in contenders(known(target(), effort=effort))} == set(METHODS)
+
+
+def test_a_teacher_that_would_take_too_long_beside_the_student_is_told() -> None:
+    effort = EFFORT.model_copy(update={"methods": ("kd", "attention"), "control": CONTROL[:3], "train_seconds": 60.0})
+    slow = known(target(), effort=effort, teacher=Size(params=10**6, macs=10**9))
+    raced = World().follow(race(slow, STUDENT))
+    (out,) = (one for one in raced.trials if one.method == "attention transfer")
+    assert "with the teacher beside it one training would take about" in out.why and out.epochs == 0
+    assert sum(one.kind == "control" for one in raced.trials) == len(contenders(slow, STUDENT)) == 2
+    assert "effort quick allows 60 s" in out.why or "1 min" in out.why
 
 
 def test_peers_are_trained_together_and_the_best_one_goes_on() -> None:

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from edgekd import plugins
+from edgekd import plugins, units
+from edgekd.policies import limits
 from edgekd.policies.known import Known, distillation
-from edgekd.spec import Choice, Objective, Settings
+from edgekd.spec import Architecture, Choice, Objective, Settings
 
 # What a reader calls a method; "yours" is what a recipe asks for by name.
 TITLES = {
@@ -48,18 +49,46 @@ class Contender(NamedTuple):
         return any(map(plugins.live, self.objectives))
 
 
-def contenders(known: Known) -> list[Contender]:
+def contenders(known: Known, network: Architecture | None = None) -> list[Contender]:
     """All that race, plain distillation first; a recipe's own objectives alone where it names some.
 
-    Methods that look into the teacher are left out where it is no torch network.
+    Methods that look into the teacher are left out where that is not possible, or would take too long for `network`.
     """
+    every = _every(known)
+    return every if known.plan.objectives or not beyond_reach(known, network) else [c for c in every if not c.live]
+
+
+def left_out(known: Known, network: Architecture) -> list[Contender]:
+    """Those that would race but for what `beyond_reach` says."""
+    racing = contenders(known, network)
+    return [one for one in _every(known) if one not in racing]
+
+
+def _every(known: Known) -> list[Contender]:
     plan = known.plan
     if plan.objectives:
         told: Settings = {f"{one.use.name} weight": one.weight for one in plan.objectives}
         return [Contender("yours", told, plan.objectives)]
-    found = [one for method in plan.effort.methods for one in _points(method, plan.effort.distill)]
-    blind = bool(known.no_teacher) or plan.teacher.source.name not in ("torch", "ensemble")
-    return [one for one in found if not (blind and one.live)]
+    return [one for method in plan.effort.methods for one in _points(method, plan.effort.distill)]
+
+
+def beyond_reach(known: Known, network: Architecture | None) -> str:
+    """Why no method that looks into the teacher can race; empty where it can.
+
+    The teacher's inner values are taken to be asked for once a view, as they are where they fit in memory.
+    """
+    plan, effort = known.plan, known.plan.effort
+    if known.teacher is None or plan.teacher.source.name not in ("torch", "ensemble"):
+        return "the teacher is no torch network whose inside can be seen"
+    own = next((option.size.macs for option in known.options if option.architecture == network), 0)
+    samples = known.splits.parts["train"].count
+    views = min(effort.epochs, known.soft_targets.views)
+    taken = limits.training_seconds(plan, samples, own, effort.epochs)
+    taken += views * samples * known.teacher.macs / limits.TRAINING_RATE
+    if taken <= effort.train_seconds:
+        return ""
+    allowed = f"effort {effort.name} allows {units.show_seconds(effort.train_seconds)}"
+    return f"with the teacher beside it one training would take about {units.show_seconds(taken)}; {allowed}"
 
 
 def count(methods: tuple[str, ...], grid: tuple[tuple[float, float], ...]) -> int:

@@ -5,12 +5,12 @@ identification, 2016, https://arxiv.org/abs/1502.07943), with a teacher and with
 optimizer steps. A rung starts anew: the rates of the one before have run out. The two winners are trained on all seeds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from edgekd.errors import EdgekdError
 from edgekd.policies import limits
-from edgekd.policies.contenders import TITLES, Contender, contenders
+from edgekd.policies.contenders import TITLES, Contender, beyond_reach, contenders, left_out
 from edgekd.policies.course import assisted, descended
 from edgekd.policies.known import GROUND_TRUTH, Known, schedule
 from edgekd.results import Checkpoint, Compared, File, Gain, Lesson, Predictions, Terms, Trained, Trial
@@ -57,7 +57,7 @@ class Tried(NamedTuple):
 def race(known: Known, network: Architecture) -> Policy[Raced]:
     """Let methods and rates race, then train the two winners fully, on every seed and for the same number of steps."""
     plan, effort, base = known.plan, known.plan.effort, known.plan.schedule
-    found = contenders(known)
+    found = contenders(known, network)
 
     def whole(known: Known, network: Architecture, seed: int) -> Train:
         return distil(known, network, found[0], effort.epochs, seed)
@@ -82,7 +82,7 @@ def race(known: Known, network: Architecture) -> Policy[Raced]:
         return distil(known, network, chosen, effort.epochs, seed)
 
     line = yield from descended(taught, [_strongest(trained) for trained in peers], like_it)
-    trials = yield from _judged(known, tried)
+    trials = (*(yield from _judged(known, tried)), *_left_out(known, network))
     return Raced(
         distilled=line.checkpoints,
         control=control,
@@ -258,6 +258,21 @@ def _judged(known: Known, tried: Sequence[Tried]) -> Policy[tuple[Trial, ...]]:
     return tuple(_trial(one, gains) for one in tried)
 
 
+def _left_out(known: Known, network: Architecture) -> Iterator[Trial]:
+    """Methods that did not race, and why."""
+    why = beyond_reach(known, network)
+    for one in left_out(known, network):
+        yield Trial(
+            kind="distilled",
+            method=TITLES[one.method],
+            settings=one.settings,
+            epochs=0,
+            validation_accuracy=None,
+            seconds=0.0,
+            why=why,
+        )
+
+
 def _rival(tried: Sequence[Tried], epochs: int) -> Checkpoint | None:
     """The best control after so many epochs."""
     found = [one for one in tried if one.entrant.kind == "control" and one.epochs == epochs]
@@ -294,7 +309,7 @@ def _terms(
     trials: Sequence[Trial],
     rates: tuple[float, float],
 ) -> Terms:
-    sides = {kind: [one for one in trials if one.kind == kind] for kind in ("distilled", "control")}
+    sides = {kind: [one for one in trials if one.kind == kind and one.epochs] for kind in ("distilled", "control")}
     return Terms(
         steps_distilled=distilled[0].steps,
         steps_control=control[-1].steps,

@@ -100,7 +100,7 @@ def _temperature(transfer: Appraised | None, outcome: Outcome, labelled: int) ->
 def _edge(trials: tuple[Trial, ...], labelled: int) -> str:
     """Whether the best temperature is the highest or lowest tried, and clearly better than the next one: in words."""
     by: dict[float, float] = {}
-    fewest = min((trial.epochs for trial in trials), default=0)  # after which all of them were judged
+    fewest = min((trial.epochs for trial in trials if trial.epochs), default=0)  # after which all were judged
     for trial in trials:
         tried = trial.settings.get("temperature")
         if (trial.method, trial.epochs) == (TITLES["kd"], fewest) and isinstance(tried, int | float):

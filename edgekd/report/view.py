@@ -140,7 +140,7 @@ def trials(found: Sequence[Trial]) -> Table:
         (
             Cell(trial.method or "without teacher"),
             Cell(", ".join(f"{n.replace('_', ' ')} {text.show_setting(v)}" for n, v in trial.settings.items())),
-            Cell(f"{trial.epochs}"),
+            Cell(f"{trial.epochs}" if trial.epochs else text.NONE),
             Cell("not trained", trial.why)
             if trial.validation_accuracy is None
             else Cell(text.share(trial.validation_accuracy)),
