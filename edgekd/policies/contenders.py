@@ -69,7 +69,7 @@ def _every(known: Known) -> list[Contender]:
     if plan.objectives:
         told: Settings = {f"{one.use.name} weight": one.weight for one in plan.objectives}
         return [Contender("yours", told, plan.objectives)]
-    return [one for method in plan.effort.methods for one in _points(method, plan.effort.distill)]
+    return [one for method in plan.effort.methods for one in points(method, plan.effort.distill)]
 
 
 def beyond_reach(known: Known, network: Architecture | None) -> str:
@@ -93,10 +93,10 @@ def beyond_reach(known: Known, network: Architecture | None) -> str:
 
 def count(methods: tuple[str, ...], grid: tuple[tuple[float, float], ...]) -> int:
     """How many contenders so many methods are."""
-    return sum(len(_points(method, grid)) for method in methods)
+    return sum(len(points(method, grid)) for method in methods)
 
 
-def _points(method: str, grid: tuple[tuple[float, float], ...]) -> list[Contender]:
+def points(method: str, grid: tuple[tuple[float, float], ...]) -> list[Contender]:
     """The settings of a method that race; of plain distillation the effort's grid."""
     labels = Objective(use=Choice(name="cross_entropy"))
     match method:

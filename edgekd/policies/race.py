@@ -151,8 +151,7 @@ def _distilled(known: Known, network: Architecture, one: Contender) -> Entrant:
 
 def _control(known: Known, network: Architecture, rates: tuple[float, float]) -> Entrant:
     def train(epochs: int, seed: int) -> Train:
-        when = schedule(known.plan.schedule, epochs, rates)
-        return _train(known, network, GROUND_TRUTH, when, seed, taught=False)
+        return control(known, network, rates, epochs, seed)
 
     return Entrant("control", "", dict(zip(("learning_rate", "weight_decay"), rates, strict=True)), train)
 
@@ -160,6 +159,11 @@ def _control(known: Known, network: Architecture, rates: tuple[float, float]) ->
 def distil(known: Known, network: Architecture, one: Contender, epochs: int, seed: int) -> Train:
     """Train with the teacher by one method."""
     return _train(known, network, one.objectives, schedule(known.plan.schedule, epochs), seed, True, one.live)
+
+
+def control(known: Known, network: Architecture, rates: tuple[float, float], epochs: int, seed: int) -> Train:
+    """Train from labels alone at one (learning rate, weight decay)."""
+    return _train(known, network, GROUND_TRUTH, schedule(known.plan.schedule, epochs, rates), seed, taught=False)
 
 
 def _together(known: Known, step: Train) -> Train:
