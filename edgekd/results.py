@@ -844,7 +844,7 @@ class Report(Value):
     `bundles` are folders by target, `members` run folders of several students of the front by name.
     """
 
-    schema_version: int = 1
+    schema_version: Literal[2] = 2
     edgekd: str
     created: str
     plan: Plan

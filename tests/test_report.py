@@ -86,7 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_json_is_the_whole_report(folder: Path) -> None:
     written = (folder / "report.json").read_text()
     assert Report.model_validate_json(written) == synthetic.report()
-    assert json.loads(written)["schema_version"] == 1
+    assert json.loads(written)["schema_version"] == 2
 
 
 def test_the_page_is_one_offline_file(folder: Path) -> None:
