@@ -230,7 +230,7 @@ def test_report_prints_a_run_again_and_names_what_is_no_run(tmp_path: Path):
     assert run("report", "nowhere").exit_code == 2
     (tmp_path / "report.json").write_text("{}", encoding="utf-8")
     result = run("report", ".")
-    assert result.exit_code == 2 and "is not a report of schema version 1" in result.stderr
+    assert result.exit_code == 2 and "is not a report of schema version 2" in result.stderr
 
 
 def test_list_says_what_there_is():
