@@ -12,9 +12,12 @@ import pytest
 from edgekd import plugins
 from edgekd.results import Signature
 from edgekd.runtimes import replay
+from edgekd.runtimes.fault import Fault
 from tests import families, plugged
 
 TOLERANCE = {"float32": 1e-4, "int8": 0.12}
+# Files that their runtime refuses, which the rehearsal of a build says before anything is trained.
+REFUSED = {("executorch", "conv1d", "int8"): "Init failed for backend XnnpackBackend"}
 
 
 def test_every_family_without_images_is_among_them() -> None:
@@ -34,6 +37,10 @@ def test_its_files_compute_what_torch_does(format: str, tmp_path: Path) -> None:
             with np.load(work / "samples.npz") as arrays:
                 rows = {name: arrays[name] for name in arrays.files}
             expected = rows.pop("expected")
+            if says := REFUSED.get((format, family, precision)):
+                with pytest.raises(Fault, match=says):
+                    answers(format, work, rows)
+                continue
             found = answers(format, work, rows)
             assert found.shape == expected.shape
             gap = np.abs(found - expected).max() / np.abs(expected).max()
