@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 RATE = 4000
 # a user's vector is seen by one in many samples
-EPOCHS = {"pairs": "20"}
+EPOCHS = {"pairs": "20", "sound": "30"}
 TRAIN = """
 [teacher]
 saved = "outputs.npz"

@@ -17,7 +17,7 @@ SAYS = {"text": "0: yes", "sound": "0: low"}
 KINDS = {"text": ["tokens", None], "sound": ["log-mel"]}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("task", list(tasks.TASKS))
 def test_a_task_is_built_for_two_runtimes_and_its_bundles_are_sound(task: str, tmp_path: Path) -> None:
     recipe = tasks.write(tmp_path / "page", task)
