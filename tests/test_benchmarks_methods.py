@@ -1,5 +1,6 @@
 """The runner of the table of distillation methods, on one tiny case through the real steps."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from edgekd.spec import Choice, Data, Plan, UserFile
 from edgekd.store import Store
 
 
-def tiny(store: Store, folder: Path, fashion: Path | None) -> Plan:
+def tiny(store: Store, folder: Path, given: Namespace) -> Plan:
     """Three kinds of stripes, as images of 28 pixels, and a small teacher that learned them."""
     path, generator = folder / "stripes.npz", np.random.default_rng(0)
     labels = np.arange(360) % 3
@@ -34,14 +35,13 @@ def tiny(store: Store, folder: Path, fashion: Path | None) -> Plan:
 @pytest.mark.slow
 def test_a_tiny_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     student = Choice(name="convnet", settings={"width": 4, "depth": 1})
-    case = methods.Case(tiny, student, methods.Size(epochs=3, trial=1, views=1))
+    case = methods.Case(tiny, student, methods.Size(epochs=3, trial=1, views=1), ("kd", "dkd"))
     monkeypatch.setattr(methods, "CASES", {"stripes": case})
-    monkeypatch.setattr(methods, "METHODS", ("kd", "dkd"))
     wanted = methods.arguments(["--seeds", "2"])
     with Store(tmp_path / "store") as store:
         answer = methods.compared(store, tmp_path, wanted)
         told = {row["what"].removeprefix("stripes, "): row["value"] for row in answer["rows"]}
-        known = methods.Bench(store, case, tiny(store, tmp_path, None), 2).known
+        known = methods.Bench(store, case, tiny(store, tmp_path, wanted), 2).known
         raced = store.follow(race(known, methods.Architecture(family=student, image=known.plan.student.image)))
     own = methods.AUTOMATIC
     best = next(name for name in told if name.startswith(f"{own} beside the best"))
@@ -59,3 +59,10 @@ def test_parts_of_the_table_can_be_asked_for() -> None:
     assert (wanted.case, wanted.method, wanted.seeds) == (["MNIST, 5,000 images"], ["kd", "dkd"], 3)
     with pytest.raises(SystemExit):
         methods.arguments(["--method", "dkt"])
+
+
+def test_a_case_without_its_data_is_told_as_not_measured(tmp_path: Path) -> None:
+    wanted = methods.arguments(["--case", "film reviews"])
+    with Store(tmp_path / "store") as store:
+        (row,) = methods.compared(store, tmp_path, wanted)["rows"]
+    assert row["what"] == "film reviews" and row["basis"] == "not measured: it needs --films"

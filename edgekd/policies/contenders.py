@@ -20,6 +20,8 @@ TITLES = {
     "rkd": "relational KD",
     "crd": "contrastive distillation",
     "review": "knowledge review",
+    "hidden": "hidden states",
+    "minilm": "attention relations",
     "adversarial": "an adversary",
     "yours": "the recipe's own objectives",
 }
@@ -33,6 +35,8 @@ INNER = {
     "rkd": 0.2,
     "crd": 0.1,
     "review": 0.4,
+    "hidden": 0.1,
+    "minilm": 0.1,
     "adversarial": 0.1,
 }
 
