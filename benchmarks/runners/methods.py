@@ -146,10 +146,11 @@ def taught(store: Store, plan: Plan, width: int = 24, epochs: int = 24) -> Teach
 
 
 STUDENT = Choice(name="convnet", settings={"width": 8, "depth": 2})
+FEATURES: Settings = {"student": "features", "teacher": "features"}
 # Layers 3 and 6 of the teacher for the two of the student.
 LAYERS: Settings = {
     "student": ["layers.0", "layers.1"],
-    "teacher": ["encoder.encoder.layer.2[0]", "encoder.encoder.layer.5[0]"],
+    "teacher": ["hidden_states[2]", "hidden_states[5]"],
 }
 # A data set more is an entry more.
 CASES: dict[str, Case] = {
@@ -160,6 +161,7 @@ CASES: dict[str, Case] = {
         page("watch"),
         Choice(name="conv1d", settings={"width": 8, "depth": 1}),
         methods=tuple(name for name in METHODS if name not in ("attention", "review")),
+        inner={"hint": FEATURES, "similarity": FEATURES},
         needs="watch",
     ),
     "film reviews": Case(

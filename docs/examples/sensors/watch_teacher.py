@@ -13,7 +13,7 @@ EPOCHS, BATCH, RATE, NOISE = 16, 64, 2e-3, 0.05
 
 
 class Teacher(nn.Module):
-    """Convolutions over time; (N, steps, channels) -> (N, classes)."""
+    """Convolutions over time; (N, steps, channels) -> logits (N, classes), and features for methods inside."""
 
     def __init__(self, channels: int, width: int, classes: int) -> None:
         super().__init__()
@@ -24,8 +24,9 @@ class Teacher(nn.Module):
             channels = wider
         self.blocks, self.head = nn.Sequential(*layers), nn.Linear(channels, classes)
 
-    def forward(self, signal: Tensor) -> Tensor:
-        return self.head(F.dropout(self.blocks(self.scale(signal.transpose(1, 2))).mean(2), 0.3, self.training))
+    def forward(self, signal: Tensor) -> dict[str, Tensor]:
+        features = self.blocks(self.scale(signal.transpose(1, 2))).mean(2)
+        return {"logits": self.head(F.dropout(features, 0.3, self.training)), "features": features}
 
 
 def build(width: int = 48) -> nn.Module:
@@ -44,7 +45,8 @@ def main() -> None:
         losses = []
         for rows in torch.randperm(len(y)).split(BATCH)[: len(y) // BATCH]:
             x = signal[rows] * (1 + 0.1 * torch.randn(len(rows), 1, 1))  # as strong or weak movements
-            loss = F.cross_entropy(model(x + NOISE * spread * torch.randn_like(x)), y[rows], label_smoothing=0.1)
+            logits = model(x + NOISE * spread * torch.randn_like(x))["logits"]
+            loss = F.cross_entropy(logits, y[rows], label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

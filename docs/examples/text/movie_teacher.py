@@ -22,7 +22,7 @@ WORDS = "embeddings.word_embeddings.weight"
 
 
 class Teacher(nn.Module):
-    """MiniLM's mean over the words, and a linear head; ids and mask (N, length) -> (N, 2)."""
+    """MiniLM's mean over the words, and a linear head; ids and mask (N, length) -> logits (N, 2), features, states."""
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
@@ -30,11 +30,13 @@ class Teacher(nn.Module):
         config = BertConfig(vocab_size=vocabulary, attn_implementation="eager", **sizes)
         self.encoder, self.head = BertModel(config, add_pooling_layer=False), nn.Linear(384, len(CLASSES))
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor | tuple[Tensor, ...]]:
         kept = mask.float()
         # finite numbers instead of a mask of yes and no, which some converters get wrong
-        states = self.encoder(input_ids=ids, attention_mask=((1 - kept) * -1e4)[:, None, None, :]).last_hidden_state
-        return self.head((states * kept[..., None]).sum(1) / kept.sum(1, keepdim=True).clamp(min=1))
+        added = ((1 - kept) * -1e4)[:, None, None, :]
+        states = self.encoder(input_ids=ids, attention_mask=added, output_hidden_states=True).hidden_states
+        features = (states[-1] * kept[..., None]).sum(1) / kept.sum(1, keepdim=True).clamp(min=1)
+        return {"logits": self.head(features), "features": features, "hidden_states": states[1:]}
 
 
 def build(vocabulary: int) -> nn.Module:
@@ -69,7 +71,7 @@ def main(folder: str) -> None:
     for number, rows in enumerate(batches, 1):
         found = tokenizer.encode_batch([lines[row][1] for row in rows])
         ids, mask = (torch.tensor([getattr(one, name) for one in found]) for name in ("ids", "attention_mask"))
-        loss = F.cross_entropy(model(ids, mask), y[rows])
+        loss = F.cross_entropy(model(ids, mask)["logits"], y[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
