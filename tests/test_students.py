@@ -14,7 +14,7 @@ from edgekd.errors import UsageError
 from edgekd.nets import networks, sizes
 from edgekd.results import Signature, Size, TensorSpec
 from edgekd.spec import Architecture, Choice, UserFile
-from edgekd.students import convnet, module, resnet
+from edgekd.students import convnet, module, resnet, transformer
 
 OUTPUTS = (TensorSpec(name="logits", shape=(-1, 10)),)
 
@@ -99,6 +99,15 @@ def own(tmp_path: Path) -> Architecture:
     make = UserFile(path=str(tmp_path / "my_net.py"), sha256=files.digest(tmp_path / "my_net.py"))
     choice = Choice(name="module", settings={"make": "my_net:build", "arguments": {"wide": 5}}, files={"make": make})
     return Architecture(family=choice)
+
+
+def test_a_transformer_returns_a_hidden_state_of_each_layer_and_the_last_gives_its_features() -> None:
+    words = tuple(TensorSpec(name=name, shape=(-1, 6), dtype="int64") for name in ("ids", "mask"))
+    network = transformer.build(transformer.Settings(width=16, depth=3, vocabulary=20), words, OUTPUTS).eval()
+    ids, mask = torch.randint(20, (2, 6)), torch.ones(2, 6, dtype=torch.int64)
+    outputs = network(ids, mask)
+    assert [tuple(state.shape) for state in outputs["hidden_states"]] == [(2, 6, 16)] * 3
+    torch.testing.assert_close(network.norm(outputs["hidden_states"][-1]).mean(1), outputs["features"])
 
 
 def test_module_calls_the_users_function_with_arguments(own: Architecture) -> None:

@@ -147,11 +147,6 @@ def taught(store: Store, plan: Plan, width: int = 24, epochs: int = 24) -> Teach
 
 STUDENT = Choice(name="convnet", settings={"width": 8, "depth": 2})
 FEATURES: Settings = {"student": "features", "teacher": "features"}
-# Layers 3 and 6 of the teacher for the two of the student.
-LAYERS: Settings = {
-    "student": ["layers.0", "layers.1"],
-    "teacher": ["hidden_states[2]", "hidden_states[5]"],
-}
 # A data set more is an entry more.
 CASES: dict[str, Case] = {
     "Fashion-MNIST, 10,000 images": Case(recipe("fashion-mnist"), STUDENT),
@@ -169,7 +164,6 @@ CASES: dict[str, Case] = {
         Choice(name="transformer", settings={"width": 32, "depth": 2}),
         Size(epochs=12, trial=3, views=1),
         methods=(*(name for name in METHODS if name not in INNER), "hidden", "rkd", "crd"),
-        inner={"hidden": LAYERS},
         needs="films",
     ),
     "Fashion-MNIST, all": Case(full_fashion, STUDENT, Size(epochs=8, trial=2), needs="fashion"),
@@ -318,14 +312,17 @@ def _told(one: Contender) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in one.settings.items()) + f" {beside}"
 
 
-def shown(found: Found, base: Found | None) -> str:
-    """Mean and deviation over seeds, the gain over the control with its interval, and seconds."""
+def shown(what: str, found: Found, base: Found | None = None) -> dict[str, str]:
+    """A row: mean and deviation over seeds, the gain over the control with its interval, seconds, its settings."""
     values = [100 * float(right.mean()) for right in found.right]
-    text = f"{mean(values):.2f} ± {stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
+    text, unit = f"{values[0]:.2f}", "% right"
+    if len(values) > 1:
+        text = f"{mean(values):.2f} ± {stdev(values):.2f}"
     if base is not None:
-        value, low, high = (100 * one for one in paired_interval(found.right, base.right))
-        text += f"; {value:+.2f} ({low:+.2f} to {high:+.2f}) over the control"
-    return f"{text}; {found.seconds:.0f} s; {found.how}" if found.seconds else text
+        gain, low, high = (100 * one for one in paired_interval(found.right, base.right))
+        text, unit = f"{text}; {gain:+.2f} ({low:+.2f} to {high:+.2f})", "% right; points over the control"
+    told = f"measured, {found.seconds:.0f} s; {found.how}" if found.seconds else "measured"
+    return {"what": what, "value": text, "unit": unit, "basis": told}
 
 
 def compared(store: Store, folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
@@ -335,34 +332,36 @@ def compared(store: Store, folder: Path, wanted: argparse.Namespace) -> dict[str
         if wanted.case and name not in wanted.case:
             continue
         if case.needs and getattr(wanted, case.needs) is None:
-            rows.append({"what": name, "value": "", "unit": "", "basis": f"not measured: it needs --{case.needs}"})
+            rows.append({"what": name, "value": "-", "unit": "", "basis": f"not measured: it needs --{case.needs}"})
             continue
         bench = Bench(store, case, case.plan(store, folder, wanted), wanted.seeds)
-        for what, value, unit in lines(bench, case.methods, wanted.method):
-            print(f"{name}, {what}: {value} {unit}", file=sys.stderr, flush=True)
-            rows.append({"what": f"{name}, {what}", "value": value, "unit": unit, "basis": "measured, ONNX files"})
-    how = f"{wanted.seeds} seeds; mean ± standard deviation; 95 % intervals, bootstrap over seeds and test samples"
+        for row in lines(bench, name, case.methods, wanted.method):
+            print(": ".join(row.values()), file=sys.stderr, flush=True)
+            rows.append(row)
+    seeds = f"{wanted.seeds} seeds" if wanted.seeds > 1 else "one seed"
+    how = f"{seeds}; ONNX files, test part; mean ± standard deviation; 95 % intervals, bootstrap over seeds and samples"
     return {"rows": rows, "how": f"{how}; seconds are of training, trials included, on one core each."}
 
 
-def lines(bench: Bench, methods: Sequence[str], wanted: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """(what, value, unit) of one data set: teacher, control, methods, and what a build chooses by itself."""
+def lines(bench: Bench, case: str, methods: Sequence[str], wanted: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The rows of one data set: teacher, control, methods, and what a build chooses by itself."""
     base = bench.control()
-    yield "teacher", shown(bench.teacher(), None), "%"
-    yield base.name, shown(base, None), "%"
+    yield shown(f"{case}: teacher", bench.teacher())
+    yield shown(f"{case}: {base.name}", base)
     found = []
     for name in methods:
         if not wanted or name in wanted:
             found.append(bench.method(name))
-            yield found[-1].name, shown(found[-1], base), "%"
+            yield shown(f"{case}: {found[-1].name}", found[-1], base)
     if wanted:
         return
     own, compute = bench.automatic()
     best = max(found, key=lambda one: float(np.mean(one.right)))
     gap, low, high = (100 * one for one in paired_interval(own.right, best.right))
-    yield AUTOMATIC, shown(own, base), "%"
-    yield f"{AUTOMATIC} beside the best, {best.name}", f"{gap:+.2f} ({low:+.2f} to {high:+.2f})", "points"
-    yield f"{AUTOMATIC}, compute", f"{compute:.2f}", "full runs"
+    yield shown(f"{case}: {AUTOMATIC}", own, base)
+    value = f"{gap:+.2f} ({low:+.2f} to {high:+.2f}); {compute:.2f}"
+    unit = f"points beside the best, {best.name}; full runs of compute"
+    yield {"what": f"{case}: {AUTOMATIC}", "value": value, "unit": unit, "basis": "measured"}
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:

@@ -5,12 +5,16 @@ Problems, 1974), weighed so that relative errors count; what it leaves in logari
 logarithms of the work (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006).
 
 Processors compute several channels at once: five cost what sixteen cost. How many is a fact of processor, runtime and
-precision that nobody tells, so that the law takes the numbers that predict the measured networks best.
+precision that nobody tells, so that the law takes the numbers that predict the measured networks best. Some runtimes
+compute in blocks of channels, and what does not come in fours another way: onnxruntime's graph of blocks (NCHWc,
+https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/optimizer/nchwc_transformer.cc). Such laws stand
+beside the others.
 """
 
 import math
 import warnings
 from collections.abc import Sequence
+from itertools import product
 from typing import get_args
 
 import numpy as np
@@ -20,7 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
-from edgekd.results import Estimate, Estimated, Kind, Series, Work
+from edgekd.results import Estimate, Estimated, Kind, Product, Series, Work
 from edgekd.steps import Foretell
 from edgekd.workspace import Workspace
 
@@ -35,6 +39,8 @@ PULL = 0.01
 FLOOR = 0.1
 # Channels written and read at once. The first says that channels cost what they are.
 LANES = tuple((written, read) for written in (1, 8, 16, 32) for read in (1, 4, 8, 16))
+# Channels in a block, and of how many a number of channels has to be a multiple to come in blocks at all.
+BLOCKS, WHOLE = (8, 16), 4
 # Standard deviations of logarithms: what the trend leaves over, and noise of a measurement.
 _LEFT, _NOISE = ConstantKernel(0.01, (1e-5, 1.0)), WhiteKernel(1e-3, (1e-6, 0.05))
 KERNEL: Kernel = _LEFT * Matern(length_scale=2.0, length_scale_bounds=(0.5, 50.0), nu=2.5) + _NOISE
@@ -116,7 +122,9 @@ def _fitted(logs: Array, left: Array) -> GaussianProcessRegressor:
 def _laws(networks: Sequence[Work], cost: str) -> list[Array]:
     """What a cost may be a sum of: kinds of work, scaled so that each is one at most; the first is a constant."""
     if cost == "latency" and all(one.products for one in networks):
-        return [_scaled([(1, *_lanes(one, written, read)) for one in networks]) for written, read in LANES]
+        lanes = [[_lanes(one, written, read) for one in networks] for written, read in LANES]
+        blocks = [[_blocks(one, block) for one in networks] for block in BLOCKS]
+        return [_scaled([(1, *row) for row in law]) for law in (*lanes, *blocks)]
     return [_scaled([(1, *_kinds(one, cost)) for one in networks])]
 
 
@@ -128,13 +136,41 @@ def _scaled(rows: Sequence[tuple[int, ...]]) -> Array:
 def _lanes(one: Work, written: int, read: int) -> tuple[int, ...]:
     """Products by kind where channels are computed so many at once, numbers read and written, places, operators."""
     products = dict.fromkeys(get_args(Kind), 0)
-    for product in one.products:
+    for each in one.products:
         # a depthwise kernel has a channel of its own to read
-        inputs = product.inputs if product.kind == "depthwise" else _up(product.inputs, read)
-        products[product.kind] += product.places * _up(product.outputs, written) * inputs * product.taps
+        inputs = each.inputs if each.kind == "depthwise" else _up(each.inputs, read)
+        products[each.kind] += each.places * _up(each.outputs, written) * inputs * each.taps
     moved = sum(p.places * p.outputs + p.read * p.inputs for p in one.products)
     places = sum(p.places for p in one.products)
     return (*products.values(), moved, places, len(one.products), one.operators.get("other", 0))
+
+
+def _blocks(one: Work, block: int) -> tuple[int, ...]:
+    """Products of whole blocks, of a first few channels and of others, by kind; what moves between these ways."""
+    sums = dict.fromkeys(product(("whole", "few", "other"), get_args(Kind)), 0)
+    unrolled = reordered = 0
+    before = "other"
+    for each in one.products:
+        way = _way(each, block)
+        outputs = each.outputs if way == "other" else _up(each.outputs, block)
+        inputs = _up(each.inputs, block) if way == "whole" and each.kind != "depthwise" else each.inputs
+        sums[way, each.kind] += each.places * outputs * inputs * each.taps
+        if way == "other" and each.taps > 1:
+            unrolled += each.places * each.taps * (each.outputs if each.kind == "depthwise" else each.inputs)
+        if (before == "other") != (way != "whole"):
+            reordered += each.read * (each.outputs if each.kind == "depthwise" else each.inputs)
+        before = way
+    moved = sum(p.places * p.outputs + p.read * p.inputs for p in one.products)
+    return (*sums.values(), unrolled, reordered, moved, len(one.products), one.operators.get("other", 0))
+
+
+def _way(one: Product, block: int) -> str:
+    """How channels are computed: in whole blocks, read one by one and written in blocks, or without any."""
+    if one.kind == "depthwise":
+        return "other" if one.outputs % WHOLE else "whole"
+    if one.inputs < block:
+        return "few"
+    return "other" if one.inputs % WHOLE else "whole"
 
 
 def _up(count: int, step: int) -> int:

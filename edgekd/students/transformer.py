@@ -73,7 +73,10 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Vectors of words and places, layers, a norm, the mean over the words and a linear head -> logits, features."""
+    """Vectors of words and places, layers, a norm, the mean over the words and a linear head.
+
+    -> logits, features, and the hidden states (N, length, width) after each layer.
+    """
 
     def __init__(self, vocabulary: int, length: int, classes: int, heads: int, settings: Settings) -> None:
         super().__init__()
@@ -84,15 +87,17 @@ class Transformer(nn.Module):
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, classes)
         self.dropout = settings.dropout
 
-    def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor | tuple[Tensor, ...]]:
         kept = mask.to(self.words.weight.dtype)
         masked = ((1 - kept) * MASKED)[:, None, None, :]
         x = F.dropout(self.words(ids) + self.places, self.dropout, self.training)
+        states = []
         for layer in self.layers:
             x = layer(x, masked)
+            states.append(x)
         # a text without a word still has a mean
         features = (self.norm(x) * kept.unsqueeze(2)).sum(1) / kept.sum(1, keepdim=True).clamp(min=1)
-        return {"logits": self.head(features), "features": features}
+        return {"logits": self.head(features), "features": features, "hidden_states": tuple(states)}
 
 
 def build(settings: Settings, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> nn.Module:
