@@ -54,6 +54,32 @@ def test_channels_that_are_computed_at_once_are_found(lanes: int) -> None:
     assert missed < 0.03 if lanes == 1 else missed > 0.1
 
 
+@pytest.mark.parametrize("kernels", ["blocks", "vectors"])
+def test_kernels_that_want_whole_fours_are_found(kernels: str) -> None:
+    """What is computed another way costs four times as much a product, as in a runtime that falls back."""
+    random = np.random.default_rng(5)
+    widths = [4 * int(random.integers(2, 16)) if i % 2 else int(random.integers(9, 60)) for i in range(40)]
+    works = [convolutions(width, int(random.integers(2, 12)), 4 ** int(random.integers(3, 6))) for width in widths]
+
+    def up(count: int, step: int) -> int:
+        return -(-count // step) * step
+
+    def seconds_of(one: Product) -> float:
+        if one.inputs % 4 == 0 and (kernels == "blocks" or one.outputs % 8 == 0):
+            step = 8 if kernels == "blocks" else 1
+            return 1e-9 * one.places * 9 * up(one.inputs, step) * up(one.outputs, step)
+        products = 9 * one.inputs * one.outputs if kernels == "blocks" else up(9 * one.inputs, 4) * up(one.outputs, 16)
+        return 4e-9 * one.places * products
+
+    seconds = [sum(map(seconds_of, one.products)) for one in works]
+    series = Series(target="onnx", precision="float32", cost="latency", values=tuple(seconds[:15]))
+    off = np.abs(np.array(seconds[15:]) / estimate(works[:15], series, works[15:]).values - 1)
+    assert np.median(off) < 0.05
+    plain = [one.model_copy(update={"products": ()}) for one in works]
+    blind = np.abs(np.array(seconds[15:]) / estimate(plain[:15], series, plain[15:]).values - 1)
+    assert np.median(blind) > 0.15
+
+
 def test_three_say_nothing_of_the_error() -> None:
     works, series = measured(3, 0.0)
     assert estimate(works, series, works[:1]).errors == ()

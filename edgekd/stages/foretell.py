@@ -2,13 +2,14 @@
 
 The trend is a sum of kinds of work with coefficients that are not negative (Lawson and Hanson, Solving Least Squares
 Problems, 1974), weighed so that relative errors count; what it leaves in logarithms is a Gaussian process over the
-logarithms of the work (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006).
+logarithms of the work (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006), where that says more
+than nothing of a network left out (equation 5.12 there).
 
-Processors compute several channels at once: five cost what sixteen cost. How many is a fact of processor, runtime and
-precision that nobody tells, so that the law takes the numbers that predict the measured networks best. Some runtimes
-compute in blocks of channels, and what does not come in fours another way: onnxruntime's graph of blocks (NCHWc,
-https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/optimizer/nchwc_transformer.cc). Such laws stand
-beside the others.
+Processors compute several channels at once: five cost what sixteen cost. How many, and which numbers of channels take
+a slower way, are facts of processor, runtime and precision that nobody tells. So there are several laws, and those that
+miss measured networks least, each left out once, predict together. Two kinds are of what onnxruntime does: blocks of
+channels (NCHWc, onnxruntime/core/optimizer/nchwc_transformer.cc) and 8-bit kernels that want channels in whole vectors
+(onnxruntime/core/mlas/lib/convsym.cpp, both at https://github.com/microsoft/onnxruntime).
 """
 
 import math
@@ -28,7 +29,7 @@ from edgekd.results import Estimate, Estimated, Kind, Product, Series, Work
 from edgekd.steps import Foretell
 from edgekd.workspace import Workspace
 
-VERSION = 3
+VERSION = 4
 PACKAGES = ("numpy", "scipy", "scikit-learn")
 
 # Below so many networks nothing is known of the law's error: then `spread` is UNSURE, which is the most it is.
@@ -39,8 +40,14 @@ PULL = 0.01
 FLOOR = 0.1
 # Channels written and read at once. The first says that channels cost what they are.
 LANES = tuple((written, read) for written in (1, 8, 16, 32) for read in (1, 4, 8, 16))
-# Channels in a block, and of how many a number of channels has to be a multiple to come in blocks at all.
+# Channels in a block or a vector, and of how many those that are read have to be a multiple to come in these.
 BLOCKS, WHOLE = (8, 16), 4
+# Numbers at once in a product of matrices, which is what is left to others.
+ROW = 16
+# So many of the best laws predict together, weighed by the inverse square of what each misses, this much at least.
+TOGETHER, SURE = 3, 1e-3
+# The process is asked where it misses at most this share of what the trend alone misses.
+WORTH = 0.9
 # Standard deviations of logarithms: what the trend leaves over, and noise of a measurement.
 _LEFT, _NOISE = ConstantKernel(0.01, (1e-5, 1.0)), WhiteKernel(1e-3, (1e-6, 0.05))
 KERNEL: Kernel = _LEFT * Matern(length_scale=2.0, length_scale_bounds=(0.5, 50.0), nu=2.5) + _NOISE
@@ -81,24 +88,38 @@ def _predict(
     """
     if not len(asked):
         return np.empty(0), np.empty(0)
-    work = laws[0]
-    if len(known) >= LEAST and len(laws) > 1:
-        work = min(laws, key=lambda law: _missed(law[known], values[known]))
-    trend = _trend(work[known], values[known])
-    least = FLOOR * values[known].min()
-    sums = np.log(np.maximum(work @ trend, least))
-    process = _fitted(logs[known], np.log(values[known]) - sums[known])
+    sums = _together(laws, values, known)
+    left = np.log(values[known]) - sums[known]
+    process = _fitted(logs[known], left)
     centre, spread = process.predict(logs[asked], return_std=True)
+    if len(known) >= LEAST and _without(process, logs[known], left) > WORTH * float(np.abs(left).mean()):
+        centre = np.zeros(len(asked))
     return sums[asked] + centre, spread
 
 
+def _together(laws: Sequence[Array], values: Array, known: NDArray[np.int64]) -> Array:
+    """Logarithms of what the best laws say of every network, each law for as much as it can be trusted."""
+    best = [(1.0, 0)]
+    if len(known) >= LEAST and len(laws) > 1:
+        best = sorted((_missed(law[known], values[known]), i) for i, law in enumerate(laws))[:TOGETHER]
+    least = FLOOR * values[known].min()
+    trends = [np.log(np.maximum(laws[i] @ _trend(laws[i][known], values[known]), least)) for _, i in best]
+    return np.asarray(np.average(trends, axis=0, weights=[1 / max(missed, SURE) ** 2 for missed, _ in best]))
+
+
+def _without(process: GaussianProcessRegressor, logs: Array, left: Array) -> float:
+    """By how much a process misses what the trend left over of networks, each left out once."""
+    inverse = np.linalg.pinv(process.kernel_(logs))
+    return float(np.abs(inverse @ left / np.diag(inverse)).mean())
+
+
 def _missed(work: Array, values: Array) -> float:
-    """By how much a trend misses networks that it was not fitted on: mean square of logarithms, each left out once."""
+    """By how much a trend misses networks that it was not fitted on: mean of logarithms, each left out once."""
     missed = []
     for i in range(len(values)):
         rest = np.arange(len(values)) != i
         found = max(float(work[i] @ _trend(work[rest], values[rest])), FLOOR * values.min())
-        missed.append(math.log(values[i] / found) ** 2)
+        missed.append(abs(math.log(values[i] / found)))
     return sum(missed) / len(missed)
 
 
@@ -123,7 +144,7 @@ def _laws(networks: Sequence[Work], cost: str) -> list[Array]:
     """What a cost may be a sum of: kinds of work, scaled so that each is one at most; the first is a constant."""
     if cost == "latency" and all(one.products for one in networks):
         lanes = [[_lanes(one, written, read) for one in networks] for written, read in LANES]
-        blocks = [[_blocks(one, block) for one in networks] for block in BLOCKS]
+        blocks = [[way(one, block) for one in networks] for way in (_blocks, _vectors) for block in BLOCKS]
         return [_scaled([(1, *row) for row in law]) for law in (*lanes, *blocks)]
     return [_scaled([(1, *_kinds(one, cost)) for one in networks])]
 
@@ -140,13 +161,18 @@ def _lanes(one: Work, written: int, read: int) -> tuple[int, ...]:
         # a depthwise kernel has a channel of its own to read
         inputs = each.inputs if each.kind == "depthwise" else _up(each.inputs, read)
         products[each.kind] += each.places * _up(each.outputs, written) * inputs * each.taps
+    return (*products.values(), *_rest(one))
+
+
+def _rest(one: Work) -> tuple[int, ...]:
+    """Numbers read and written, places, products and other operators."""
     moved = sum(p.places * p.outputs + p.read * p.inputs for p in one.products)
     places = sum(p.places for p in one.products)
-    return (*products.values(), moved, places, len(one.products), one.operators.get("other", 0))
+    return moved, places, len(one.products), one.operators.get("other", 0)
 
 
 def _blocks(one: Work, block: int) -> tuple[int, ...]:
-    """Products of whole blocks, of a first few channels and of others, by kind; what moves between these ways."""
+    """Products of whole blocks, of a first few channels and of others, by kind; what is copied on these ways."""
     sums = dict.fromkeys(product(("whole", "few", "other"), get_args(Kind)), 0)
     unrolled = reordered = 0
     before = "other"
@@ -156,12 +182,11 @@ def _blocks(one: Work, block: int) -> tuple[int, ...]:
         inputs = _up(each.inputs, block) if way == "whole" and each.kind != "depthwise" else each.inputs
         sums[way, each.kind] += each.places * outputs * inputs * each.taps
         if way == "other" and each.taps > 1:
-            unrolled += each.places * each.taps * (each.outputs if each.kind == "depthwise" else each.inputs)
+            unrolled += each.places * each.taps * _channels(each)
         if (before == "other") != (way != "whole"):
-            reordered += each.read * (each.outputs if each.kind == "depthwise" else each.inputs)
+            reordered += each.read * _channels(each)
         before = way
-    moved = sum(p.places * p.outputs + p.read * p.inputs for p in one.products)
-    return (*sums.values(), unrolled, reordered, moved, len(one.products), one.operators.get("other", 0))
+    return (*sums.values(), unrolled, reordered, *_rest(one))
 
 
 def _way(one: Product, block: int) -> str:
@@ -171,6 +196,26 @@ def _way(one: Product, block: int) -> str:
     if one.inputs < block:
         return "few"
     return "other" if one.inputs % WHOLE else "whole"
+
+
+def _vectors(one: Work, vector: int) -> tuple[int, ...]:
+    """Products of channels in whole vectors, and of others as products of matrices, by kind, and what is copied."""
+    sums = dict.fromkeys(product(("whole", "other"), get_args(Kind)), 0)
+    unrolled = 0
+    for each in one.products:
+        deep = each.kind == "depthwise"
+        if each.outputs % vector == 0 and (deep or each.inputs % WHOLE == 0):
+            sums["whole", each.kind] += each.places * each.outputs * each.inputs * each.taps
+        else:
+            read = each.taps if deep else _up(each.inputs * each.taps, WHOLE)
+            sums["other", each.kind] += each.places * _up(each.outputs, ROW) * read
+            unrolled += each.places * each.taps * _channels(each)
+    return (*sums.values(), unrolled, *_rest(one))
+
+
+def _channels(one: Product) -> int:
+    """Channels read: a depthwise kernel has one of its own for each that it writes."""
+    return one.outputs if one.kind == "depthwise" else one.inputs
 
 
 def _up(count: int, step: int) -> int:
