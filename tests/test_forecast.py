@@ -2,7 +2,7 @@
 
 from edgekd.commands.forecast import forecast
 from edgekd.policies.known import Outlook
-from edgekd.policies.limits import left
+from edgekd.policies.limits import trial_rungs
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import load_plan
 from edgekd.results import Counted, DeviceFacts, File, Option, PartFiles, Size, Splits
@@ -86,9 +86,9 @@ def test_a_student_that_is_alone_is_priced_once_and_not_tried_against_others():
     )
     effort, files = plan.effort, 2
     trials, prices = f"trials of {effort.trial_epochs} epochs", "untrained students, priced in their runtime"
-    grids = 2 * left(len(effort.control))
+    grids = trial_rungs(effort)[-1][0]
     assert (alone[prices], alone[trials]) == (files, grids)
-    race = "students that race, 2 and 6 epochs"
+    race = "students that race, 1 and 4 epochs"
     assert (alone[race], two[race]) == (0, 2)
     assert (two[prices], two[trials]) == (2 * files, grids)
 
