@@ -31,7 +31,8 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     COURSE = {"peers": 2}         schemes only: its settings that say how many "peers" learn together, how many more
                                   "generations" follow, how many "assistants" stand between, with defaults (optional)
     NEEDS = ("logits",)           objectives only: what of the teacher they need, "logits" or "inner" values (optional)
-    INNER = "map"                 objectives only: the kind of inner values that they take where none is named
+    INNER = "map"                 objectives only: they look at inner values, of this kind where none is named; without
+                                  "inner" in NEEDS at the student's alone (optional)
     ADDRESS = "pi@board.local"    devices only: it needs an address, such as this one (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
@@ -210,12 +211,15 @@ class ObjectiveKind(Protocol):
 
 
 class InnerObjective(Protocol):
-    """objectives/ with "inner" in NEEDS: one term of the loss that compares inner values of student and teacher.
+    """objectives/ with INNER: one term of the loss that compares inner values of student and teacher.
 
     Settings has `student` and `teacher`, names of inner values (nets/inner.py), and INNER says of which kind the usual
     ones are. With "logits" in NEEDS too, both are the logits where nothing is named. `term` makes, of the values'
     shapes, a network whose forward(student, teacher, batch) is the term: lists of values, and a Batch. Its parameters
     are trained beside the student's and thrown away afterwards. Raises UsageError for shapes that do not suit.
+
+    One without "inner" in NEEDS looks at the student alone, and its Settings has no `teacher`: what stands in the
+    teacher's place is a list of one value, the student's own logits.
     """
 
     Settings: type[Value]
@@ -228,7 +232,10 @@ class InnerObjective(Protocol):
 
 
 class Scheme(Protocol):
-    """schemes/: the loss of networks that are trained together in one step; `terms` are weighted objectives."""
+    """schemes/: the loss of networks that are trained together in one step; `terms` are weighted objectives.
+
+    One that is a course of whole trainings alone (COURSE) has no `loss`: these are trained by that of `offline`.
+    """
 
     Settings: type[Value]
 
@@ -434,6 +441,7 @@ class Declared:
     of_teacher: bool = False
     course: Mapping[str, int] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    inner: str = ""
     address: str = ""
     resumes: bool = False
     uses: tuple[str, ...] = ()

@@ -402,21 +402,14 @@ def test_the_methods_are_the_objectives_of_the_code():
     assert {name: cells[2] for name, cells in shown.items() if name != "header"} == needs
     page = (ROOT / "docs/objectives.md").read_text(encoding="utf-8")
     defaults = set(re.findall(r"\w+", " ".join(table("objectives.md", "Naming inner values")))) - {"header"}
-    assert defaults == {name for name, need in needs.items() if "inner" in need}
+    assert defaults == {name for name in needs if plugins.declared("objectives", name).inner}
     for name in plugins.names("objectives"):
         keys = set(plugins.find("objectives", name).Settings.model_fields)
         assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)] == [], name
 
 
 def test_the_objectives_of_the_page_suit_the_shipped_teacher_and_student():
-    (text,) = (
-        text for _, mark, value, text in blocks(ROOT / "docs/objectives.md") if (mark, value) == ("part", "train")
-    )
-    written = tomllib.loads(text)["train"]["objectives"]
-    objectives = [
-        Objective(use=Choice(name=one.pop("use"), settings={k: v for k, v in one.items() if k != "weight"}), weight=w)
-        for one, w in ((dict(one), one.get("weight", 1.0)) for one in written)
-    ]
+    texts = [text for _, mark, value, text in blocks(ROOT / "docs/objectives.md") if (mark, value) == ("part", "train")]
     image = networks.image_spec("image", Preparation(size=28, channels="gray"), 28)
     signature = Signature(inputs=(image,), outputs=(TensorSpec(name="logits", shape=(-1, 10)),))
     surveys = []
@@ -424,9 +417,19 @@ def test_the_objectives_of_the_page_suit_the_shipped_teacher_and_student():
         network = networks.build(Architecture(family=Choice(name=family)), signature)
         batch = {"image": torch.zeros(3, 1, 28, 28)}
         surveys.append(inner.survey(network, lambda n=network, b=batch: networks.forward(n, b, signature)))
-    made = terms.make(objectives, terms.Sides(True, *surveys))
-    assert [objective.use.name for objective in objectives] == ["cross_entropy", "kd", "hint", "similarity"]
-    assert (made.student, made.teacher) == (("blocks",), ("blocks.1", "blocks"))
+    of_both, alone = (terms.make(_objectives(text), terms.Sides(True, *surveys)) for text in texts)
+    assert [one.use.name for one in _objectives(texts[0])] == ["cross_entropy", "kd", "hint", "similarity"]
+    assert (of_both.student, of_both.teacher) == (("blocks",), ("blocks.1", "blocks"))
+    assert [one.use.name for one in _objectives(texts[1])] == ["cross_entropy", "kd", "deep_to_shallow"]
+    assert (alone.student, alone.teacher) == (("blocks.1", "blocks.3", "blocks"), ())
+
+
+def _objectives(text: str) -> list[Objective]:
+    written = [(dict(one), one.get("weight", 1.0)) for one in tomllib.loads(text)["train"]["objectives"]]
+    return [
+        Objective(use=Choice(name=one.pop("use"), settings={k: v for k, v in one.items() if k != "weight"}), weight=w)
+        for one, w in written
+    ]
 
 
 def test_exit_statuses_are_those_of_the_code():

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 from edgekd.errors import UsageError
-from edgekd.objectives import adversarial, attention, crd, hidden, hint, minilm, review, rkd, similarity
+from edgekd.objectives import (
+    adversarial,
+    attention,
+    crd,
+    deep_to_shallow,
+    hidden,
+    hint,
+    minilm,
+    review,
+    rkd,
+    similarity,
+)
 from edgekd.plugins import Batch
 
 SEEDS = st.integers(0, 2**16)
@@ -350,3 +361,84 @@ def test_each_side_of_the_game_learns_from_its_own_loss_alone() -> None:
         torch.testing.assert_close(parameter.grad, alone)
     deceived = nn.functional.softplus(-judge(mine)).mean()
     torch.testing.assert_close(mine.grad, torch.autograd.grad(deceived, mine)[0])
+
+
+# -- a student that teaches itself --
+
+
+def separable(block: Sequence[nn.Module], maps: np.ndarray) -> np.ndarray:
+    """A 3x3 convolution of each channel, stride 2, a 1x1 one, and batch norm by the batch's own statistics."""
+    depthwise, pointwise, norm = block
+    kernel = depthwise.weight.detach().numpy().astype(float)[:, 0]
+    padded = np.pad(maps, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    side = -(-maps.shape[2] // 2)
+    found = np.zeros((*maps.shape[:2], side, side))
+    for row in range(side):
+        for column in range(side):
+            window = padded[:, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+            found[:, :, row, column] = (window * kernel).sum((2, 3))
+    mixed = np.einsum("oc,nchw->nohw", pointwise.weight.detach().numpy().astype(float)[:, :, 0, 0], found)
+    mean, variance = (f(mixed, axis=(0, 2, 3), keepdims=True) for f in (np.mean, np.var))
+    weight, bias = (getattr(norm, name).detach().numpy()[:, None, None] for name in ("weight", "bias"))
+    return (mixed - mean) / np.sqrt(variance + norm.eps) * weight + bias
+
+
+@given(seed=SEEDS, alpha=st.floats(0, 1), temperature=st.floats(0.5, 5), hint_weight=st.floats(0, 3))
+@few
+def test_deep_to_shallow_is_the_equation_of_the_paper(
+    seed: int, alpha: float, temperature: float, hint_weight: float
+) -> None:
+    """Maps of 11 and 6 pixels come to the deepest one's 3 by two separable convolutions and by one."""
+    student = values(seed, (4, 2, 11, 11), (4, 3, 6, 6), (4, 5, 3, 3))
+    (outputs,) = values(seed + 1, (4, 7))
+    labels = [3, -1, 0, 6]
+    written = {"alpha": alpha, "temperature": temperature, "hint": hint_weight}
+    torch.manual_seed(1)
+    made = deep_to_shallow.term(deep_to_shallow.Settings(**written), [a.shape for a in student], [outputs.shape])
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(0, 0.5)
+    expected = 0.0
+    soft = softmax(outputs / temperature)
+    for bottleneck, classifier, shallow in zip(made.bottlenecks, made.classifiers, student[:-1], strict=True):
+        layers, features = list(bottleneck), shallow
+        for start in range(0, len(layers), 4):
+            features = separable(layers[start : start + 3], features if start == 0 else np.maximum(features, 0))
+        assert features.shape == student[-1].shape
+        weight, bias = weights(classifier)
+        head = np.maximum(features, 0).mean((2, 3)) @ weight.T + bias
+        known = [(n, label) for n, label in enumerate(labels) if label >= 0]
+        truth = -np.mean([np.log(softmax(head)[n, label]) for n, label in known])
+        mine = softmax(head / temperature)
+        told = temperature**2 * np.mean(np.sum(soft * np.log(soft / mine), 1))
+        expected += (1 - alpha) * truth + alpha * told + hint_weight * np.mean((features - student[-1]) ** 2)
+    found = made(tensors(student), tensors([outputs]), batch(4, labels)).item()
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("shapes", [[(4, 6), (4, 9)], [(4, 5, 6), (4, 5, 9)]])
+def test_heads_on_vectors_and_sequences_are_linear(shapes: list[tuple[int, ...]]) -> None:
+    student, (outputs,) = values(0, *shapes), values(1, (4, 3))
+    made = deep_to_shallow.term(deep_to_shallow.Settings(alpha=0.0, hint=1.0), shapes, [outputs.shape])
+    weight, bias = weights(made.bottlenecks[0])
+    features = student[0] @ weight.T + bias
+    pooled = np.maximum(features, 0)
+    weight, bias = weights(made.classifiers[0])
+    head = (pooled.mean(1) if pooled.ndim == 3 else pooled) @ weight.T + bias
+    expected = -np.mean(np.log(softmax(head)[np.arange(4), [0, 1, 2, 0]])) + np.mean((features - student[1]) ** 2)
+    found = made(tensors(student), tensors([outputs]), batch(4, [0, 1, 2, 0])).item()
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "says"),
+    [
+        ([(4, 6, 3, 3)], "heads need a shallower value beside the deepest one, and there is one value alone. Name two"),
+        ([(4, 6, 3, 3), (4, 6)], r"a head at \[4, 6, 3, 3\] cannot learn from the deepest value \[4, 6\]"),
+        ([(4, 5, 6), (4, 7, 6)], r"a head at \[4, 5, 6\] cannot learn from the deepest value \[4, 7, 6\]"),
+        ([(4, 6), (4,)], r"compares vectors, sequences or feature maps, and one is \[4\]"),
+    ],
+)
+def test_places_that_no_head_can_sit_at_are_named(shapes: list[tuple[int, ...]], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        deep_to_shallow.term(deep_to_shallow.Settings(), shapes, [(4, 3)])

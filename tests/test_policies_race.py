@@ -1,7 +1,10 @@
 """Which recipe wins, in a made-up world, and what it is told to have cost."""
 
+from dataclasses import replace
+
 import pytest
 
+from edgekd import plugins
 from edgekd.errors import Problem, UsageError
 from edgekd.policies.contenders import METHODS, TITLES, contenders
 from edgekd.policies.race import race, under_fake_quantization
@@ -142,6 +145,29 @@ def test_peers_are_trained_together_and_the_best_one_goes_on() -> None:
     assert [(step.scheme, step.schedule.epochs) for step in together] == [(scheme, EFFORT.epochs)]
     assert raced.distilled[0].validation_accuracy == max(lesson.validation[0] for lesson in raced.lessons)
     assert [lesson.what for lesson in raced.lessons] == ["peer"] * 3
+
+
+def test_peers_do_not_race_with_methods_that_look_into_one_student() -> None:
+    effort = EFFORT.model_copy(update={"methods": ("kd", "hint")})
+    wanted = known(target(), effort=effort, scheme=Choice(name="mutual"))
+    raced = World(bonus=favouring("hint")).follow(race(wanted.model_copy(update={"course": {"peers": 2}}), STUDENT))
+    (out,) = (one for one in raced.trials if one.method == "FitNets hints")
+    assert "peers are trained together" in out.why and raced.terms.method == "KD"
+
+
+def test_a_scheme_with_a_loss_of_its_own_trains_what_ships_by_it_and_one_without_leaves_it_to_offline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schemes = []
+    for offers in (frozenset({"loss"}), frozenset[str]()):
+        declared = replace(plugins.declared("schemes", "born_again"), offers=offers)
+        with monkeypatch.context() as patch:
+            patch.setattr(plugins, "declared", lambda kind, name, one=declared: one)
+            world = World()
+            world.follow(race(known(target(), scheme=Choice(name="own")), STUDENT))
+        full = [s for s in world.asked if isinstance(s, Train) and s.schedule.epochs == EFFORT.epochs]
+        schemes.append({(s.soft_targets is None, s.scheme.name) for s in full})
+    assert schemes == [{(False, "own"), (True, "offline")}, {(False, "offline"), (True, "offline")}]
 
 
 def test_generations_follow_and_assistants_come_before() -> None:

@@ -169,6 +169,35 @@ def test_inner_values_that_are_not_there_or_do_not_suit(plan: Plan, tmp_path: Pa
     assert len(found) == 4
 
 
+def test_heads_within_the_student_need_no_look_into_the_teacher(plan: Plan, tmp_path: Path) -> None:
+    np.savez(tmp_path / "o.npz", train=np.zeros((4, 3), np.float32))
+    saved = plan.teacher.model_copy(update={"source": choice("saved", tmp_path, file="o.npz")})
+    blind = plan.model_copy(update={"teacher": saved})
+    good = [{"use": "deep_to_shallow"}, {"use": "deep_to_shallow", "student": ["stem", "blocks.0", "blocks"]}]
+    assert mistakes(with_objectives(blind, tmp_path, *good), tmp_path) == []
+    bad = [
+        {"use": "deep_to_shallow", "student": "blocks"},
+        {"use": "deep_to_shallow", "student": ["block.0", "blocks"]},
+        {"use": "deep_to_shallow", "student": ["blocks.0", "head"]},
+    ]
+    found = mistakes(with_objectives(blind, tmp_path, *bad), tmp_path)
+    assert found[0].startswith("train.objectives[0].student: deep_to_shallow: heads need a shallower value")
+    assert found[1].startswith(
+        "train.objectives[1].student: deep_to_shallow: the student has no inner value 'block.0'. Did you mean 'blocks.0"
+    )
+    assert "a head at [3, 4, 12, 12] cannot learn from the deepest value [3, 3]" in found[2]
+    (unknown,) = mistakes(with_objectives(blind, tmp_path, {"use": "deep_to_shallow", "teacher": "layer1"}), tmp_path)
+    assert unknown.startswith("train.objectives[0].teacher: ")
+
+
+@pytest.mark.parametrize("name", ["hint", "deep_to_shallow"])
+def test_peers_are_not_looked_into(name: str, plan: Plan, tmp_path: Path) -> None:
+    peers = plan.model_copy(update={"scheme": Choice(name="mutual")})
+    (found,) = mistakes(with_objectives(peers, tmp_path, {"use": name}), tmp_path)
+    assert found.startswith("train.scheme: mutual trains several networks together")
+    assert mistakes(with_objectives(peers, tmp_path, {"use": "kd"}), tmp_path) == []
+
+
 def test_a_teacher_without_a_network_has_no_inner_values(plan: Plan, tmp_path: Path) -> None:
     np.savez(tmp_path / "o.npz", train=np.zeros((4, 3), np.float32))
     saved = plan.teacher.model_copy(update={"source": choice("saved", tmp_path, file="o.npz")})

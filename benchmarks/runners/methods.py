@@ -29,7 +29,7 @@ from edgekd.policies.race import control, distil, race
 from edgekd.recipes.effort import CONTROL, PRESETS
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import load_plan
-from edgekd.results import Checkpoint, Option, Predictions
+from edgekd.results import Checkpoint, Option, Predictions, SoftTargets
 from edgekd.spec import Architecture, Choice, Data, Plan, Settings, Target, Teacher, UserFile
 from edgekd.statistics import paired_interval
 from edgekd.steps import Convert, Count, Export, Label, Predict, Probe, Split, Train
@@ -120,7 +120,7 @@ def small_mnist(store: Store, folder: Path, given: argparse.Namespace) -> Plan:
     return plan.model_copy(update={"teacher": taught(store, plan)})
 
 
-def taught(store: Store, plan: Plan, width: int = 24, epochs: int = 24) -> Teacher:
+def taught(store: Store, plan: Plan, width: int = 24, epochs: int = 24, seed: int = 0) -> Teacher:
     """A residual network, trained on the labels of the train part, as a teacher."""
     (splits,) = store.do(Split(data=plan.data, images=images(plan), seed=plan.seed))
     axes: dict[str, Any] = {"width": width, "depth": 1}
@@ -132,6 +132,7 @@ def taught(store: Store, plan: Plan, width: int = 24, epochs: int = 24) -> Teach
         schedule=schedule(plan.schedule, epochs),
         views=4,
         mirror=plan.mirror,
+        seed=seed,
     )
     weights = store.do(step)[0].checkpoints[0].weights
     path = str(store.path(weights))
@@ -209,8 +210,12 @@ class Bench:
 
     def teacher(self) -> Found:
         """The teacher's own answers to the test part."""
-        outputs = np.load(self.store.path(self.known.soft_targets.parts["test"]))
-        return Found("teacher", [self._right(outputs)], 0.0, "as it is")
+        return self.answers("teacher", self.known.soft_targets)
+
+    def answers(self, name: str, soft: SoftTargets) -> Found:
+        """What a teacher says of the test part."""
+        outputs = np.load(self.store.path(soft.parts["test"]))
+        return Found(name, [self._right(outputs)], 0.0, "as it is")
 
     def control(self) -> Found:
         """The student from labels alone, its rates chosen on validation."""
@@ -239,13 +244,13 @@ class Bench:
         seconds = sum(one.seconds for one in raced.trials if one.kind == "distilled")
         seconds += sum(one.seconds for one in raced.distilled)
         how = f"{terms.method} of {terms.trials_distilled} trials"
-        return Found(AUTOMATIC, self._rights(raced.distilled), seconds, how), compute
+        return Found(AUTOMATIC, self.rights(raced.distilled), seconds, how), compute
 
     def _found(self, name: str, full: Sequence[Train], trials: Sequence[Checkpoint], how: str) -> Found:
         done = [one.checkpoints[0] for one in self.store.do(*full)]
-        return Found(name, self._rights(done), sum(one.seconds for one in (*trials, *done)), how)
+        return Found(name, self.rights(done), sum(one.seconds for one in (*trials, *done)), how)
 
-    def _rights(self, checkpoints: Sequence[Checkpoint]) -> Rights:
+    def rights(self, checkpoints: Sequence[Checkpoint]) -> Rights:
         """What the ONNX file of each network gets right of the test part."""
         splits, target = self.known.splits, Target(name="onnx", format="onnx")
         facts = self.known.facts[target.device.name]
@@ -312,15 +317,15 @@ def _told(one: Contender) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in one.settings.items()) + f" {beside}"
 
 
-def shown(what: str, found: Found, base: Found | None = None) -> dict[str, str]:
-    """A row: mean and deviation over seeds, the gain over the control with its interval, seconds, its settings."""
+def shown(what: str, found: Found, base: Found | None = None, beside: str = "the control") -> dict[str, str]:
+    """A row: mean and deviation over seeds, the gain over another with its interval, seconds, its settings."""
     values = [100 * float(right.mean()) for right in found.right]
     text, unit = f"{values[0]:.2f}", "% right"
     if len(values) > 1:
         text = f"{mean(values):.2f} ± {stdev(values):.2f}"
     if base is not None:
         gain, low, high = (100 * one for one in paired_interval(found.right, base.right))
-        text, unit = f"{text}; {gain:+.2f} ({low:+.2f} to {high:+.2f})", "% right; points over the control"
+        text, unit = f"{text}; {gain:+.2f} ({low:+.2f} to {high:+.2f})", f"% right; points over {beside}"
     told = f"measured, {found.seconds:.0f} s; {found.how}" if found.seconds else "measured"
     return {"what": what, "value": text, "unit": unit, "basis": told}
 

@@ -44,15 +44,18 @@ class Terms:
 
 
 class Matched:
-    """A term that compares inner values; in float32, whatever the networks compute in."""
+    """A term that compares inner values; in float32, whatever the networks compute in.
 
-    def __init__(self, weight: float, matcher: nn.Module, student: Sequence[str], teacher: Sequence[str]) -> None:
+    Without values of a teacher the student's own logits stand in their place.
+    """
+
+    def __init__(self, weight: float, matcher: nn.Module, student: Sequence[str], teacher: Sequence[str] = ()) -> None:
         self.weight, self.matcher, self.student, self.teacher = weight, matcher, tuple(student), tuple(teacher)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
         with torch.autocast(batch.labels.device.type, enabled=False):
             mine = [outputs[name].float() for name in self.student]
-            given = [_given(batch, name).float() for name in self.teacher]
+            given = [_given(batch, name).float() for name in self.teacher] or [outputs[LOGITS].float()]
             return self.weight * cast(Tensor, self.matcher(mine, given, batch))
 
 
@@ -82,16 +85,16 @@ def make(objectives: Sequence[Objective], sides: Sides, where: str = "train.obje
 
 def looks_inside(objectives: Sequence[Objective]) -> bool:
     """Whether any of these compares inner values, if only the logits."""
-    return any("inner" in plugins.declared("objectives", one.use.name).needs for one in objectives if one.weight)
+    return any(plugins.declared("objectives", one.use.name).inner for one in objectives if one.weight)
 
 
 def _term(objective: Objective, sides: Sides, where: str) -> Term:
     name = objective.use.name
     kind, settings = networks.configured("objectives", objective.use, where)
-    if "inner" not in kind.NEEDS:
-        if kind.NEEDS and not sides.logits:
-            hint = "Train it with soft targets, or leave this objective out"
-            raise UsageError(Problem(where, f"{name} needs a teacher, and there is none", hint))
+    if kind.NEEDS == (LOGITS,) and not sides.logits:
+        hint = "Train it with soft targets, or leave this objective out"
+        raise UsageError(Problem(where, f"{name} needs a teacher, and there is none", hint))
+    if not plugins.declared("objectives", name).inner:
         return partial(_weighted, objective.weight, partial(kind.loss, settings))
     try:
         return _matched(objective, kind, settings, sides)
@@ -110,6 +113,11 @@ def _matched(objective: Objective, kind: ModuleType, settings: Any, sides: Sides
     """A term of inner values, once names and shapes are known to suit."""
     if sides.student is None:
         raise UsageError(Problem("", "compares the inner values of one network, and several are trained together"))
+    count = sides.student.shapes[LOGITS][0]
+    if "inner" not in kind.NEEDS:
+        mine = inner.choose(sides.student, settings.student, kind.INNER, "student")
+        shapes = _shapes(sides.student, mine, count, "student")
+        return Matched(objective.weight, kind.term(settings, shapes, [sides.student.shapes[LOGITS]]), mine)
     teacher = sides.teacher
     if teacher is None:
         if plugins.live(objective) or not sides.logits:
@@ -117,9 +125,8 @@ def _matched(objective: Objective, kind: ModuleType, settings: Any, sides: Sides
             raise UsageError(Problem("", "needs a teacher that runs beside the student, and there is none", hint))
         teacher = Survey({LOGITS: sides.student.shapes[LOGITS]}, frozenset({LOGITS}), ())
     mine, given = _names(kind, settings, sides.student, teacher)
-    count = sides.student.shapes[LOGITS][0]
-    shapes = _shapes(sides.student, mine, count, "student"), _shapes(teacher, given, count, "teacher")
-    return Matched(objective.weight, kind.term(settings, *shapes), mine, given)
+    both = _shapes(sides.student, mine, count, "student"), _shapes(teacher, given, count, "teacher")
+    return Matched(objective.weight, kind.term(settings, *both), mine, given)
 
 
 def _names(kind: ModuleType, settings: Any, student: Survey, teacher: Survey) -> tuple[list[str], list[str]]:

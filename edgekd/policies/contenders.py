@@ -83,6 +83,8 @@ def beyond_reach(known: Known, network: Architecture | None) -> str:
     The teacher's inner values are taken to be asked for once a view, as they are where they fit in memory.
     """
     plan, effort = known.plan, known.plan.effort
+    if known.course.get("peers", 1) > 1:
+        return "peers are trained together, and inner values are of one student"
     if known.teacher is None or plan.teacher.source.name not in ("torch", "ensemble"):
         return "the teacher is no torch network whose inside can be seen"
     own = next((option.size.macs for option in known.options if option.architecture == network), 0)

@@ -8,6 +8,7 @@ optimizer steps. A rung starts anew: the rates of the one before have run out. T
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from edgekd import plugins
 from edgekd.errors import EdgekdError
 from edgekd.policies import limits
 from edgekd.policies.contenders import TITLES, Contender, beyond_reach, contenders, left_out
@@ -167,11 +168,11 @@ def control(known: Known, network: Architecture, rates: tuple[float, float], epo
 
 
 def _together(known: Known, step: Train) -> Train:
-    """The training of as many peers as the scheme wants, together."""
-    peers = known.course.get("peers", 1)
-    return (
-        step if peers == 1 else step.model_copy(update={"networks": step.networks * peers, "scheme": known.plan.scheme})
-    )
+    """The training of as many peers as the scheme wants, together and by its loss, where it has one of its own."""
+    scheme, peers = known.plan.scheme, known.course.get("peers", 1)
+    if "loss" not in plugins.declared("schemes", scheme.name).offers:
+        return step
+    return step.model_copy(update={"networks": step.networks * peers, "scheme": scheme})
 
 
 def _strongest(trained: Trained) -> Checkpoint:

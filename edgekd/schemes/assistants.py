@@ -6,18 +6,11 @@ https://arxiv.org/abs/1902.03393, sections 3 and 4. It helps where the teacher i
 assistant costs a whole training of its own size and one labelling.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-
 from pydantic import Field
-from torch import Tensor
 
-from edgekd import plugins
-from edgekd.plugins import Batch
 from edgekd.spec import Value
 
 VERSION = 1
-PACKAGES = ("torch",)
-USES = ("schemes.offline",)
 COURSE = {"assistants": 1}
 
 
@@ -25,15 +18,3 @@ class Settings(Value):
     """`assistants` stand between teacher and student, each taught by the next larger one."""
 
     assistants: int = Field(default=1, ge=1, le=4)
-
-
-def loss(
-    settings: Settings,
-    outputs: Sequence[Mapping[str, Tensor]],
-    batch: Batch,
-    terms: Sequence[Callable[[Mapping[str, Tensor], Batch], Tensor]],
-) -> Tensor:
-    """Assistants and student are trained offline, one after the other: the sum of the terms; a scalar."""
-    offline = plugins.find("schemes", "offline")
-    total: Tensor = offline.loss(offline.Settings(), outputs, batch, terms)
-    return total

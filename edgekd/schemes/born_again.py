@@ -6,18 +6,11 @@ generation that is best on the validation samples ships. Source: Furlanello et a
 each generation costs a whole training and one labelling.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-
 from pydantic import Field
-from torch import Tensor
 
-from edgekd import plugins
-from edgekd.plugins import Batch
 from edgekd.spec import Value
 
 VERSION = 1
-PACKAGES = ("torch",)
-USES = ("schemes.offline",)
 COURSE = {"generations": 1}
 
 
@@ -25,15 +18,3 @@ class Settings(Value):
     """`generations` are trained after the one that learned from the teacher."""
 
     generations: int = Field(default=1, ge=1, le=5)
-
-
-def loss(
-    settings: Settings,
-    outputs: Sequence[Mapping[str, Tensor]],
-    batch: Batch,
-    terms: Sequence[Callable[[Mapping[str, Tensor], Batch], Tensor]],
-) -> Tensor:
-    """Each generation is trained offline: the sum of the terms; a scalar."""
-    offline = plugins.find("schemes", "offline")
-    total: Tensor = offline.loss(offline.Settings(), outputs, batch, terms)
-    return total

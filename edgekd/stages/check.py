@@ -23,7 +23,7 @@ from edgekd.spec import Architecture, Choice, Image, Plan, Student, Target, Teac
 from edgekd.steps import Check
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch", "numpy", "pydantic")
 
 # Where neither data nor teacher says how many classes there are: any number shows whether a student can be built.
@@ -208,7 +208,7 @@ def _check_student(student: Student, classes: int) -> None:
 
 
 def _check_objectives(plan: Plan) -> None:
-    """Read the settings of all objectives, of which one must count, and of the scheme."""
+    """Read the settings of all objectives, of which one must count, and of the scheme, which must suit them."""
     problems: list[Problem] = []
     try:
         _configured("schemes", plan.scheme, "train.scheme")
@@ -226,6 +226,9 @@ def _check_objectives(plan: Plan) -> None:
         problems.append(Problem("objectives", "there is nothing to learn from", "Weigh one above zero"))
     if problems:
         raise UsageError(*problems)
+    if "peers" in plugins.declared("schemes", plan.scheme.name).course and terms.looks_inside(plan.objectives):
+        message = f"{plan.scheme.name} trains several networks together, and inner values are compared of one alone"
+        raise UsageError(Problem("scheme", message, "Leave the scheme out, or take objectives of logits alone"))
 
 
 def _check_inner_values(plan: Plan, classes: int | None, found: list[Mistake]) -> None:

@@ -15,7 +15,8 @@ from edgekd.spec import Choice, Objective
 
 EVERY = plugins.names("objectives")
 INNER = [name for name in EVERY if "inner" in plugins.declared("objectives", name).needs]
-OBJECTIVES = [name for name in EVERY if name not in INNER]
+OWN = [name for name in EVERY if plugins.declared("objectives", name).inner and name not in INNER]
+OBJECTIVES = [name for name in EVERY if name not in (*INNER, *OWN)]
 TAUGHT = [name for name in OBJECTIVES if plugins.declared("objectives", name).needs]
 LABELS = torch.tensor([0, 2, -1, 1, -1])
 
@@ -226,3 +227,71 @@ def test_says_what_it_takes_where_nothing_is_named(name: str) -> None:
     assert plugins.live(Objective(use=Choice(name=name))) == ("logits" not in objective.NEEDS)
     assert plugins.live(Objective(use=Choice(name=name, settings={"teacher": "features"})))
     assert not plugins.live(Objective(use=Choice(name=name, settings={"teacher": "logits"})))
+
+
+# -- those that look at the student's inner values alone --
+
+
+def own_values(seed: int, count: int = COUNT, kind: str = "maps") -> list[Tensor]:
+    return [one.requires_grad_() for one in values([(count, *shape[1:]) for shape in SHAPES[kind][1]], seed)]
+
+
+def logits(seed: int, count: int = COUNT) -> Tensor:
+    return values([(count, 5)], seed)[0].requires_grad_()
+
+
+def shapes_of(made: Sequence[Tensor]) -> list[Shape]:
+    return [tuple(one.shape) for one in made]
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_student_learns_from_itself_and_what_teaches_in_it_does_not(name: str, labelled: bool) -> None:
+    student, outputs = own_values(1, kind=kind(name)), logits(2)
+    matcher = term(name, shapes_of(student), [tuple(outputs.shape)])
+    loss = matcher(student, [outputs], given(labelled=labelled))
+    loss.backward()
+    assert loss.shape == () and loss.dtype == torch.float32 and torch.isfinite(loss)
+    for one in [*student[:-1], *matcher.parameters()]:
+        assert torch.isfinite(one.grad).all() and one.grad.abs().sum() > 0
+    assert student[-1].grad is None and outputs.grad is None
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_values_of_its_own_that_do_not_vary_are_no_trouble(name: str) -> None:
+    student, outputs = own_values(1, 4, kind(name)), logits(2, 4)
+    with torch.no_grad():
+        for one in [*student, outputs]:
+            one.zero_()
+    matcher = term(name, shapes_of(student), [tuple(outputs.shape)])
+    loss = matcher(student, [outputs], given(4, labelled=False))
+    loss.backward()
+    assert torch.isfinite(loss) and all(torch.isfinite(one.grad).all() for one in student[:-1])
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_its_own_values_in_half_precision_are_compared_in_float32_under_autocast(name: str) -> None:
+    student, outputs = own_values(1, kind=kind(name)), logits(2)
+    matched = Matched(1.0, term(name, shapes_of(student), [tuple(outputs.shape)]), list("ab")[: len(student)])
+    named = dict(zip("ab", student, strict=False)) | {"logits": outputs}
+    batch = given()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = matched({key: value.bfloat16() for key, value in named.items()}, batch)
+    plain = matched({key: value.bfloat16().float() for key, value in named.items()}, batch)
+    assert half.dtype == torch.float32 and half.item() == pytest.approx(plain.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_other_shapes_of_its_own_are_refused_before_anything_is_trained(name: str) -> None:
+    for shape in UNLIKE[:2]:
+        with pytest.raises(UsageError):
+            term(name, [shape, shape], [(COUNT, 5)])
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_needs_nothing_of_a_teacher(name: str) -> None:
+    objective = plugins.find("objectives", name)
+    assert plugins.declared("objectives", name).needs == objective.NEEDS == ()
+    settings = objective.Settings()
+    assert settings.student == () and not hasattr(settings, "teacher")
+    assert not plugins.live(Objective(use=Choice(name=name)))
