@@ -17,6 +17,7 @@ from edgekd.spec import Value
 
 VERSION = 1
 PACKAGES = ("torch",)
+TASK = "any"
 USES = ("schemes.offline",)
 COURSE = {"assistants": 1}
 
