@@ -46,7 +46,7 @@ def build(plan: Plan, store: Store, out: Path) -> Report:
     if not surveyed.binds:  # something fits, so the teacher's work is worth its while
         known = learned = learn(outlook, store)
         outcome = store.follow(choose(learned))
-        picks = pick(outcome.sized.candidates) if plan.pareto else {}
+        picks = pick(outcome.sized.candidates, outlook.gauge) if plan.pareto else {}
         members = {name: store.follow(member(learned, outcome, one)) for name, one in picks.items()}
         looked = store.follow(keep(learned, outcome, plugins.names("corruptions")))
 
@@ -130,6 +130,7 @@ def look(plan: Plan, store: Store) -> tuple[Outlook, tuple[str, ...]]:
         ranges={name: format.ranges for name, format in formats.items()},
         routes={name: format.routes for name, format in formats.items()},
         course=_course(plan.scheme),
+        gauge=plugins.gauge(plan.data.metric, plan.data.unit),
     )
     wrong = _wrong(plan)
     cleared = store.follow(preflight(outlook.model_copy(update={"refused": wrong})))

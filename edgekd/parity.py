@@ -1,5 +1,6 @@
 """How far the outputs of a file are from torch's, and whether that is a faithful conversion."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,26 @@ def parity(outputs: Outputs, reference: Outputs, precision: Precision) -> Parity
         constant=constant,
         passed=not faults,
         why="; ".join((*faults, *_remarks(precision, ties))),
+    )
+
+
+def parity_of_numbers(
+    outputs: Outputs, reference: Outputs, precision: Precision, deviations: Sequence[float]
+) -> Parity:
+    """The same of numbers that a network tells (N, columns): the error is the root mean square of the distance, each
+    column's in its deviation. There is no class to agree on."""
+    finite = bool(np.isfinite(outputs).all())
+    apart = (outputs.astype(np.float64) - reference) / np.asarray(deviations)
+    error = float(np.sqrt(np.square(apart).mean())) if finite else float("inf")
+    constant = is_constant(outputs) if finite else False
+    faults = _faults(precision, finite, constant, 1.0, error)
+    return Parity(
+        agreement=None,
+        near_ties=0,
+        relative_error=error,
+        constant=constant,
+        passed=not faults,
+        why="; ".join((*faults, *_remarks(precision, np.zeros(len(outputs), np.bool_)))),
     )
 
 

@@ -30,6 +30,12 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
                                   list of one table {name, settings ...}; files come as "teacher.0.weights" (optional)
     COURSE = {"peers": 2}         schemes only: its settings that say how many "peers" learn together, how many more
                                   "generations" follow, how many "assistants" stand between, with defaults (optional)
+    TASK = "numbers"              objectives, schemes and metrics: what students learn: "classes", the default,
+                                  "numbers" or "any" (optional)
+    TITLE, UNIT = "RMSE", "y"     metrics only: its name for readers (by default the plug-in's), and its unit: "%", the
+                                  default (shares of one), "" (a plain number), or "y", the unit of what is told
+    LOWER = True                  metrics only: less is better (optional)
+    CLASSES = 2                   metrics only: of how many classes it is; by default of any number (optional)
     NEEDS = ("logits",)           objectives only: what of the teacher they need, "logits" or "inner" values (optional)
     INNER = "map"                 objectives only: they look at inner values, of this kind where none is named; without
                                   "inner" in NEEDS at the student's alone (optional)
@@ -54,6 +60,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import EdgekdError, MissingExtra, Problem, UsageError
+from edgekd.gauge import Gauge
 from edgekd.results import DeviceFacts, FrontEnd, Signature, TensorSpec
 from edgekd.spec import Device, Objective, Precision, Ranges, Value
 
@@ -82,12 +89,15 @@ class Pool:
 
     Images are one input of (N, canvas, canvas, channels) uint8. `names` are the samples' files where they have some.
     `groups` names who or what each sample is of (a person, a recording): what is judged shares none with the rest.
+    `targets`, float64 (N, columns), are numbers to be told in the place of classes, NaN in a row that has none;
+    `labels` then say which samples are alike enough to be divided evenly among the parts (-1: no targets).
     """
 
     inputs: Mapping[str, Array]
     labels: NDArray[np.int64]
     names: Sequence[str] = ()
     groups: NDArray[np.str_] | None = None
+    targets: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -186,13 +196,24 @@ class Batch:
     """What an objective sees: labels (N,) int64, -1 for unlabelled, and the teacher's logits (N, classes) or None.
 
     `inner` are inner values of a teacher that runs beside the student, by name; `inputs` are the student's own inputs,
-    for masks.
+    for masks. Numbers to be told are `targets` (N, columns) in their own units, NaN where there are none; each column's
+    `deviation` makes errors comparable. "logits" of student and teacher are such numbers then.
     """
 
     labels: "Tensor"
     teacher: "Tensor | None"
     inner: "Mapping[str, Tensor]" = field(default_factory=dict)
     inputs: "Mapping[str, Tensor]" = field(default_factory=dict)
+    targets: "Tensor | None" = None
+    deviation: "Tensor | None" = None
+
+    def errors(self, told: "Tensor") -> "Tensor":
+        """How far numbers (N, columns) are off the targets of the labelled samples, in deviations: (labelled, columns);
+        raises EdgekdError where there are classes to learn."""
+        if self.targets is None or self.deviation is None:
+            raise EdgekdError("There are classes to learn, and no numbers that an error could be of")
+        known = self.labels >= 0
+        return (told.float()[known] - self.targets[known]) / self.deviation
 
     def soft_targets(self, objective: str) -> "Tensor":
         """The teacher's logits in float32, (N, classes); raises EdgekdError where there are none."""
@@ -249,11 +270,28 @@ class Scheme(Protocol):
 
 
 class Metric(Protocol):
-    """metrics/: quality of each sample from 0 (wrong) to 1 (right), so that intervals are one piece of code."""
+    """metrics/: quality of each sample from 0 (wrong) to 1 (right), so that intervals are one piece of code.
+
+    TITLE, UNIT and LOWER say how its values are told. One that is no mean over samples is a ResampledMetric.
+    """
 
     Settings: type[Value]
 
     def per_sample(self, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]: ...
+
+
+class ResampledMetric(Protocol):
+    """metrics/ that are no mean over samples, such as a root mean square or an area under a curve.
+
+    `resampled` gives the value of each resample: `counts` (resamples, N) say how often each sample is in it. `truth`
+    are labels (N,) or, with TASK "numbers", targets (N, columns). NaN stands for a resample that has no value.
+    """
+
+    Settings: type[Value]
+
+    def resampled(
+        self, outputs: NDArray[np.float32], truth: Array, counts: NDArray[np.int64]
+    ) -> NDArray[np.float64]: ...
 
 
 class Corruption(Protocol):
@@ -442,6 +480,11 @@ class Declared:
     course: Mapping[str, int] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     inner: str = ""
+    task: str = "classes"
+    title: str = ""
+    unit: str = "%"
+    lower: bool = False
+    classes: int = 0
     address: str = ""
     resumes: bool = False
     uses: tuple[str, ...] = ()
@@ -566,6 +609,33 @@ def live(objective: Objective) -> bool:
         return False
     written = objective.use.settings.get("teacher") or ("logits" if "logits" in needs else "")
     return any(name != "logits" for name in (written if isinstance(written, list) else [written]))
+
+
+def task(numbers: bool) -> str:
+    """What students learn, in the word of TASK."""
+    return "numbers" if numbers else "classes"
+
+
+def misjudges(metric: str, given: str) -> Problem | None:
+    """What is wrong with a metric for data of a task; None where nothing is."""
+    known = declared("metrics", metric)
+    if known.task in (given, "any"):
+        return None
+    others = [name for name in names("metrics") if declared("metrics", name).task in (given, "any")]
+    kinds = {"classes": "whole numbers, which name classes", "numbers": "floats, which are numbers to be told"}
+    message = f"{known.title or metric} cannot judge these data: their labels are {kinds[given]}"
+    hint = f'Write metric = "{others[0]}" (there are: {", ".join(others)})' if others else "Take other labels"
+    if given == "classes":
+        hint += ", or give y as floats"
+    return Problem("data.metric", message, hint)
+
+
+def gauge(metric: str, unit: str = "") -> Gauge:
+    """What a metric counts in; `unit` is that of the numbers that are told, where there are any."""
+    known = declared("metrics", metric)
+    counted = unit if known.unit == "y" else known.unit
+    name = known.title or metric.replace("_", " ")
+    return Gauge(name=name, unit=counted, share=known.unit == "%", lower=known.lower)
 
 
 def find(kind: str, name: str) -> Any:

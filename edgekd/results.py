@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 from edgekd.conditions import Conditions, Energy, Noise, Soak
 from edgekd.conditions import Interval as Interval
 from edgekd.errors import Problem
+from edgekd.gauge import ACCURACY, Gauge
 from edgekd.kept import Concern, Kept
 from edgekd.spec import Architecture, Image, Objective, Part, Plan, Precision, Protocol, Settings, Value
 
@@ -106,12 +107,29 @@ class TensorSpec(Value):
         return {name: value for name, value in fields.items() if name not in ("inside", "front_end") or value}
 
 
+class Column(Value):
+    """One number that a network tells: its name and unit, its mean and deviation over the labelled training samples."""
+
+    name: str
+    unit: str = ""
+    mean: float
+    deviation: float
+
+
 class Signature(Value):
-    """Inputs, outputs and classes of a network; outputs[0] is the one that the metric judges."""
+    """Inputs, outputs and classes of a network; outputs[0] is the one that the metric judges.
+
+    Where it tells numbers instead of sorting into classes, `columns` are what the output's columns hold.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     classes: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Of classes, what was asked before there were numbers to tell."""
+        return {name: value for name, value in fields.items() if name != "columns" or value}
 
 
 class Mistake(Value):
@@ -181,6 +199,8 @@ class PartFiles(Value):
     Images are stored as (N, canvas, canvas, channels) uint8, in the widest channel order that a network wants. `rows`
     (int64) are the samples' numbers in the source: in its test samples for a test part of its own, else in its others.
     `groups` (int64) tells samples of one person, machine or recording from those of others, where the data says so.
+    `targets` (float64, (N, columns)) are numbers to be told, NaN where there are none; `labels` then only say to which
+    tenth of all values a sample belongs.
     """
 
     inputs: dict[str, File]
@@ -190,17 +210,19 @@ class PartFiles(Value):
     digest: str
     rows: File | None = None
     groups: File | None = None
+    targets: File | None = None
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Without groups, what was asked before there were any."""
-        return {name: value for name, value in fields.items() if name != "groups" or value is not None}
+        """Without groups and numbers to tell, what was asked before there were any."""
+        return {name: value for name, value in fields.items() if name not in ("groups", "targets") or value is not None}
 
 
 class Splits(Value):
     """Samples decoded once and split once. `canvas` and `channels` are None where inputs are not images.
 
     `read` is how many samples the source gave, training and test, before any was left out. `front_ends` says what made
-    inputs, by name, and `attached` are the files for bundles that belong to it.
+    inputs, by name, and `attached` are the files for bundles that belong to it. `columns` are the numbers that a
+    network has to tell; there are no classes then.
     """
 
     parts: dict[Part, PartFiles]
@@ -212,14 +234,21 @@ class Splits(Value):
     read: int | None = None
     front_ends: dict[str, FrontEnd] = {}
     attached: dict[str, File] = {}
+    columns: tuple[Column, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a network gives for a sample: one for each class, or for each column that it tells."""
+        return len(self.columns) or len(self.classes)
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Without front ends, what was asked before there were any."""
-        return {name: value for name, value in fields.items() if name not in ("front_ends", "attached") or value}
+        """Without front ends and numbers to tell, what was asked before there were any."""
+        later = ("front_ends", "attached", "columns")
+        return {name: value for name, value in fields.items() if name not in later or value}
 
 
 class SoftTargets(Value):
-    """Teacher outputs: float16 (views, N, classes) for training images, float32 for the other parts.
+    """Teacher outputs: float16 (views, N, classes) for training images, float32 for the other parts and for numbers.
 
     View 0 is the plain image; views 1.. are the augmentations that (seed, sample, view) and `mirror` determine.
     `mirror_loss` is how much more often the teacher changes its mind about an image that is mirrored than about one
@@ -298,13 +327,17 @@ class Checkpoint(Value):
 
     `validation_accuracy` and `history` of a training under fake quantization are of the network as int8 computes it.
     `validation_outputs` are what it said of every sample of that part; `teacher_seconds` are those of `seconds` that a
-    teacher beside the student took.
+    teacher beside the student took. `validation_accuracy` is the metric's value, whatever the metric;
+    `validation_spread` is its standard error, where it is no mean over samples.
     """
 
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"seconds", "teacher_seconds", "history", "validation_outputs"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset(
+        {"seconds", "teacher_seconds", "history", "validation_outputs", "validation_spread"}
+    )
     architecture: Architecture
     weights: File
     validation_accuracy: float
+    validation_spread: float | None = None
     history: File | None = None
     validation_outputs: File | None = None
     epochs: int = 0
@@ -583,9 +616,12 @@ class Diffed(Value):
 
 
 class Parity(Value):
-    """How far a runtime's outputs are from torch's: top-1 agreement without near-ties, those ties, relative error."""
+    """How far a runtime's outputs are from torch's: top-1 agreement without near-ties, those ties, relative error.
 
-    agreement: float
+    Numbers that a network tells have no agreement, and their error is relative to how much they vary.
+    """
+
+    agreement: float | None
     near_ties: int
     relative_error: float
     constant: bool
@@ -620,10 +656,14 @@ class Located(Value):
 
 
 class Score(Value):
-    """Quality of predictions on one part: the metric, and against the teacher's predictions where they are known."""
+    """Quality of predictions on one part: the metric, and against the teacher's predictions where they are known.
+
+    `accuracy` is the metric's value in the unit of its `gauge`, `drop` by how much it is worse than the teacher's.
+    """
 
     part: Part
     metric: str
+    gauge: Gauge = ACCURACY
     accuracy: Interval
     count: int
     drop: Interval | None = None
@@ -632,9 +672,17 @@ class Score(Value):
     parity: Parity | None = None
     basis: Basis = "measured"
 
+    @property
+    def lost(self) -> float | None:
+        """What budgets hold a drop to: the difference itself, of an error the share of the teacher's."""
+        if self.drop is None:
+            return None
+        theirs = self.accuracy.value + (-1 if self.gauge.lower else 1) * self.drop.value
+        return self.gauge.lost(self.accuracy.value, theirs) if self.gauge.lower else self.drop.value
+
 
 class Gain(Value):
-    """Accuracy of the distilled student minus that of its control; the bootstrap is over seeds and samples."""
+    """By how much the distilled student is better than its control; the bootstrap is over seeds and samples."""
 
     difference: Interval
     distilled: tuple[float, ...]
@@ -651,7 +699,7 @@ class Compared(Value):
 class Trial(Value):
     """A short training of the race, judged on the validation part.
 
-    `against_control` is its accuracy minus that of the best control after as many epochs, paired by sample; `why` is
+    `against_control` is by how much it is better than the best control after as many epochs, paired by sample; `why` is
     why it could not be trained.
     """
 
@@ -782,6 +830,7 @@ class Candidate(Value):
     fits: bool = True
     why: str = ""
     validation_accuracy: float | None = None
+    validation_spread: float | None = None
     front: bool = False
     fault: str = ""
 
@@ -849,6 +898,7 @@ class Report(Value):
     created: str
     plan: Plan
     status: Literal["fits", "missed", "inconclusive"]
+    gauge: Gauge = ACCURACY
     headline: str
     binds: str
     rows: tuple[Row, ...]

@@ -121,7 +121,8 @@ class Data(Value):
     `labels` keeps that many labelled training samples (stratified); the rest become the unlabelled transfer set.
     `validation` and `calibration` are numbers of samples taken out of the training samples; without `test` samples of
     the source's own, `test_share` of everything is held out and each accuracy carries a caveat. `origin` and `licence`
-    are what the data's card says of it; they go into the model card.
+    are what the data's card says of it; they go into the model card. Where `y` holds numbers to be told, not
+    classes, `targets` are the names of its columns and `unit` is theirs.
     """
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"origin", "licence"})
@@ -131,8 +132,15 @@ class Data(Value):
     calibration: int = 256
     test_share: float = 0.2
     metric: str = "accuracy"
+    targets: tuple[str, ...] = ()
+    unit: str = ""
     origin: str = ""
     licence: str = ""
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Of classes the question is the one that was asked before there were numbers to tell."""
+        kept = super().question(fields)
+        return {name: value for name, value in kept.items() if name not in ("targets", "unit") or value}
 
 
 class Teacher(Value):
@@ -170,6 +178,7 @@ class Student(Value):
 class Budget(Value):
     """Limits on what ships. Latency is p90 in seconds; sizes in bytes; accuracies and drops are shares of one.
 
+    Where the metric is an error, `max_error` is in its unit, and drops are shares of the teacher's error.
     `max_fallback` is the largest share of a file's operators, and of their time where it is told, off the kernels that
     one wants (runtimes/placement.py says which these are).
     """
@@ -183,6 +192,11 @@ class Budget(Value):
     min_accuracy: Share | None = None
     max_quantization_loss: Share | None = None
     max_fallback: Share | None = None
+    max_error: float | None = None
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Without a limit on an error the question is the one asked before there was one."""
+        return {name: value for name, value in fields.items() if name != "max_error" or value is not None}
 
 
 class Device(Value):

@@ -5,7 +5,7 @@ Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, section 4 (wi
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ VERSION = 3
 
 Values = NDArray[np.float64]
 Groups = NDArray[np.int64]
+# What is told of each resample, where counts (resamples, N) say how often each sample is in it; NaN: nothing can be.
+Told = Callable[[NDArray[np.int64]], Values]
 
 # Weights of resampled samples are drawn in blocks of at most this many numbers (8 bytes each).
 _BLOCK = 1 << 21
@@ -243,14 +245,88 @@ def paired_interval(
         raise ValueError(f"paired values need the same samples: {one.shape[1]} and {two.shape[1]} were given")
     generator = np.random.default_rng(seed)
     means = _resampled_means(np.concatenate((one, two)), rounds, generator, groups)
+    resampled = _difference(means[:, : len(one)], means[:, len(one) :], generator)
+    return _percentile_interval(float(one.mean() - two.mean()), resampled)
+
+
+def _difference(first: Values, second: Values, generator: np.random.Generator) -> Values:
+    """Means of resampled seeds of one side (rounds, seeds) minus those of the other."""
     sides = []
-    for side in (means[:, : len(one)], means[:, len(one) :]):
+    for side in (first, second):
         picked = generator.integers(0, side.shape[1], size=side.shape)
         centre, seeds = side.mean(axis=1), side.shape[1]
         # resampling n seeds shows only (n - 1) / n of their variance, which matters with three of them
         widen = math.sqrt(seeds / (seeds - 1)) if seeds > 1 else 1.0
         sides.append(centre + widen * (np.take_along_axis(side, picked, axis=1).mean(axis=1) - centre))
-    return _percentile_interval(float(one.mean() - two.mean()), sides[0] - sides[1])
+    gap: Values = sides[0] - sides[1]
+    return gap
+
+
+def told_interval(
+    told: Told, count: int, seed: int = 0, rounds: int = 2000, groups: Groups | None = None
+) -> tuple[float, float, float]:
+    """A value of `count` samples that is no mean of theirs, and its 95 % bootstrap interval: (value, low, high).
+
+    With `groups` (N,) whole groups are resampled. Raises ValueError where the value is not finite.
+    """
+    generator = np.random.default_rng(seed)
+    value, resampled = _resampled([told], count, rounds, generator, groups)
+    return _percentile_interval(float(value[0]), resampled[:, 0])
+
+
+def told_gap(
+    first: Sequence[Told],
+    second: Sequence[Told],
+    count: int,
+    seed: int = 0,
+    rounds: int = 2000,
+    groups: Groups | None = None,
+) -> tuple[float, float, float]:
+    """Mean of `first` minus mean of `second`, each a value of the same samples for a training seed, and its interval.
+
+    Resamples as `paired_interval` does: samples (or whole groups) in pairs, and the seeds of each side.
+    """
+    generator = np.random.default_rng(seed)
+    values, resampled = _resampled([*first, *second], count, rounds, generator, groups)
+    gap = float(values[: len(first)].mean() - values[len(first) :].mean())
+    return _percentile_interval(gap, _difference(resampled[:, : len(first)], resampled[:, len(first) :], generator))
+
+
+def standard_error(told: Told, count: int, rounds: int = 200, groups: Groups | None = None) -> float:
+    """The standard deviation of a value over resamples of its samples. Source: Efron and Tibshirani, chapter 6."""
+    _, resampled = _resampled([told], count, rounds, np.random.default_rng(0), groups)
+    return float(resampled.std(ddof=1))
+
+
+def _resampled(
+    told: Sequence[Told], count: int, rounds: int, generator: np.random.Generator, groups: Groups | None
+) -> tuple[Values, Values]:
+    """The values themselves (K,), and those of resamples (rounds, K) that have all of them."""
+    whole = np.ones((1, count), np.int64)
+    values: Values = np.array([float(one(whole)[0]) for one in told])
+    if not np.isfinite(values).all():
+        raise ValueError("the metric has no value for these samples")
+    blocks = [np.stack([one(counts) for one in told], axis=1) for counts in _counts(count, rounds, generator, groups)]
+    found = np.concatenate(blocks)
+    found = found[np.isfinite(found).all(axis=1)]
+    if len(found) < rounds // 2:
+        raise ValueError("too few samples: most resamples of them have no value")
+    if groups is not None and len(np.unique(groups)) > 1:
+        found = values + widening(len(np.unique(groups)), T975, Z975) * (found - values)
+    return values, found
+
+
+def _counts(
+    count: int, rounds: int, generator: np.random.Generator, groups: Groups | None
+) -> Iterator[NDArray[np.int64]]:
+    """How often each sample (N,) is in each resample, in blocks (resamples, N)."""
+    member = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
+    if member.max() == 0:  # one group alone cannot be resampled
+        member = np.arange(count)
+    drawn, step = int(member.max()) + 1, max(1, _BLOCK // count)
+    for start in range(0, rounds, step):
+        picked = generator.multinomial(drawn, np.full(drawn, 1 / drawn), size=min(step, rounds - start))
+        yield picked[:, member]
 
 
 def share_interval(successes: int, trials: int) -> tuple[float, float, float]:

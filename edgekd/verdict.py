@@ -13,7 +13,7 @@ from edgekd.policies.stepdown import Outcome
 from edgekd.policies.warn import concerns
 from edgekd.report.headline import headline
 from edgekd.report.text import show_setting
-from edgekd.results import Report, Row, Rung
+from edgekd.results import Report, Row, Rung, Score
 from edgekd.spec import Plan
 
 # Folder of the runs of several students of the front.
@@ -40,6 +40,7 @@ def distilled(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         plan=plan,
         status=_status(ships),
+        gauge=known.gauge,
         headline=headline(outcome.rows, outcome.gain) if outcome.rows else f"No student fits: {sized.binds}.",
         binds=_binds(outcome, ships),
         rows=outcome.rows,
@@ -86,13 +87,18 @@ def _teacher_fits(plan: Plan, teachers: list[Row]) -> bool:
     budgets = [target.budget for target in plan.targets]
     if not any(limit is not None for budget in budgets for limit in budget.model_dump().values()):
         return False
-    whole = {row.target: row.score.accuracy.value for row in teachers if row.role == "teacher" and row.score}
+    whole = {row.target: row.score for row in teachers if row.role == "teacher" and row.score}
     fitting = {
-        row.target
-        for row in teachers
-        if row.fits and row.score and whole.get(row.target, 1.0) - row.score.accuracy.value <= LOSS
+        row.target for row in teachers if row.fits and row.score and _loses_little(row.score, whole.get(row.target))
     }
     return bool(teachers) and {target.name for target in plan.targets} == fitting
+
+
+def _loses_little(score: Score, whole: Score | None) -> bool:
+    """Whether a file of the teacher is nearly as good as its float32 one; where there is none, as good as can be."""
+    if whole is None:
+        return score.gauge.share and 1.0 - score.accuracy.value <= LOSS
+    return score.gauge.lost(score.accuracy.value, whole.accuracy.value) <= LOSS
 
 
 def _recipe(outcome: Outcome) -> str:
@@ -161,6 +167,7 @@ def exported(known: Outlook, judged: Judged, warnings: tuple[str, ...], made: Lo
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         plan=known.plan,
         status=_status(ships),
+        gauge=known.gauge,
         headline=headline(rows, None),
         binds="; ".join(f"{row.target} {reason}" for row in ships for reason in row.missed),
         rows=rows,

@@ -78,10 +78,12 @@ def test_ids_masks_and_floats_pass_as_they_are(tmp_path: Path) -> None:
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    train = saved(tmp_path / "a.npz", image=images(3, 8, 8) / 255, y=np.zeros((3, 2)), level=np.array([1, np.nan, 2]))
+    train = saved(
+        tmp_path / "a.npz", image=images(3, 8, 8) / 255, y=np.zeros((3, 2), np.int64), level=np.array([1, np.nan, 2])
+    )
     test = saved(tmp_path / "b.npz", image=images(3, 8, 8), level=np.zeros(2))
     text = mistakes(train=train, test=test)
-    for part in ("a.npz", "b.npz", "float64 (3, 8, 8) are not images", "labels are float64 (3, 2)", "rows 1"):
+    for part in ("a.npz", "b.npz", "float64 (3, 8, 8) are not images", "labels are int64 (3, 2)", "rows 1"):
         assert part in text
     assert "image 3, level 2" in text and "test samples need labels" in text and "not scaled" in text
 

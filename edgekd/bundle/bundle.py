@@ -140,6 +140,7 @@ def _view(report: Report, row: Row) -> dict[str, Any]:
         "raw": any(spec.is_raw for spec in row.artifact.signature.inputs),
         "pixels": words.is_pixels(row.artifact.signature),
         "front": words.front(row.artifact.signature),
+        "numbers": bool(row.artifact.signature.columns),
         "package": runtime_package(row.artifact.format),
         "teacher": next((r for r in report.rows if r.role == "teacher" and r.target == row.target), None),
         "text": text,

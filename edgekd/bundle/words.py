@@ -28,6 +28,12 @@ def tensor(spec: TensorSpec) -> str:
     return f"`{spec.name}`: {spec.dtype}, {shape}{scale}"
 
 
+def columns(signature: Signature) -> str:
+    """progression; pressure in mmHg and pulse in 1/min"""
+    told = [f"{one.name} in {one.unit}" if one.unit else one.name for one in signature.columns]
+    return " and ".join(filter(None, (", ".join(told[:-1]), told[-1])))
+
+
 def steps(spec: TensorSpec) -> tuple[str, ...]:
     """What happens to a sample before the network sees it, in order."""
     how = spec.preprocess

@@ -65,6 +65,7 @@ def build(
     min_accuracy: o.MinAccuracy = None,
     max_quantization_loss: o.MaxQuantizationLoss = None,
     max_fallback: o.MaxFallback = None,
+    max_error: o.MaxError = None,
     precision: o.Precision = None,
     ranges: o.Ranges = None,
     input: o.Input = None,

@@ -43,6 +43,9 @@ MaxQuantizationLoss = Annotated[
 MaxFallback = Annotated[
     str | None, _text("--max-fallback", "5%", "Operators, and time, off the kernels one wants.", _BUDGET)
 ]
+MaxError = Annotated[
+    str | None, _text("--max-error", "12.5", "Where the metric is an error: the most of it, in its unit.", _BUDGET)
+]
 Precision = Annotated[
     str | None,
     _text("--precision", "auto", "int8, float16, ... (edgekd list targets); auto: the fastest that keeps.", _BUDGET),

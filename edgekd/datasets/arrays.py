@@ -1,8 +1,11 @@
-"""Samples from .npz files: arrays by input name, labels under y (missing or negative: none), groups under group."""
+"""Samples from .npz files: arrays by input name, labels under y (missing or negative: none), groups under group.
+
+Under y stand whole numbers that name classes, or floats that are to be told (NaN: none).
+"""
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +45,20 @@ def read(settings: Settings, files: Mapping[str, Path], canvas: Canvas | None, s
     return pools.source(arrays, where, settings.classes, canvas)
 
 
-def _load(path: Path) -> dict[str, Array] | str:
-    """All arrays of a file by name, or what is wrong with it. Pickled objects are never loaded."""
+def task(settings: Settings, files: Mapping[str, Path]) -> str:
+    """What is to be learned, "classes" or "numbers", from the labels alone; empty where that cannot be seen."""
+    found = _load(files.get("train", Path(settings.train)), ("y",))
+    if isinstance(found, str) or "y" not in found:
+        return ""
+    return "numbers" if pools.is_numbers(found["y"]) else "classes"
+
+
+def _load(path: Path, names: Sequence[str] = ()) -> dict[str, Array] | str:
+    """All arrays of a file by name, or those named, or what is wrong with it. Pickled objects are never loaded."""
     if not path.is_file():
         return "there is no such file"
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
-            return dict(found)
+            return {name: found[name] for name in names or found.files if name in found.files}
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         return f"cannot be read as .npz ({type(error).__name__}: {error})"

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from edgekd.nets.terms import Sides, Terms, looks_inside, make
 from edgekd.results import Signature
 from edgekd.samples.views import Feed
 from edgekd.spec import Objective, Schedule
+from edgekd.statistics import Told, standard_error
 
 State = dict[str, Any]
 
@@ -159,6 +161,8 @@ class Judge:
     def __init__(self, metric: str, feed: Feed, signature: Signature) -> None:
         self._metric = plugins.find("metrics", metric)
         self._all, self._labels = np.arange(feed.count), feed.labels
+        self._truth = feed.labels if feed.targets is None else feed.targets
+        self._groups = feed.groups
         if not (feed.labels >= 0).any():
             raise UsageError(Problem("data", "the validation part has no labelled samples", "Label some of them"))
         self._inputs = Prepared(feed, signature, self._all, views=1)
@@ -168,12 +172,34 @@ class Judge:
         return learner.predict(self._inputs, self._all)
 
     def quality(self, outputs: NDArray[np.float32]) -> float:
-        """Mean of the metric over the labelled samples."""
+        """The metric over the labelled samples."""
+        told = self._told(outputs)
+        return float(self._mean(outputs) if told is None else told(np.ones((1, self._count), np.int64))[0])
+
+    def spread(self, outputs: NDArray[np.float32]) -> float | None:
+        """The metric's standard error, None where it is a mean over samples; that of a share needs no resampling."""
+        told = self._told(outputs)
+        groups = None if self._groups is None else self._groups[self._labels >= 0]
+        return None if told is None else standard_error(told, self._count, groups=groups)
+
+    @property
+    def _count(self) -> int:
+        return int((self._labels >= 0).sum())
+
+    def _mean(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
         labelled = self._labels >= 0
-        return float(self._metric.per_sample(outputs[labelled], self._labels[labelled]).mean())
+        found: NDArray[np.float64] = self._metric.per_sample(outputs[labelled], self._labels[labelled]).mean()[None]
+        return found
+
+    def _told(self, outputs: NDArray[np.float32]) -> Told | None:
+        """The metric of resamples of the labelled samples, None where it is a mean over samples."""
+        labelled = self._labels >= 0
+        if hasattr(self._metric, "per_sample"):
+            return None
+        return partial(self._metric.resampled, outputs[labelled], self._truth[labelled])
 
     def __call__(self, learner: Learner) -> float:
-        """Mean of the metric over the averaged network's outputs."""
+        """The metric of the averaged network's outputs."""
         return self.quality(self.outputs(learner))
 
 

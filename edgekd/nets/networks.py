@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import nearest, translate
+from edgekd.nets.numbers import units_of
 from edgekd.nets.weights import load_weights
 from edgekd.results import Preprocess, Signature, Splits, TensorSpec
 from edgekd.spec import Architecture, Choice, Image, Value
@@ -172,8 +173,8 @@ def signature(splits: Splits, image: Image | None, workspace: Workspace) -> Sign
             dtype = "float32" if array.dtype.kind == "f" else str(array.dtype)
             front_end = splits.front_ends.get(name)
             inputs.append(TensorSpec(name=name, shape=(-1, *array.shape[1:]), dtype=dtype, front_end=front_end))
-    outputs = (TensorSpec(name="logits", shape=(-1, len(splits.classes))),)
-    return Signature(inputs=tuple(inputs), outputs=outputs, classes=splits.classes)
+    outputs = (TensorSpec(name="logits", shape=(-1, splits.outputs)),)
+    return Signature(inputs=tuple(inputs), outputs=outputs, classes=splits.classes, columns=splits.columns)
 
 
 def image_spec(name: str, image: Image, canvas: int) -> TensorSpec:
@@ -205,7 +206,7 @@ def build(architecture: Architecture, signature: Signature) -> nn.Module:
     """Make one network of a student family, with its initial weights where `family.files` names `weights`.
 
     A family that declares CODE or OF_TEACHER gets the user's files as a fourth argument: build(settings, inputs,
-    outputs, files).
+    outputs, files). Where it tells numbers it does so in their own units, whatever these are.
     """
     family, chosen = configured("students", architecture.family)
     files = paths(architecture.family)
@@ -213,7 +214,8 @@ def build(architecture: Architecture, signature: Signature) -> nn.Module:
     module: nn.Module = family.build(chosen, signature.inputs, signature.outputs, *extra)
     if "weights" in files:
         load_weights(module, files["weights"], str(architecture.family.settings.get("sha256") or ""))
-    return module
+    # what is made of the teacher tells numbers as the teacher does
+    return module if getattr(family, "OF_TEACHER", False) else units_of(module, signature)
 
 
 def named(outputs: object, signature: Signature) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ VERSION = 1
 PACKAGES = ("torch",)
 NEEDS = ("inner",)
 INNER = "maps"
+TASK = "any"
 
 
 class Settings(Value):

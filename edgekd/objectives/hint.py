@@ -16,6 +16,7 @@ VERSION = 1
 PACKAGES = ("torch",)
 NEEDS = ("inner",)
 INNER = "map"
+TASK = "any"
 
 
 class Settings(Value):

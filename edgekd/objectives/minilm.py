@@ -19,6 +19,7 @@ VERSION = 1
 PACKAGES = ("torch",)
 NEEDS = ("inner",)
 INNER = "attentions"
+TASK = "any"
 
 HEADS = 12
 # Attention that is less than this is none; its logarithm is still finite.

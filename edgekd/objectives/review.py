@@ -19,6 +19,7 @@ VERSION = 1
 PACKAGES = ("torch",)
 NEEDS = ("inner",)
 INNER = "maps"
+TASK = "any"
 
 # Sides of the coarser levels at which maps are compared again; each counts half of the one before.
 LEVELS = (4, 2, 1)

@@ -18,6 +18,7 @@ VERSION = 1
 PACKAGES = ("torch",)
 NEEDS = ("inner",)
 INNER = "vector"
+TASK = "any"
 
 # Squared distances are at least this, so that the root has a gradient.
 LEAST = 1e-12

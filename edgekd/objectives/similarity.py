@@ -17,6 +17,7 @@ VERSION = 1
 PACKAGES = ("torch",)
 NEEDS = ("inner",)
 INNER = "map"
+TASK = "any"
 
 
 class Settings(Value):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from edgekd import plugins, units
 from edgekd.policies import limits
-from edgekd.policies.known import Known, distillation
+from edgekd.policies.known import Known, distillation, imitation
 from edgekd.spec import Architecture, Choice, Objective, Settings
 
 # What a reader calls a method; "yours" is what a recipe asks for by name.
@@ -23,9 +23,13 @@ TITLES = {
     "hidden": "hidden states",
     "minilm": "attention relations",
     "adversarial": "an adversary",
+    "imitation": "imitation of the teacher",
+    "bounded": "teacher-bounded regression",
     "yours": "the recipe's own objectives",
 }
-METHODS = tuple(name for name in TITLES if name != "yours")
+# Methods for numbers that are told, with the weights of the teacher's part that race.
+NUMBERS: dict[str, tuple[float, ...]] = {"imitation": (0.9, 0.5, 1.0), "bounded": (0.5, 1.0)}
+METHODS = tuple(name for name in TITLES if name not in ("yours", *NUMBERS))
 # Weights of inner values beside labels and soft targets: at the first step of the default student each term then counts
 # half as much as they do, about (hint 0.5, attention 0.6, similarity 0.003, rkd 5.5, crd 11, review 2.4 were measured).
 INNER = {
@@ -74,7 +78,17 @@ def _every(known: Known) -> list[Contender]:
     if plan.objectives:
         told: Settings = {f"{one.use.name} weight": one.weight for one in plan.objectives}
         return [Contender("yours", told, plan.objectives)]
+    if known.numbers:
+        return [_of_numbers(method, weight) for method, weights in NUMBERS.items() for weight in weights]
     return [one for method in plan.effort.methods for one in points(method, plan.effort.distill)]
+
+
+def _of_numbers(method: str, weight: float) -> Contender:
+    """A way to learn numbers from a teacher."""
+    if method == "imitation":
+        return Contender(method, {"teacher_weight": weight}, imitation(weight))
+    labels = Objective(use=Choice(name="squared_error"))
+    return Contender(method, {"weight": weight}, (labels, Objective(use=Choice(name=method), weight=weight)))
 
 
 def beyond_reach(known: Known, network: Architecture | None) -> str:

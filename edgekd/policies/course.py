@@ -60,7 +60,7 @@ def descended(known: Known, first: Sequence[Checkpoint], train: Training) -> Pol
     if count:
         lessons = [_lesson("generation", line, None) for line in lines]
     # the earlier of equals: a generation more that adds nothing is not worth believing in
-    best = max(range(len(lines)), key=lambda i: (mean(c.validation_accuracy for c in lines[i]), -i))
+    best = max(range(len(lines)), key=lambda i: (known.gauge.good(mean(c.validation_accuracy for c in lines[i])), -i))
     told = tuple(lesson.model_copy(update={"ships": i == best}) for i, lesson in enumerate(lessons))
     return Descended(checkpoints=lines[best], lessons=told)
 

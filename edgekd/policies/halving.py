@@ -50,16 +50,20 @@ def entrants(known: Known, fitting: Sequence[Candidate], margin: Mapping[str, fl
 
 
 def noise(known: Known, judged: Sequence[Candidate]) -> float:
-    """The standard error of the best accuracy on the validation part."""
-    best = max(one.validation_accuracy or 0.0 for one in judged)
+    """The standard error of the best accuracy on the validation part; of other metrics the one that Train found."""
+    finest = max(judged, key=lambda one: known.gauge.good(one.validation_accuracy))
+    if finest.validation_spread is not None:
+        return finest.validation_spread
+    best = finest.validation_accuracy or 0.0
     return math.sqrt(best * (1 - best) / known.splits.parts["validation"].labelled)
 
 
 def _better_half(known: Known, tried: Sequence[Candidate]) -> list[Candidate]:
     """The better half, and the smallest that is no worse than the best but for noise: it may be what is wanted."""
-    ranked = sorted(tried, key=lambda one: (-(one.validation_accuracy or 0.0), one.size.macs))
-    least = (ranked[0].validation_accuracy or 0.0) - noise(known, tried)
-    good = [one for one in tried if (one.validation_accuracy or 0.0) >= least]
+    quality = known.gauge.good
+    ranked = sorted(tried, key=lambda one: (-quality(one.validation_accuracy), one.size.macs))
+    least = quality(ranked[0].validation_accuracy) - noise(known, tried)
+    good = [one for one in tried if quality(one.validation_accuracy) >= least]
     kept = [*ranked[: math.ceil(len(ranked) / 2)], min(good, key=lambda one: one.size.macs)]
     return [one for one in tried if one in kept]
 
@@ -71,6 +75,12 @@ def _train(known: Known, racing: Sequence[Candidate], length: int) -> Policy[lis
         distil(known, candidate.architecture, first, length, known.plan.seed) for candidate in racing
     ]
     return [
-        one.model_copy(update={"validation_accuracy": told.checkpoints[0].validation_accuracy, "epochs": length})
+        one.model_copy(
+            update={
+                "validation_accuracy": told.checkpoints[0].validation_accuracy,
+                "validation_spread": told.checkpoints[0].validation_spread,
+                "epochs": length,
+            }
+        )
         for one, told in zip(racing, trained, strict=True)
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edgekd.results import Artifact, Latency, Measurement, Profiled, Program, Role, Row, Score
-from edgekd.spec import FLOATS, Precision, Target, Value
+from edgekd.spec import FLOATS, Budget, Precision, Target, Value
 
 TIE = 0.03  # latencies closer than this are equal: then the smaller file wins
 LOSS = 0.005  # where no accuracy budget says otherwise, a quantized file that loses more does not ship by itself
@@ -71,10 +71,18 @@ def twin_score(items: Sequence[Item], role: Role) -> Score | None:
 
 
 def loses(target: Target, item: Item, twin: Score | None) -> float:
-    """What a file loses on validation against float32; 0 where an accuracy budget says what is allowed."""
+    """What a file loses on validation against float32; 0 where an accuracy budget says what is allowed.
+
+    Of an error it is the share by which it is larger.
+    """
     budget = target.budget
-    if any(limit is not None for limit in (budget.max_drop, budget.min_accuracy, budget.max_quantization_loss)):
+    if any(limit is not None for limit in limits_of_quality(budget)):
         return 0.0
     if item.precision in FLOATS or item.validation is None or twin is None:
         return 0.0
-    return twin.accuracy.value - item.validation.accuracy.value
+    return twin.gauge.lost(item.validation.accuracy.value, twin.accuracy.value)
+
+
+def limits_of_quality(budget: Budget) -> tuple[float | None, ...]:
+    """The limits that predictions are held to."""
+    return budget.max_drop, budget.min_accuracy, budget.max_quantization_loss, budget.max_error

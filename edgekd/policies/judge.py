@@ -265,8 +265,12 @@ def _choose(known: Outlook, target: Target, items: Sequence[Item], winner: Role)
     if target.precision != "auto" or loss <= LOSS:
         return rows, chosen
     note = (
-        f"{chosen.precision} loses {100 * loss:.1f} points on the validation part; it ships because no other precision "
+        f"{chosen.precision} loses {_told(known, loss)} on the validation part; it ships because no other precision "
         "keeps the budget"
     )
     rows[rows.index(chosen)] = chosen = chosen.model_copy(update={"notes": (*chosen.notes, note)})
     return rows, chosen
+
+
+def _told(known: Outlook, loss: float) -> str:
+    return f"{100 * loss:.1f} points" if known.gauge.share else known.gauge.show_lost(loss)

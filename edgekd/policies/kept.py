@@ -78,7 +78,7 @@ def best(outcome: Outcome, role: Role) -> Checkpoint:
     """Of the seeds of distilled student or control the best on the validation part."""
     assert outcome.raced is not None
     seeds = outcome.raced.control if role == "control" else outcome.raced.distilled
-    return max(seeds, key=lambda one: (one.validation_accuracy, -one.seed))
+    return max(seeds, key=lambda one: (outcome.gauge.good(one.validation_accuracy), -one.seed))
 
 
 def _contrasted(known: Known, outcome: Outcome, row: Row) -> Policy[Sequence[Contrasted | EdgekdError]]:

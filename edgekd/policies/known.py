@@ -1,5 +1,6 @@
 """What a build knows before it starts to choose."""
 
+from edgekd.gauge import ACCURACY, Gauge
 from edgekd.results import DeviceFacts, Option, Size, SoftTargets, Splits
 from edgekd.spec import Budget, Choice, Image, Objective, Plan, Precision, Ranges, Schedule, Target, Value
 
@@ -14,7 +15,8 @@ class Outlook(Value):
     can be evaluated there without their runtime; `offers` are the precisions of each format and `ranges` its ways to
     find ranges, and `routes` its ways to lower programs; `settled` are those that are left of a target's after the
     rehearsal, and `refused` says of each target which precision came to nothing there, and why. `course` is what the
-    scheme wants besides: how many "peers" that learn together, "assistants" between, "generations" after.
+    scheme wants besides: how many "peers" that learn together, "assistants" between, "generations" after. `gauge` is
+    what the metric counts in.
     """
 
     plan: Plan
@@ -31,6 +33,12 @@ class Outlook(Value):
     settled: dict[str, tuple[str, ...]] = {}
     refused: dict[str, dict[Precision, str]] = {}
     course: dict[str, int] = {}
+    gauge: Gauge = ACCURACY
+
+    @property
+    def numbers(self) -> bool:
+        """Whether students learn to tell numbers, not to sort into classes."""
+        return bool(self.splits.columns)
 
     def runtime(self, target: Target) -> str:
         """The version of the target's runtime on its device, behind its name where it is not the format's own; empty
@@ -102,7 +110,17 @@ def distillation(temperature: float, teacher_weight: float) -> tuple[Objective, 
     return (Objective(use=Choice(name="cross_entropy"), weight=1 - teacher_weight), soft)
 
 
-GROUND_TRUTH = (Objective(use=Choice(name="cross_entropy")),)
+def imitation(teacher_weight: float) -> tuple[Objective, ...]:
+    """(1 - teacher_weight) * squared error + teacher_weight * squared distance to the teacher's numbers."""
+    soft = Objective(use=Choice(name="imitation"), weight=teacher_weight)
+    if teacher_weight == 1:
+        return (soft,)
+    return (Objective(use=Choice(name="squared_error"), weight=1 - teacher_weight), soft)
+
+
+def ground_truth(known: Outlook) -> tuple[Objective, ...]:
+    """What a student learns from labels alone."""
+    return (Objective(use=Choice(name="squared_error" if known.numbers else "cross_entropy")),)
 
 
 def schedule(base: Schedule, epochs: int, rates: tuple[float, float] | None = None) -> Schedule:

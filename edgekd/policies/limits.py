@@ -6,7 +6,7 @@ import numpy as np
 
 from edgekd import units
 from edgekd.policies.known import Outlook, tightest
-from edgekd.results import Candidate, Interval, Latency, Measurement, Option, Profiled, Score, Size
+from edgekd.results import Candidate, Latency, Measurement, Option, Profiled, Score, Size
 from edgekd.spec import Budget, Effort, Plan
 from edgekd.statistics import reach
 
@@ -127,15 +127,18 @@ def accuracy(budget: Budget, score: Score | None, float_score: Score | None) -> 
     """Limits on accuracy, drop against the teacher and loss by quantization that predictions break."""
     if score is None:
         return ()
-    found, value = [], score.accuracy.value
+    found, value, gauge = [], score.accuracy.value, score.gauge
     if budget.min_accuracy is not None and value < budget.min_accuracy:
-        found.append(f"accuracy: {units.show_share(value)} under {units.show_share(budget.min_accuracy)}")
-    if budget.max_drop is not None and score.drop is not None and score.drop.value > budget.max_drop:
-        found.append(f"drop: {_points(score.drop)} over {100 * budget.max_drop:.2g} pp")
+        found.append(f"{gauge.name}: {gauge.show(value)} under {gauge.show(budget.min_accuracy)}")
+    if budget.max_error is not None and value > budget.max_error:
+        found.append(f"{gauge.name}: {gauge.show(value)} over {gauge.show(budget.max_error)}")
+    if budget.max_drop is not None and score.lost is not None and score.lost > budget.max_drop:
+        found.append(f"drop: {gauge.show_lost(score.lost)} over {gauge.show_lost(budget.max_drop)}")
     if budget.max_quantization_loss is not None and float_score is not None:
-        loss = float_score.accuracy.value - value
+        loss = gauge.lost(value, float_score.accuracy.value)
         if loss > budget.max_quantization_loss:
-            found.append(f"quantization loss: {100 * loss:.2g} pp over {100 * budget.max_quantization_loss:.2g} pp")
+            most = gauge.show_lost(budget.max_quantization_loss)
+            found.append(f"quantization loss: {gauge.show_lost(loss)} over {most}")
     return tuple(found)
 
 
@@ -174,7 +177,7 @@ def conclusive(budget: Budget, latency: Latency | None) -> bool:
 def unknown(budget: Budget, size: Size | None, measurement: Measurement, score: Score | None, stand_in: bool) -> bool:
     """Whether a budget was asked for that could not be judged on this device; a stand-in may judge it if so told."""
     judges = ("measured", "stand-in") if stand_in else ("measured",)
-    needs_score = (budget.min_accuracy, budget.max_drop, budget.max_quantization_loss)
+    needs_score = (budget.min_accuracy, budget.max_drop, budget.max_quantization_loss, budget.max_error)
     return (
         (
             budget.max_latency is not None
@@ -184,7 +187,3 @@ def unknown(budget: Budget, size: Size | None, measurement: Measurement, score: 
         or (size is None and (budget.max_params, budget.max_macs) != (None, None))
         or (any(limit is not None for limit in needs_score) and score is None)
     )
-
-
-def _points(interval: Interval) -> str:
-    return f"{100 * interval.value:.2g} pp"

@@ -13,7 +13,7 @@ from edgekd.errors import EdgekdError
 from edgekd.policies import limits
 from edgekd.policies.contenders import TITLES, Contender, beyond_reach, contenders, left_out
 from edgekd.policies.course import assisted, descended
-from edgekd.policies.known import GROUND_TRUTH, Known, schedule
+from edgekd.policies.known import Known, ground_truth, schedule
 from edgekd.results import Checkpoint, Compared, File, Gain, Lesson, Predictions, Terms, Trained, Trial
 from edgekd.spec import Architecture, Objective, Schedule, Settings, Value
 from edgekd.steps import Compare, Each, Policy, Train
@@ -70,7 +70,7 @@ def race(known: Known, network: Architecture) -> Policy[Raced]:
     grid = [(base.learning_rate * rate, base.weight_decay * decay) for rate, decay in effort.control]
     right = [_control(known, network, rates) for rates in (grid if plan.objectives else grid[: len(found)])]
     tried = yield from _rungs(known, left, right)
-    best, rival = _best(tried, left), _best(tried, right)
+    best, rival = _best(known, tried, left), _best(known, tried, right)
     seeds = range(plan.seed, plan.seed + effort.seeds)
     full: Sequence[Trained] = yield [
         *(_together(known, best.train(effort.epochs, seed)) for seed in seeds),
@@ -82,7 +82,7 @@ def race(known: Known, network: Architecture) -> Policy[Raced]:
     def like_it(known: Known, network: Architecture, seed: int) -> Train:
         return distil(known, network, chosen, effort.epochs, seed)
 
-    line = yield from descended(taught, [_strongest(trained) for trained in peers], like_it)
+    line = yield from descended(taught, [_strongest(known, trained) for trained in peers], like_it)
     trials = (*(yield from _judged(known, tried)), *_left_out(known, network))
     return Raced(
         distilled=line.checkpoints,
@@ -102,7 +102,7 @@ def _rungs(known: Known, left: Sequence[Entrant], right: Sequence[Entrant]) -> P
     racing, tried = [*left, *right], list[Tried]()
     if max(len(left), len(right)) > limits.FEW and first < last:
         tried = yield from _rung(known, racing, first)
-        racing = [one for side in (left, right) for one in _better(tried, side)]
+        racing = [one for side in (left, right) for one in _better(known, tried, side)]
     tried += yield from _rung(known, racing, last)
     return tried
 
@@ -122,25 +122,26 @@ def _rung(known: Known, racing: Sequence[Entrant], epochs: int) -> Policy[list[T
     return found
 
 
-def _better(tried: Sequence[Tried], side: Sequence[Entrant]) -> list[Entrant]:
+def _better(known: Known, tried: Sequence[Tried], side: Sequence[Entrant]) -> list[Entrant]:
     """The best third of a side, the earlier ones of equals."""
-    accuracy = {id(one.entrant): one.checkpoint.validation_accuracy for one in tried if one.checkpoint}
-    able = [one for one in side if id(one) in accuracy]
-    ranked = sorted(able, key=lambda one: -accuracy[id(one)])
+    quality = {id(one.entrant): _quality(known, one) for one in tried if one.checkpoint}
+    able = [one for one in side if id(one) in quality]
+    ranked = sorted(able, key=lambda one: -quality[id(one)])
     return ranked[: limits.left(len(side))]
 
 
-def _best(tried: Sequence[Tried], side: Sequence[Entrant]) -> Entrant:
+def _best(known: Known, tried: Sequence[Tried], side: Sequence[Entrant]) -> Entrant:
     """Who was best over the longest trial; the earlier one of equals."""
     longest = max(one.epochs for one in tried)
     of_side = [one for one in tried if one.checkpoint and one.epochs == longest and one.entrant.kind == side[0].kind]
     order = [id(one) for one in side]
-    found = max(of_side, key=lambda one: (_accuracy(one), -order.index(id(one.entrant))))
+    found = max(of_side, key=lambda one: (_quality(known, one), -order.index(id(one.entrant))))
     return found.entrant
 
 
-def _accuracy(one: Tried) -> float:
-    return one.checkpoint.validation_accuracy if one.checkpoint else 0.0
+def _quality(known: Known, one: Tried) -> float:
+    """What a trial came to on the validation part, more of it the better."""
+    return known.gauge.good(one.checkpoint.validation_accuracy if one.checkpoint else None)
 
 
 def _distilled(known: Known, network: Architecture, one: Contender) -> Entrant:
@@ -164,7 +165,7 @@ def distil(known: Known, network: Architecture, one: Contender, epochs: int, see
 
 def control(known: Known, network: Architecture, rates: tuple[float, float], epochs: int, seed: int) -> Train:
     """Train from labels alone at one (learning rate, weight decay)."""
-    return _train(known, network, GROUND_TRUTH, schedule(known.plan.schedule, epochs, rates), seed, taught=False)
+    return _train(known, network, ground_truth(known), schedule(known.plan.schedule, epochs, rates), seed, taught=False)
 
 
 def _together(known: Known, step: Train) -> Train:
@@ -175,9 +176,9 @@ def _together(known: Known, step: Train) -> Train:
     return step.model_copy(update={"networks": step.networks * peers, "scheme": scheme})
 
 
-def _strongest(trained: Trained) -> Checkpoint:
+def _strongest(known: Known, trained: Trained) -> Checkpoint:
     """The peer that is best on the validation part; the first of equals."""
-    return max(trained.checkpoints, key=lambda one: one.validation_accuracy)
+    return max(trained.checkpoints, key=lambda one: known.gauge.good(one.validation_accuracy))
 
 
 def _of_peers(trained: Sequence[Trained]) -> tuple[Lesson, ...]:
@@ -200,7 +201,7 @@ def again(known: Known, raced: Raced, network: Architecture, seed: int, taught: 
     terms = raced.terms
     when = schedule(known.plan.schedule, known.plan.effort.epochs, _rates(terms, taught))
     return _train(
-        known, network, terms.objectives if taught else GROUND_TRUTH, when, seed, taught, taught and terms.live
+        known, network, terms.objectives if taught else ground_truth(known), when, seed, taught, taught and terms.live
     )
 
 
@@ -246,7 +247,7 @@ def _train(
 
 def _judged(known: Known, tried: Sequence[Tried]) -> Policy[tuple[Trial, ...]]:
     """Every trial, the distilled ones against the best control after equally many epochs, paired by sample."""
-    rivals = {epochs: _rival(tried, epochs) for epochs in {one.epochs for one in tried}}
+    rivals = {epochs: _rival(known, tried, epochs) for epochs in {one.epochs for one in tried}}
     pairs = [(one, rivals[one.epochs]) for one in tried if one.entrant.kind == "distilled"]
     steps = [
         Compare(
@@ -278,10 +279,10 @@ def _left_out(known: Known, network: Architecture) -> Iterator[Trial]:
         )
 
 
-def _rival(tried: Sequence[Tried], epochs: int) -> Checkpoint | None:
+def _rival(known: Known, tried: Sequence[Tried], epochs: int) -> Checkpoint | None:
     """The best control after so many epochs."""
     found = [one for one in tried if one.entrant.kind == "control" and one.epochs == epochs]
-    return max(found, key=_accuracy).checkpoint if found else None
+    return max(found, key=lambda one: _quality(known, one)).checkpoint if found else None
 
 
 def _said(checkpoint: Checkpoint) -> Predictions:

@@ -67,10 +67,10 @@ def limit(target: Target) -> float:
 
 
 def lost(item: Item, twin: Item) -> float | None:
-    """What a file loses on validation against the same network's float32 file."""
+    """What a file loses on validation against the same network's float32 file; of an error a share of it."""
     if item.validation is None or twin.validation is None:
         return None
-    return twin.validation.accuracy.value - item.validation.accuracy.value
+    return twin.validation.gauge.lost(item.validation.accuracy.value, twin.validation.accuracy.value)
 
 
 def too_lossy(target: Target, item: Item, twin: Item) -> bool:

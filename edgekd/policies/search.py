@@ -85,7 +85,7 @@ def search(known: Known, tighter: Tighter | None = None) -> Policy[Sized]:
     judged = yield from halve(known, [one for one in found.candidates if one.fits], tighter.margin if tighter else {})
     chosen = _smallest_good(known, judged)
     every = {c.architecture.model_dump_json(): c for c in (*found.candidates, *judged)}
-    candidates = mark(sorted(every.values(), key=lambda c: c.size.macs))
+    candidates = mark(sorted(every.values(), key=lambda c: c.size.macs), known.gauge)
     options = [option for option in known.options if tighter is None or tighter.allows(option)]
     binds = _binds(known, options, candidates, chosen)
     return found.model_copy(update={"candidates": candidates, "chosen": chosen, "binds": binds})
@@ -97,8 +97,9 @@ def _smallest_good(known: Known, judged: Sequence[Candidate]) -> Candidate:
         return judged[0]
     longest = max(c.epochs for c in judged)
     finalists = [c for c in judged if c.epochs == longest]
-    least = max(c.validation_accuracy or 0.0 for c in finalists) - noise(known, finalists)
-    return min((c for c in finalists if (c.validation_accuracy or 0.0) >= least), key=lambda c: c.size.macs)
+    quality = known.gauge.good
+    least = max(quality(c.validation_accuracy) for c in finalists) - noise(known, finalists)
+    return min((c for c in finalists if quality(c.validation_accuracy) >= least), key=lambda c: c.size.macs)
 
 
 def _binds(known: Known, options: Sequence[Option], candidates: Sequence[Candidate], chosen: Candidate) -> str:

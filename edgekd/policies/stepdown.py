@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import mean
 
 from edgekd.errors import EdgekdError, StoreError, WorkerKilled
+from edgekd.gauge import ACCURACY, Gauge
 from edgekd.policies import limits
 from edgekd.policies.files import Wanted, all_of, convert
 from edgekd.policies.known import Known
@@ -29,6 +30,7 @@ class Outcome(Value):
     rungs: tuple[Rung, ...] = ()
     winner: Role = "student"
     gain: Gain | None = None
+    gauge: Gauge = ACCURACY
     rounds: int = 1
 
 
@@ -128,14 +130,16 @@ def _share(known: Known, row: Row) -> float:
 
 def _judge(known: Known, sized: Sized, raced: Raced, turn: int) -> Policy[Outcome]:
     """Export the best seeds of both, judge them on every target, and say what the teacher added."""
-    helped = mean(c.validation_accuracy for c in raced.distilled) > mean(c.validation_accuracy for c in raced.control)
+    taught, alone = (mean(c.validation_accuracy for c in seeds) for seeds in (raced.distilled, raced.control))
+    helped = known.gauge.good(taught) > known.gauge.good(alone)
     winner: Role = "student" if helped else "control"
     student, control = yield [
-        Export(source=_best(raced.distilled), splits=known.splits),
-        Export(source=_best(raced.control), splits=known.splits),
+        Export(source=_best(known, raced.distilled), splits=known.splits),
+        Export(source=_best(known, raced.control), splits=known.splits),
     ]
     teacher, why = yield from _export_teacher(known)
-    train = under_fake_quantization(known, raced, _best(raced.distilled if helped else raced.control), taught=helped)
+    finest = _best(known, raced.distilled if helped else raced.control)
+    train = under_fake_quantization(known, raced, finest, taught=helped)
     networks = Networks(student=student, control=control, teacher=teacher, no_teacher=why, train=train)
     rows: list[Row] = []
     rungs: list[Rung] = []
@@ -145,7 +149,14 @@ def _judge(known: Known, sized: Sized, raced: Raced, turn: int) -> Policy[Outcom
         rungs += judged.rungs
     gain = yield from _gain(known, raced)
     return Outcome(
-        sized=sized, raced=raced, rows=tuple(rows), rungs=tuple(rungs), winner=winner, gain=gain, rounds=turn
+        sized=sized,
+        raced=raced,
+        rows=tuple(rows),
+        rungs=tuple(rungs),
+        winner=winner,
+        gain=gain,
+        gauge=known.gauge,
+        rounds=turn,
     )
 
 
@@ -203,6 +214,6 @@ def _judge_target(known: Known) -> Target | None:
     return onnx if known.runtime(onnx) else None
 
 
-def _best(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
-    """The seed with the highest validation accuracy."""
-    return max(checkpoints, key=lambda c: (c.validation_accuracy, -c.seed))
+def _best(known: Known, checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """The seed that is best on the validation part."""
+    return max(checkpoints, key=lambda c: (known.gauge.good(c.validation_accuracy), -c.seed))

@@ -21,6 +21,7 @@ class Flags(Value):
     min_accuracy: str | None = None
     max_quantization_loss: str | None = None
     max_fallback: str | None = None
+    max_error: str | None = None
     precision: str | None = None
     ranges: str | None = None
     input: str | None = None

@@ -47,7 +47,8 @@ def _budget(budget: Budget) -> list[str]:
     flags += [f"--{name.replace('_', '-')} {value}" for name, value in _whole(budget)]
     flags += [f"--{name.replace('_', '-')} {100 * value:.12g}pp" for name in shares if (value := getattr(budget, name))]
     whole = [(name, value) for name in ("min_accuracy", "max_fallback") if (value := getattr(budget, name)) is not None]
-    return [*flags, *(f"--{name.replace('_', '-')} {100 * value:.12g}%" for name, value in whole)]
+    flags += [f"--{name.replace('_', '-')} {100 * value:.12g}%" for name, value in whole]
+    return flags if budget.max_error is None else [*flags, f"--max-error {budget.max_error:.12g}"]
 
 
 def _whole(budget: Budget) -> list[tuple[str, str]]:

@@ -1,9 +1,8 @@
 """The picture of the students that were trained briefly, those on the Pareto front full."""
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from edgekd.report.paper import ACCENT, SOFT, limits, log_seconds, sheet
+from edgekd.report.paper import ACCENT, SOFT, limits, log_seconds, scale, sheet
 from edgekd.results import Report
 from edgekd.spec import Target
 
@@ -27,10 +26,15 @@ def front(report: Report, target: Target) -> Figure | None:
         place = (one.latency[target.name], accuracy)
         axes.scatter(*place, s=area, facecolors=face, edgecolors=ACCENT if one.front else SOFT, linewidths=1, zorder=3)
     axes.set_xscale("log")
-    limits(axes, target.model_copy(update={"budget": target.budget.model_copy(update={"min_accuracy": None})}))
+    limits(
+        axes,
+        target.model_copy(
+            update={"budget": target.budget.model_copy(update={"min_accuracy": None, "max_error": None})}
+        ),
+    )
     log_seconds(axes)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
+    scale(axes, report.gauge)
     axes.set_xlabel("p90 at most, quick measurement (log scale)")
-    axes.set_ylabel("accuracy on validation")
+    axes.set_ylabel(f"{report.gauge.name} on validation")
     axes.margins(x=0.12, y=0.16)
     return figure

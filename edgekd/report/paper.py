@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from edgekd import units
+from edgekd.gauge import Gauge
 from edgekd.spec import Target
 
 matplotlib.use("Agg")
@@ -57,9 +58,19 @@ def log_seconds(axes: Axes) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def limits(axes: Axes, target: Target) -> None:
-    """The budget's lines: latency upright, least accuracy lying."""
-    latency, least = target.budget.max_latency, target.budget.min_accuracy
+def scale(axes: Axes, gauge: Gauge) -> None:
+    """What the metric's axis says: percent of a share, else values in their unit; what is better is above."""
+    if gauge.share:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
+    else:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.4g} {gauge.unit}".rstrip()))
+    if gauge.lower:
+        axes.invert_yaxis()
+
+
+def limits(axes: Axes, target: Target, quality: bool = True) -> None:
+    """The budget's lines: latency upright and, with `quality`, least accuracy (or most error) lying."""
+    latency, least = target.budget.max_latency, target.budget.min_accuracy or target.budget.max_error
     if latency is not None:
         axes.axvline(latency, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.annotate(
@@ -72,7 +83,7 @@ def limits(axes: Axes, target: Target) -> None:
             va="top",
             color=LIMIT,
         )
-    if least is not None:
+    if least is not None and quality:
         axes.axhline(least, color=LIMIT, linewidth=1.2, linestyle=(0, (4, 3)))
 
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter
 from edgekd.report import text
 from edgekd.report.fronts import front
 from edgekd.report.likeness import pictures
-from edgekd.report.paper import ACCENT, INK, RULE, SOFT, STYLE, limits, log_seconds, sheet, svg
+from edgekd.report.paper import ACCENT, INK, RULE, SOFT, STYLE, limits, log_seconds, scale, sheet, svg
 from edgekd.report.placing import Box, place, together
 from edgekd.results import Report, Row
 from edgekd.spec import Target
@@ -54,9 +54,9 @@ def tradeoff(report: Report, target: Target) -> Figure | None:
     axes.set_xscale("log")
     limits(axes, target)
     log_seconds(axes)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
+    scale(axes, report.gauge)
     axes.set_xlabel("p90 latency of one inference (log scale)")
-    axes.set_ylabel("accuracy")
+    axes.set_ylabel(report.gauge.name)
     axes.margins(x=0.12, y=0.16)
     _name_marks(figure, axes, rows, target, judged)
     return figure
@@ -161,7 +161,12 @@ def distribution(report: Report, target: Target) -> Figure | None:
     axes.annotate(
         "p90", (1, 0.9), xycoords="axes fraction", xytext=(0, -9), textcoords="offset points", ha="right", color=SOFT
     )
-    limits(axes, target.model_copy(update={"budget": target.budget.model_copy(update={"min_accuracy": None})}))
+    limits(
+        axes,
+        target.model_copy(
+            update={"budget": target.budget.model_copy(update={"min_accuracy": None, "max_error": None})}
+        ),
+    )
     log_seconds(axes)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f} %"))
     axes.set_ylim(0, 1.0)

@@ -55,7 +55,7 @@ def _view(report: Report) -> dict[str, Any]:
         "protocol": view.protocol(report.rows),
         "chosen": report.chosen[:1].upper() + report.chosen[1:].rstrip("."),
         "seeds": view.seeds(report),
-        "trials": view.trials(report.trials),
+        "trials": view.trials(report.trials, report.gauge),
         "methods": view.methods(report),
         "lessons": view.lessons(report),
         "candidates": searched.candidates(report),

@@ -17,7 +17,12 @@ def candidates(report: Report) -> Table:
     header = ("student", "parameters", "multiply-adds", *(f"quick p90 at most on {name}" for name in names),
               *(f"{name} file" for name in names), "validation", "fits")  # fmt: skip
     body = tuple(
-        (*_start(one), *_costs(one, names)[: 2 * len(names)], _learned(one), Cell("yes" if one.fits else "no", one.why))
+        (
+            *_start(one),
+            *_costs(one, names)[: 2 * len(names)],
+            _learned(one, report),
+            Cell("yes" if one.fits else "no", one.why),
+        )
         for one in report.candidates
     )
     return Table(header, body, _chosen(report, report.candidates))
@@ -28,7 +33,7 @@ def front(report: Report) -> Table:
     names, found = _names(report), [one for one in report.candidates if one.front]
     header = ("student", "parameters", "multiply-adds", *(f"quick p90 at most on {name}" for name in names),
               *(f"{name} file" for name in names), *(f"{name} memory" for name in names), "validation")  # fmt: skip
-    body = tuple((*_start(one), *_costs(one, names), _learned(one)) for one in found)
+    body = tuple((*_start(one), *_costs(one, names), _learned(one, report)) for one in found)
     return Table(header, body, _chosen(report, found))
 
 
@@ -86,9 +91,9 @@ def _latency(one: Candidate, name: str) -> Cell:
     return Cell(units.show_seconds(latency), "unstable, timed twice" if restless else "")
 
 
-def _learned(one: Candidate) -> Cell:
-    """Accuracy on the validation split, after how many epochs."""
+def _learned(one: Candidate, report: Report) -> Cell:
+    """The metric on the validation split, after how many epochs."""
     if one.validation_accuracy is None:
         return Cell(text.NONE)
     epochs = f"{one.epochs} epoch{'' if one.epochs == 1 else 's'}" if one.epochs else ""
-    return Cell(text.share(one.validation_accuracy), epochs)
+    return Cell(text.quality(one.validation_accuracy, report.gauge), epochs)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgekd import units
+from edgekd.gauge import ACCURACY, Gauge
 from edgekd.results import DeviceFacts, Interval, Measurement, Report, Role, Row, Score
 
 NONE = "–"
@@ -47,10 +48,13 @@ def share(value: float) -> str:
     return units.show_share(value) if value == value else NONE
 
 
-def points(interval: Interval | None) -> Cell:
-    """A difference of shares in percentage points, with its 95 % interval."""
+def points(interval: Interval | None, gauge: Gauge = ACCURACY) -> Cell:
+    """A difference in the metric's unit, of shares in percentage points, with its 95 % interval."""
     if interval is None:
         return Cell(NONE)
+    if not gauge.share:
+        span = " to ".join(_minus(gauge.show_gap(value)) for value in (interval.low, interval.high))
+        return Cell(_minus(gauge.show_gap(interval.value)), span)
     return Cell(_minus(units.show_points(interval.value)), f"{_signed(interval.low)} to {_signed(interval.high)}")
 
 
@@ -71,11 +75,17 @@ def show_setting(value: object) -> str:
 
 
 def accuracy(score: Score | None) -> Cell:
-    """Accuracy with its 95 % interval; the basis is named where it is not the target's own runtime."""
+    """The metric with its 95 % interval; the basis is named where it is not the target's own runtime."""
     if score is None:
         return Cell("not measured")
-    span = f"{100 * score.accuracy.low:.1f}–{100 * score.accuracy.high:.1f} %"
-    return Cell(share(score.accuracy.value), span if score.basis == "measured" else f"{span}, {score.basis}")
+    gauge, found = score.gauge, score.accuracy
+    span = f"{gauge.bare(found.low)}–{gauge.show(found.high)}"
+    return Cell(quality(found.value, gauge), span if score.basis == "measured" else f"{span}, {score.basis}")
+
+
+def quality(value: float, gauge: Gauge) -> str:
+    """A value of the metric in its unit; an unknown one is a dash."""
+    return gauge.show(value) if value == value else NONE
 
 
 def seconds(measurement: Measurement, quantile: str, place: str = "") -> Cell:
@@ -157,7 +167,7 @@ def cells(report: Report) -> tuple[tuple[Cell, ...], tuple[tuple[Cell, ...], ...
     """
     several, places = len(targets(report.rows)) > 1, devices(report.rows)
     here = f"on {device(places[0])}" if len(places) == 1 else ""
-    names = ("accuracy", "p90 latency", "file", "memory", "parameters", "fits the budget")
+    names = (report.gauge.name, "p90 latency", "file", "memory", "parameters", "fits the budget")
     header = (Cell(""), *(Cell(name, here if name in ("p90 latency", "memory") else "") for name in names))
     body = []
     for row in summary(report):

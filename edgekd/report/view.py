@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from edgekd import units
+from edgekd.gauge import ACCURACY, Gauge
 from edgekd.report import text, timed
 from edgekd.report.text import Cell
 from edgekd.results import DeviceFacts, Report, Row, Trial
@@ -41,8 +42,9 @@ def markdown(table: Table) -> str:
 
 
 def accuracies(rows: Sequence[Row]) -> Table:
-    """Accuracy of every file, drop and agreement against the teacher, and parity with torch where it was judged."""
-    header = ("", "accuracy", "drop", "agrees with teacher", "agrees with torch", "fits the budget")
+    """The metric of every file, drop and agreement against the teacher, and parity with torch where it was judged."""
+    name = next((row.score.gauge.name for row in rows if row.score), ACCURACY.name)
+    header = ("", name, "drop", "agrees with teacher", "agrees with torch", "fits the budget")
     several = len(text.targets(rows)) > 1
     return Table(header, tuple((_name(row, several), *_accuracies(row)) for row in rows), _ships(rows))
 
@@ -56,8 +58,10 @@ def _accuracies(row: Row) -> tuple[Cell, ...]:
     agreement = Cell(text.NONE) if score is None or score.agreement is None else Cell(text.share(score.agreement))
     parity = Cell(text.NONE)
     if score is not None and score.parity is not None:
-        parity = Cell(text.share(score.parity.agreement), f"relative error {score.parity.relative_error:.1g}")
-    drop = text.points(score.drop) if score is not None and row.role != "teacher" else Cell(text.NONE)
+        agreed = "yes" if score.parity.passed else "no"
+        agreed = agreed if score.parity.agreement is None else text.share(score.parity.agreement)
+        parity = Cell(agreed, f"relative error {score.parity.relative_error:.1g}")
+    drop = text.points(score.drop, score.gauge) if score is not None and row.role != "teacher" else Cell(text.NONE)
     return text.accuracy(score), drop, agreement, parity, text.budget(row)
 
 
@@ -104,38 +108,44 @@ def _ships(rows: Sequence[Row]) -> frozenset[int]:
 
 
 def seeds(report: Report) -> Table | None:
-    """Test accuracy of each seed, with and without the teacher."""
+    """The metric of each seed on the test part, with and without the teacher."""
     if report.gain is None:
         return None
+    gauge = report.gauge
     pairs = zip(report.gain.distilled, report.gain.control, strict=True)
     body: list[tuple[Cell, ...]] = [
         (
             Cell(f"seed {report.plan.seed + i}"),
-            Cell(text.share(one)),
-            Cell(text.share(two)),
-            Cell(f"{100 * (one - two):+.1f} pp"),
+            Cell(gauge.show(one)),
+            Cell(gauge.show(two)),
+            Cell(gauge.show_gap(one - two)),
         )
         for i, (one, two) in enumerate(pairs)
     ]
     if report.gain.seeds > 1:
         both = (report.gain.distilled, report.gain.control)
-        body.append((Cell("mean ± standard deviation"), *map(_spread, both), text.points(report.gain.difference)))
+        better = text.points(report.gain.difference, gauge)
+        better = Cell(better.main, f"{better.note} better") if gauge.lower else better
+        body.append((Cell("mean ± standard deviation"), *(_spread(side, gauge) for side in both), better))
     return Table(("", "distilled", "without teacher", "difference"), tuple(body))
 
 
-def _spread(accuracies: Sequence[float]) -> Cell:
-    """Mean and standard deviation of several seeds' accuracies."""
-    return Cell(f"{text.share(mean(accuracies))} ± {100 * stdev(accuracies):.1f} pp")
+def _spread(values: Sequence[float], gauge: Gauge) -> Cell:
+    """Mean and standard deviation of several seeds' values."""
+    spread = f"{100 * stdev(values):.1f} pp" if gauge.share else gauge.show(stdev(values))
+    return Cell(f"{gauge.show(mean(values))} ± {spread}")
 
 
-def trials(found: Sequence[Trial]) -> Table:
+def trials(found: Sequence[Trial], gauge: Gauge = ACCURACY) -> Table:
     """Every short training of the race, judged on the validation part; the best of each kind stands out."""
     longest = max((trial.epochs for trial in found), default=0)
     best = {
-        kind: max((t.validation_accuracy or 0 for t in found if (t.kind, t.epochs) == (kind, longest)), default=0)
+        kind: max(
+            (gauge.good(t.validation_accuracy) for t in found if (t.kind, t.epochs) == (kind, longest)), default=None
+        )
         for kind in ("distilled", "control")
     }
-    header = ("", "settings", "epochs", "validation accuracy", "against no teacher", "training took")
+    header = ("", "settings", "epochs", f"validation {gauge.name}", "against no teacher", "training took")
     body = tuple(
         (
             Cell(trial.method or "without teacher"),
@@ -143,13 +153,15 @@ def trials(found: Sequence[Trial]) -> Table:
             Cell(f"{trial.epochs}" if trial.epochs else text.NONE),
             Cell("not trained", trial.why)
             if trial.validation_accuracy is None
-            else Cell(text.share(trial.validation_accuracy)),
-            text.points(trial.against_control),
+            else Cell(text.quality(trial.validation_accuracy, gauge)),
+            text.points(trial.against_control, gauge),
             Cell(units.show_seconds(trial.seconds)),
         )
         for trial in found
     )
-    strong = frozenset(i for i, t in enumerate(found) if t.epochs == longest and t.validation_accuracy == best[t.kind])
+    strong = frozenset(
+        i for i, t in enumerate(found) if t.epochs == longest and gauge.good(t.validation_accuracy) == best[t.kind]
+    )
     return Table(header, body, strong, frozenset({0, 1}))
 
 
@@ -163,12 +175,12 @@ def methods(report: Report) -> tuple[str, ...]:
         if not able:
             told.append(f"{method} could not be tried: {failed[0].why}")
             continue
-        best = max(able, key=lambda trial: (trial.epochs, trial.validation_accuracy or 0))
+        best = max(able, key=lambda trial: (trial.epochs, report.gauge.good(trial.validation_accuracy)))
         gain = best.against_control
         if gain is None:
             continue
         verdict = "helped" if gain.low > 0 else "made it worse" if gain.high < 0 else "made no difference that shows"
-        told.append(f"{method} {verdict}: {text.points(gain)} after {best.epochs} epochs")
+        told.append(f"{method} {verdict}: {text.points(gain, report.gauge)} after {best.epochs} epochs")
     return tuple(told)
 
 
@@ -178,13 +190,17 @@ def lessons(report: Report) -> Table:
         (
             Cell(f"{lesson.what} {i + 1}" if lesson.params is None else lesson.what),
             Cell(text.NONE if lesson.params is None else units.show_count(lesson.params)),
-            Cell(", ".join(text.share(value) for value in lesson.validation)),
+            Cell(", ".join(report.gauge.show(value) for value in lesson.validation)),
             Cell(units.show_seconds(lesson.seconds)),
         )
         for i, lesson in enumerate(report.lessons)
     )
     strong = frozenset(i for i, lesson in enumerate(report.lessons) if lesson.ships)
-    return Table(("", "parameters", "validation accuracy", "training took"), body, strong)
+    return Table(("", "parameters", f"validation {report.gauge.name}", "training took"), body, strong)
+
+
+def _told(loss: float, gauge: Gauge) -> str:
+    return f"{100 * loss:.1f} pp" if gauge.share else gauge.show_lost(loss)
 
 
 def rungs(report: Report) -> Table:
@@ -194,8 +210,8 @@ def rungs(report: Report) -> Table:
     body = tuple(
         (
             Cell(rung.name, f"{rung.target} {rung.precision}" if several else rung.precision),
-            Cell(text.NONE if rung.loss is None else f"{100 * rung.loss:.1f} pp"),
-            text.points(rung.drop),
+            Cell(text.NONE if rung.loss is None else _told(rung.loss, report.gauge)),
+            text.points(rung.drop, report.gauge),
             Cell(text.NONE if rung.latency is None else units.show_seconds(rung.latency)),
             Cell(text.NONE if rung.size is None else units.show_size(rung.size)),
             Cell(units.show_seconds(rung.seconds)),

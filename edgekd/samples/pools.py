@@ -1,4 +1,7 @@
-"""A user's named arrays, checked and turned into samples: all mistakes of all parts at once, images on the canvas."""
+"""A user's named arrays, checked and turned into samples: all mistakes of all parts at once, images on the canvas.
+
+Labels that are whole numbers name classes; floats are numbers to be told.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +15,8 @@ from edgekd.runtimes import preprocess
 Arrays = Mapping[str, Array]
 LABELS, GROUPS, IMAGE = "y", "group", "image"
 NO_INPUTS = (LABELS, GROUPS)
+# Samples whose numbers are in the same one of so many equally large parts of all are alike enough for a split.
+STRATA = 10
 
 
 def source(
@@ -29,6 +34,8 @@ def source(
         others = [part for part in parts if part != "train"]
         problems = [p for part in others for p in _differences(parts["train"], parts[part], where[part], canvas)]
     labels = [arrays[LABELS] for arrays in parts.values() if not problems and LABELS in arrays]
+    if labels and is_numbers(labels[0]):
+        return _of_numbers(parts, where, names, canvas)
     largest = max((int(values.max()) for values in labels), default=-1)
     # a class without a sample is refused later; here it keeps a stray label from making a billion names
     known = len(names) or sum(map(len, labels))
@@ -45,14 +52,43 @@ def source(
     return Source(train, pools.get("test"), classes)
 
 
+def is_numbers(labels: Array) -> bool:
+    """Whether labels are numbers to be told, no names of classes."""
+    return labels.dtype.kind == "f"
+
+
+def _of_numbers(
+    parts: Mapping[str, Arrays], where: Mapping[str, str], names: Sequence[str], canvas: Canvas | None
+) -> Source:
+    """The Source of checked parts whose labels are numbers."""
+    if names:
+        hint = "Leave `classes` out, or give whole numbers under y"
+        raise UsageError(Problem(where["train"], "classes are named, but the labels are numbers", hint))
+    pools = {part: _pool(arrays, canvas) for part, arrays in parts.items()}
+    train = pools["train"]
+    if "unlabelled" in pools:
+        train = join(train, pools["unlabelled"])
+    return Source(train, pools.get("test"), ())
+
+
+def strata(targets: NDArray[np.float64]) -> NDArray[np.int64]:
+    """For each row of (N, columns) the tenth of all that its first number is in; -1 where a number is missing."""
+    known = np.isfinite(targets).all(axis=1)
+    edges = np.quantile(targets[known, 0], np.arange(1, STRATA) / STRATA) if known.any() else np.empty(0)
+    return np.where(known, np.searchsorted(edges, targets[:, 0], side="right"), -1).astype(np.int64)
+
+
 def join(first: Pool, second: Pool) -> Pool:
-    """The samples of one pool, then those of another."""
+    """The samples of one pool, then those of another, which have no numbers to be told."""
     inputs = {name: np.concatenate([first.inputs[name], second.inputs[name]]) for name in first.inputs}
     names = (*first.names, *second.names)
     groups = None
     if first.groups is not None and second.groups is not None:
         groups = np.concatenate([first.groups, second.groups])
-    return Pool(inputs, np.concatenate([first.labels, second.labels]), names, groups)
+    targets = first.targets
+    if targets is not None:
+        targets = np.concatenate([targets, np.full((len(second.labels), targets.shape[1]), np.nan)])
+    return Pool(inputs, np.concatenate([first.labels, second.labels]), names, groups, targets)
 
 
 def on_canvas(images: NDArray[np.uint8], canvas: Canvas) -> NDArray[np.uint8]:
@@ -124,11 +160,30 @@ def _label_problems(part: str, labels: Array | None, where: str) -> list[Problem
         return [Problem(place, "test samples need labels, and there are none")] if part == "test" else []
     if part == "unlabelled":
         return [Problem(place, "unlabelled samples have labels", "Remove the array, or give them as training samples")]
+    if is_numbers(labels):
+        return _number_problems(part, labels, place)
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         message = f"labels are {labels.dtype} {labels.shape}"
-        return [Problem(place, message, "Give one whole number a sample, counted from 0; negative: unlabelled")]
+        hint = (
+            "Give one whole number a sample, counted from 0, for classes (negative: unlabelled), or floats for numbers"
+        )
+        return [Problem(place, message, hint)]
     if part == "test" and labels.min(initial=0) < 0:
         return [Problem(place, f"{int((labels < 0).sum())} test samples have no label", "Leave those samples out")]
+    return []
+
+
+def _number_problems(part: str, labels: Array, place: str) -> list[Problem]:
+    """What is wrong with labels that are numbers to be told."""
+    if labels.ndim not in (1, 2) or 0 in labels.shape[1:]:
+        return [Problem(place, f"numbers are of the shape {labels.shape}", "Give (N,) or (N, columns)")]
+    if np.isinf(labels).any():
+        return [
+            Problem(place, f"{int(np.isinf(labels).sum())} numbers are infinite", "Write NaN for what is not known")
+        ]
+    missing = int(np.isnan(labels).reshape(len(labels), -1).any(axis=1).sum())
+    if part == "test" and missing:
+        return [Problem(place, f"{missing} test samples have no number (NaN)", "Leave those samples out")]
     return []
 
 
@@ -146,13 +201,24 @@ def _differences(train: Arrays, other: Arrays, where: str, canvas: Canvas | None
     if ours != theirs:
         message = f"its arrays are {', '.join(theirs)}; those of the training samples are {', '.join(ours)}"
         return [Problem(where, message, "Give both the same arrays")]
-    problems = []
+    problems = _kinds_differ(train, other, where)
     for name in (name for name in ours if name != GROUPS):
         expected, got = ((arrays[name].dtype, arrays[name].shape[1:]) for arrays in (train, other))
         if expected != got and not (canvas is not None and name == IMAGE):
             message = f"{got[0]} {got[1]} a sample, but {expected[0]} {expected[1]} in the training samples"
             problems.append(Problem(f"{where}, array {name!r}", message, "Give both the same type and shape"))
     return problems
+
+
+def _kinds_differ(train: Arrays, other: Arrays, where: str) -> list[Problem]:
+    """Labels that name classes in one part, and are numbers in another, or more of them."""
+    if LABELS not in train or LABELS not in other:
+        return []
+    theirs, ours = other[LABELS], train[LABELS]
+    if is_numbers(theirs) == is_numbers(ours) and theirs.shape[1:] == ours.shape[1:]:
+        return []
+    message = f"{theirs.dtype} {theirs.shape[1:]} a sample, but {ours.dtype} {ours.shape[1:]} in the training samples"
+    return [Problem(f"{where}, array {LABELS!r}", message, "Give both the same kind of labels")]
 
 
 def _pool(arrays: Arrays, canvas: Canvas | None) -> Pool:
@@ -164,6 +230,9 @@ def _pool(arrays: Arrays, canvas: Canvas | None) -> Pool:
         elif name not in NO_INPUTS:
             inputs[name] = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
     count = len(next(iter(inputs.values())))
-    labels = np.full(count, -1, np.int64) if LABELS not in arrays else arrays[LABELS].astype(np.int64)
     groups = arrays[GROUPS].astype(np.str_) if GROUPS in arrays else None
+    if LABELS in arrays and is_numbers(arrays[LABELS]):
+        targets = arrays[LABELS].astype(np.float64).reshape(count, -1)
+        return Pool(inputs, strata(targets), groups=groups, targets=targets)
+    labels = np.full(count, -1, np.int64) if LABELS not in arrays else arrays[LABELS].astype(np.int64)
     return Pool(inputs, np.maximum(labels, -1), groups=groups)

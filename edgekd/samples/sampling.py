@@ -93,7 +93,9 @@ def _name(pool: Pool, row: int, part: str) -> str:
 def shortcomings(source: Source, twins: Twins, data: Data) -> list[Problem]:
     """Why these samples cannot be split as `data` wants."""
     labels, problems = source.train.labels[twins.distinct], [*_wishes(source, data), *groups.problems(source)]
-    if len(source.classes) < 2:
+    if source.train.targets is not None:
+        problems += _number_problems(source.train.targets[twins.distinct], data)
+    elif len(source.classes) < 2:
         problems.append(Problem("data", f"there is {len(source.classes)} class, and a choice needs at least 2"))
     elif empty := [name for i, name in enumerate(source.classes) if not (labels == i).any()]:
         shown = ", ".join(empty[:20]) + ", ..." * (len(empty) > 20)
@@ -106,6 +108,20 @@ def shortcomings(source: Source, twins: Twins, data: Data) -> list[Problem]:
         problems.append(Problem("data", message, "Training, validation and calibration are taken from them"))
     if source.test is not None and ((source.test.labels < 0).any() or not len(source.test.labels)):
         problems.append(Problem("data.test", "there must be test samples, and all must have a label"))
+    return problems
+
+
+def _number_problems(targets: NDArray[np.float64], data: Data) -> list[Problem]:
+    """Why these numbers, (N, columns), cannot be learned."""
+    problems, columns = [], targets.shape[1]
+    if data.targets and len(data.targets) != columns:
+        message = f"{len(data.targets)} names for {columns} column{'s' if columns > 1 else ''} of y"
+        problems.append(Problem("data.targets", message, "Name each of them, or none"))
+    known = targets[np.isfinite(targets).all(axis=1)]
+    if len(known) and (np.ptp(known, axis=0) == 0).any():
+        column = int(np.flatnonzero(np.ptp(known, axis=0) == 0)[0])
+        message = f"column {column} of y is {known[0, column]:g} for every sample, so there is nothing to learn"
+        problems.append(Problem("data", message, "Leave that column out"))
     return problems
 
 

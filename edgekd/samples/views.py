@@ -81,8 +81,8 @@ class Feed:
     """Prepared inputs of one part, for one network.
 
     `signature` says which inputs and how images become them. `count` is the number of samples, `labels` int64 (-1:
-    unlabelled). With `augment` False, and for inputs that are not images, every view is view 0. Without `mirror` no
-    view is mirrored.
+    unlabelled), `targets` float64 (N, columns) the numbers to be told, if any. With `augment` False, and for inputs
+    that are not images, every view is view 0. Without `mirror` no view is mirrored.
     """
 
     def __init__(
@@ -98,6 +98,8 @@ class Feed:
         files = splits.parts[part]
         self.count = files.count
         self.labels: NDArray[np.int64] = np.array(workspace.load(files.labels), np.int64)
+        self.targets = None if files.targets is None else np.array(workspace.load(files.targets), np.float64)
+        self.groups = None if files.groups is None else np.array(workspace.load(files.groups), np.int64)
         self._specs = signature.inputs
         # asarray keeps the memory map but drops np.memmap, whose indexing is slower
         self._stored: Mapping[str, Array] = {

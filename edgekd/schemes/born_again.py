@@ -11,6 +11,7 @@ from pydantic import Field
 from edgekd.spec import Value
 
 VERSION = 1
+TASK = "any"
 COURSE = {"generations": 1}
 
 

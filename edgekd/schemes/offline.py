@@ -10,6 +10,7 @@ from edgekd.spec import Value
 
 VERSION = 1
 PACKAGES = ("torch",)
+TASK = "any"
 
 
 class Settings(Value):

@@ -37,7 +37,7 @@ def run(step: Ask, out: Workspace) -> Predictions:
         found.append(np.asarray(outputs, np.float32))
         out.progress((start + len(rows)) / feed.count, f"{start + len(rows)} of {feed.count} samples answered")
     outputs = np.concatenate(found)
-    inference.check_outputs(outputs, feed.count, len(step.splits.classes), who)
+    inference.check_outputs(outputs, feed.count, step.splits.outputs, who)
     why = "the teacher's own outputs" if who == "teacher" else "torch ran the trained network"
     return Predictions(outputs=out.save("outputs.npy", outputs), part=step.part, basis="reference", why=why)
 

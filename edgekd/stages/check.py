@@ -19,7 +19,7 @@ from edgekd.nets import inference, inner, networks, terms
 from edgekd.nets.live import SAMPLES, Live
 from edgekd.nets.weights import check_sha256
 from edgekd.results import Checked, Mistake, Signature, TensorSpec
-from edgekd.spec import Architecture, Choice, Image, Plan, Student, Target, Teacher
+from edgekd.spec import Architecture, Choice, Data, Image, Plan, Student, Target, Teacher
 from edgekd.steps import Check
 from edgekd.workspace import Workspace
 
@@ -42,12 +42,13 @@ def run(step: Check, out: Workspace) -> Checked:
         _check_store(out.entries)
     with _section(found, "data.metric"):
         plugins.find("metrics", plan.data.metric)
+        _check_budgets(plan)
     for target in plan.targets:
         with _section(found, f"target {target.name}"):
             _check_target(target)
     classes = None
     with _section(found, "data", plan.data.source):
-        classes = _check_data(plan.data.source)
+        classes = _check_data(plan.data)
     seen = None
     with _section(found, "teacher", plan.teacher.source):
         seen = _check_teacher(plan.teacher, classes, warnings, plan.student is None)
@@ -147,10 +148,31 @@ def _configured(kind: str, choice: Choice, section: str) -> tuple[ModuleType, An
     return module, settings
 
 
-def _check_data(source: Choice) -> int | None:
-    """Look at the settings of the data; returns the number of classes where it costs nothing to know."""
-    module, settings = _configured("datasets", source, "data")
+def _check_data(data: Data) -> int | None:
+    """Look at the settings of the data; returns the number of outputs where it costs nothing to know."""
+    module, settings = _configured("datasets", data.source, "data")
+    seen = module.task(settings, networks.paths(data.source)) if hasattr(module, "task") else ""
+    problem = plugins.misjudges(data.metric, seen) if seen else None
+    if problem is not None:
+        raise UsageError(problem)
+    if plugins.declared("metrics", data.metric).task == "numbers":
+        return len(data.targets) or None
     return len(getattr(settings, "classes", ()) or getattr(module, "CLASSES", ())) or None
+
+
+def _check_budgets(plan: Plan) -> None:
+    """Raise UsageError for limits that the metric's values cannot be held to."""
+    gauge, problems = plugins.gauge(plan.data.metric), []
+    for target in plan.targets:
+        where, budget = f"target {target.name}", target.budget
+        if gauge.lower and budget.min_accuracy is not None:
+            message = f"{gauge.name} is an error, so less of it is better, and there is no least accuracy"
+            problems.append(Problem(f"{where}.min_accuracy", message, "Give max_error, in the unit of the targets"))
+        if not gauge.lower and budget.max_error is not None:
+            message = f"{gauge.name} is no error, so more of it is better"
+            problems.append(Problem(f"{where}.max_error", message, "Give min_accuracy instead"))
+    if problems:
+        raise UsageError(*problems)
 
 
 def _check_teacher(teacher: Teacher, classes: int | None, warnings: list[str], ships: bool) -> int | None:
@@ -208,8 +230,8 @@ def _check_student(student: Student, classes: int) -> None:
 
 
 def _check_objectives(plan: Plan) -> None:
-    """Read the settings of all objectives, of which one must count, and of the scheme, which must suit them."""
-    problems: list[Problem] = []
+    """Read the settings of all objectives, of which one must count, and of the scheme; all must suit the metric."""
+    problems = _unsuited(plan)
     try:
         _configured("schemes", plan.scheme, "train.scheme")
     except UsageError as error:
@@ -229,6 +251,23 @@ def _check_objectives(plan: Plan) -> None:
     if "peers" in plugins.declared("schemes", plan.scheme.name).course and terms.looks_inside(plan.objectives):
         message = f"{plan.scheme.name} trains several networks together, and inner values are compared of one alone"
         raise UsageError(Problem("scheme", message, "Leave the scheme out, or take objectives of logits alone"))
+
+
+def _unsuited(plan: Plan) -> list[Problem]:
+    """Objectives and a scheme that are of classes where numbers are told, or of numbers where there are classes."""
+    if plan.data.metric not in plugins.names("metrics"):
+        return []
+    wanted = plugins.declared("metrics", plan.data.metric).task
+    parts = [("schemes", plan.scheme.name, "train.scheme")]
+    parts += [("objectives", one.use.name, f"train.objectives[{i}]") for i, one in enumerate(plan.objectives)]
+    problems = []
+    for kind, name, where in (part for part in parts if part[1] in plugins.names(part[0])):
+        task = plugins.declared(kind, name).task
+        if "any" not in (wanted, task) and task != wanted:
+            others = (other for other in plugins.names(kind) if plugins.declared(kind, other).task in (wanted, "any"))
+            message = f"{name} is for {task}, but the metric {plan.data.metric} is of {wanted}"
+            problems.append(Problem(where, message, f"There are: {', '.join(others)}"))
+    return problems
 
 
 def _check_inner_values(plan: Plan, classes: int | None, found: list[Mistake]) -> None:

@@ -1,5 +1,6 @@
 """Judge predictions: the metric with its interval, drop and agreement against the teacher, parity with torch."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,10 @@ from numpy.typing import NDArray
 
 from edgekd import plugins
 from edgekd.errors import EdgekdError
-from edgekd.parity import Outputs, agreement, parity
+from edgekd.gauge import Gauge
+from edgekd.parity import Outputs, agreement, parity, parity_of_numbers
 from edgekd.results import File, Interval, Parity, Score
-from edgekd.statistics import mean_interval, paired_interval
+from edgekd.statistics import Told, mean_interval, paired_interval, told_gap, told_interval
 from edgekd.steps import Evaluate
 from edgekd.workspace import Workspace
 
@@ -33,12 +35,16 @@ def run(step: Evaluate, out: Workspace) -> Score:
     if not labelled.any():
         raise EdgekdError(f"no sample of {step.predictions.part} is labelled, so accuracy cannot be known")
     metric = plugins.find("metrics", step.metric)
-    right = metric.per_sample(outputs[labelled], labels[labelled])
     groups = None if part.groups is None else np.asarray(out.load(part.groups), np.int64)[labelled]
     teacher = None if step.teacher is None else _matching(out, step.teacher, "teacher outputs", outputs)[labelled]
+    if not hasattr(metric, "per_sample"):
+        truth = (labels if part.targets is None else np.asarray(out.load(part.targets)))[labelled]
+        return _resampled(step, out, metric, (outputs, outputs[labelled], teacher), truth, groups)
+    right = metric.per_sample(outputs[labelled], labels[labelled])
     return Score(
         part=step.predictions.part,
         metric=step.metric,
+        gauge=plugins.gauge(step.metric),
         accuracy=_accuracy(right, groups),
         count=int(labelled.sum()),
         drop=None if teacher is None else _drop(metric, teacher, labels[labelled], right, groups),
@@ -47,6 +53,41 @@ def run(step: Evaluate, out: Workspace) -> Score:
         parity=None if step.reference is None else _parity(step, out, step.reference, outputs),
         basis=step.predictions.basis,
     )
+
+
+def _resampled(
+    step: Evaluate,
+    out: Workspace,
+    metric: Any,
+    answers: tuple[Outputs, Outputs, Outputs | None],
+    truth: NDArray[Any],
+    groups: NDArray[np.int64] | None,
+) -> Score:
+    """The score by a metric that is no mean over samples; `answers` are all, the labelled ones, and the teacher's."""
+    every, ours, teacher = answers
+    columns, count = step.splits.columns, len(truth)
+    gauge = plugins.gauge(step.metric, columns[0].unit if columns else "")
+    told = partial(metric.resampled, ours, truth)
+    drop = None
+    if teacher is not None:
+        pair = [_good(gauge, partial(metric.resampled, teacher, truth)), _good(gauge, told)]
+        drop = _interval(told_gap(pair[:1], pair[1:], count, groups=groups))
+    return Score(
+        part=step.predictions.part,
+        metric=step.metric,
+        gauge=gauge,
+        accuracy=_interval(told_interval(told, count, groups=groups)),
+        count=count,
+        drop=drop,
+        agreement=None if teacher is None or columns else agreement(ours, teacher),
+        parity=None if step.reference is None else _parity(step, out, step.reference, every),
+        basis=step.predictions.basis,
+    )
+
+
+def _good(gauge: Gauge, told: Told) -> Told:
+    """The values of resamples as numbers that are larger where the quality is better."""
+    return (lambda counts: -told(counts)) if gauge.lower else told
 
 
 def _outputs(out: Workspace, file: File, noun: str) -> Outputs:
@@ -106,4 +147,7 @@ def _parity(step: Evaluate, out: Workspace, reference: File, outputs: Outputs) -
         raise EdgekdError(
             f"parity is judged on the validation part, but these predictions are of {step.predictions.part}"
         )
-    return parity(outputs, _matching(out, reference, "torch's outputs", outputs), step.precision)
+    wanted = _matching(out, reference, "torch's outputs", outputs)
+    if step.splits.columns:
+        return parity_of_numbers(outputs, wanted, step.precision, [one.deviation for one in step.splits.columns])
+    return parity(outputs, wanted, step.precision)

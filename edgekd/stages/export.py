@@ -122,7 +122,7 @@ def _reference(out: Workspace, answer: Answer, feed: Feed, signature: Signature,
     """The network's own first output over the whole validation part, (N, classes) float32."""
     pieces = np.array_split(np.arange(feed.count), max(1, -(-feed.count // inference.CHUNK)))
     outputs = np.concatenate([answer(feed.batch(rows), rows, "validation") for rows in pieces])
-    inference.check_outputs(outputs, feed.count, len(signature.classes) or None, where)
+    inference.check_outputs(outputs, feed.count, len(signature.columns) or len(signature.classes) or None, where)
     return out.save("reference.npy", outputs)
 
 

@@ -55,7 +55,9 @@ def run(step: Label, out: Workspace) -> SoftTargets:
         seed=step.seed,
         mirror=step.mirror,
         shares=oracle.shares,
-        mirror_loss=_mirror_loss(step, np.load(out.path("train.npy"), mmap_mode="r")) if step.mirror else None,
+        mirror_loss=_mirror_loss(step, np.load(out.path("train.npy"), mmap_mode="r"))
+        if step.mirror and not step.splits.columns
+        else None,
         seconds_per_view=seconds,
     )
 
@@ -87,14 +89,14 @@ def _check_count(step: Label, teacher: Teacher, oracle: Oracle) -> None:
 def _train(
     step: Label, out: Workspace, signature: Signature, oracle: Oracle, views: int, progress: Callable[[int], None]
 ) -> File:
-    """float16 (views, N, classes), written piece by piece into a memory-mapped file."""
+    """float16 (views, N, classes), written piece by piece into a memory-mapped file; numbers to tell are float32."""
     feed = Feed(out, step.splits, "train", signature, views > 1, step.seed, step.mirror)
-    shape = (views, feed.count, len(step.splits.classes))
-    targets = open_memmap(out.path("train.npy"), mode="w+", dtype=np.float16, shape=shape)
+    shape, numbers = (views, feed.count, step.splits.outputs), bool(step.splits.columns)
+    targets = open_memmap(out.path("train.npy"), mode="w+", dtype=np.float32 if numbers else np.float16, shape=shape)
     for view in range(views):
         for rows in _chunks(feed.count):
             outputs = _ask(step, out, oracle, feed, "train", rows, view)
-            targets[view, rows] = outputs.clip(-LARGEST, LARGEST)
+            targets[view, rows] = outputs if numbers else outputs.clip(-LARGEST, LARGEST)
             progress(len(rows))
     _check_varies(np.asarray(targets[0], np.float32))
     targets.flush()
@@ -107,7 +109,7 @@ def _part(
 ) -> File:
     """float32 (N, classes) of the plain samples of one part."""
     feed = Feed(out, step.splits, part, signature, augment=False, seed=step.seed)
-    outputs = np.empty((feed.count, len(step.splits.classes)), np.float32)
+    outputs = np.empty((feed.count, step.splits.outputs), np.float32)
     for rows in _chunks(feed.count):
         outputs[rows] = _ask(step, out, oracle, feed, part, rows, 0)
         progress(len(rows))
@@ -124,7 +126,7 @@ def _ask(
     """The teacher's checked outputs, float32 (len(rows), classes), for one view of these samples of a part."""
     source = teaching.source_rows(step.splits, part, rows, out)
     outputs = np.asarray(oracle.outputs(feed.batch(rows, view), source, part), np.float32)
-    inference.check_outputs(outputs, len(rows), len(step.splits.classes), "teacher")
+    inference.check_outputs(outputs, len(rows), step.splits.outputs, "teacher")
     return outputs
 
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edgekd import plugins
-from edgekd.errors import UsageError
+from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import translate
 from edgekd.plugins import Array, Canvas, Source
-from edgekd.results import File, PartFiles, Splits
+from edgekd.results import Column, File, PartFiles, Splits
 from edgekd.samples import sampling
-from edgekd.spec import Choice, Image, Part, Value
+from edgekd.spec import Choice, Data, Image, Part, Value
 from edgekd.steps import Split
 from edgekd.workspace import Workspace
 
@@ -40,7 +40,8 @@ def run(step: Split, out: Workspace) -> Splits:
     source: Source = module.read(settings, files, canvas, step.skip_bad)
     out.progress(0.6, "looking for copies")
     twins = sampling.twins(source)
-    problems = [*sampling.shortcomings(source, twins, step.data), *sampling.overlaps(source, twins)]
+    problems = [*_misjudged(step.data, source), *sampling.shortcomings(source, twins, step.data)]
+    problems += sampling.overlaps(source, twins)
     if problems:
         raise UsageError(*problems)
     drawn = sampling.draw(source, twins, step.data, step.seed)
@@ -58,6 +59,32 @@ def run(step: Split, out: Workspace) -> Splits:
         read=len(source.train.labels) + (0 if source.test is None else len(source.test.labels)),
         front_ends=dict(source.front_ends),
         attached={name: _attached(name, content, out) for name, content in source.attached.items()},
+        columns=_columns(step.data, drawn.parts["train"]),
+    )
+
+
+def _misjudged(data: Data, source: Source) -> list[Problem]:
+    """A metric that says nothing of such labels."""
+    wanted, given = plugins.declared("metrics", data.metric), plugins.task(source.train.targets is not None)
+    if problem := plugins.misjudges(data.metric, given):
+        return [problem]
+    if wanted.classes and len(source.classes) != wanted.classes:
+        message = f"{wanted.title or data.metric} is of {wanted.classes} classes, and there are {len(source.classes)}"
+        return [Problem("data.metric", message, "Take another metric, or join classes")]
+    return []
+
+
+def _columns(data: Data, train: sampling.Chosen) -> tuple[Column, ...]:
+    """What the columns of numbers are called, and how they spread over the labelled training samples."""
+    if train.pool.targets is None:
+        return ()
+    known = train.pool.targets[train.rows][train.labels >= 0]
+    count = known.shape[1]
+    names = data.targets or (("y",) if count == 1 else tuple(f"y{i}" for i in range(count)))
+    means, deviations = known.mean(axis=0), known.std(axis=0)
+    return tuple(
+        Column(name=name, unit=data.unit, mean=float(mean), deviation=float(deviation) or 1.0)
+        for name, mean, deviation in zip(names, means, deviations, strict=True)
     )
 
 
@@ -105,6 +132,9 @@ def _written(part: Part, chosen: sampling.Chosen, out: Workspace) -> PartFiles:
     total.update(labels.tobytes())
     own = chosen.pool.groups
     groups = None if own is None else np.unique(own[chosen.rows], return_inverse=True)[1].astype(np.int64)
+    targets = _targets(chosen)
+    if targets is not None:
+        total.update(targets.tobytes())
     return PartFiles(
         inputs=inputs,
         labels=out.save(f"{part}-labels.npy", labels),
@@ -113,7 +143,14 @@ def _written(part: Part, chosen: sampling.Chosen, out: Workspace) -> PartFiles:
         digest=total.hexdigest(),
         rows=out.save(f"{part}-rows.npy", chosen.rows.astype(np.int64)),
         groups=None if groups is None else out.save(f"{part}-groups.npy", groups),
+        targets=None if targets is None else out.save(f"{part}-targets.npy", targets),
     )
+
+
+def _targets(chosen: sampling.Chosen) -> NDArray[np.float64] | None:
+    """The numbers to be told of a part's samples, of those that keep them."""
+    every = chosen.pool.targets
+    return None if every is None else np.where(chosen.labels[:, None] >= 0, every[chosen.rows], np.nan)
 
 
 def _saved(path: Path, array: Array, rows: NDArray[np.int64]) -> Iterator[bytes]:

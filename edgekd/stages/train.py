@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import save_file
 from torch import Tensor
 
-from edgekd import files
+from edgekd import files, plugins
 from edgekd.errors import EdgekdError, Problem, UsageError
 from edgekd.nets import networks
 from edgekd.nets.batches import Order, Prepared, Rows
@@ -103,9 +103,11 @@ class Training:
         signatures = [networks.signature(step.splits, network.image, out) for network in step.networks]
         self.labels = np.array(out.load(step.splits.parts["train"].labels), np.int64)
         self.rows = _rows(step, self.labels)
+        self.targets, self.deviation = _numbers(step, out)
         self.soft = None if soft is None else np.asarray(out.load(soft.train))
         self.views = _views(step, signatures)
         self.order = Order(self.rows, batch, self.views, step.seed)
+        self.gauge = plugins.gauge(step.metric, step.splits.columns[0].unit if step.splits.columns else "")
         self.fabric = Fabric(accelerator="cpu", devices=1)
         self.made: dict[tuple[TensorSpec, ...], Prepared] = {}
         self.learners, self.judges = [], []
@@ -154,7 +156,9 @@ class Training:
         labels = torch.from_numpy(self.labels[rows])
         soft = None if self.soft is None else torch.from_numpy(self.soft[views, rows])
         inner = {} if self.live is None else self.live(rows, views)
-        return Batch(labels, inner.get(LOGITS) if soft is None else soft, inner, self.learners[0].batch)
+        given = inner.get(LOGITS) if soft is None else soft
+        targets = None if self.targets is None else self.targets[rows]
+        return Batch(labels, given, inner, self.learners[0].batch, targets, self.deviation)
 
     def advance(self, position: Position) -> None:
         """Take one optimizer step."""
@@ -199,8 +203,8 @@ class Training:
         loss = position.losses[-1] if position.losses else position.history[-1]["loss"]
         text += f", loss {loss:.3f}"
         if position.history:
-            shown = ", ".join(f"{100 * value:.1f} %" for value in position.history[-1]["validation_accuracy"])
-            text += f", validation accuracy {shown}"
+            shown = ", ".join(self.gauge.show(value) for value in position.history[-1]["validation_accuracy"])
+            text += f", validation {self.gauge.name} {shown}"
         self.out.progress(position.step / self.total, text)
 
     def save(self, position: Position) -> None:
@@ -243,14 +247,16 @@ class Training:
             history = [
                 entry | {"validation_accuracy": entry["validation_accuracy"][number]} for entry in position.history
             ]
+            outputs = self.judges[number].outputs(learner)
             files.write(self.out.path(f"history-{number}.json"), json.dumps(history, indent=1))
             checkpoints.append(
                 Checkpoint(
                     architecture=self.step.networks[number],
                     weights=self._write(f"weights-{number}.safetensors", learner.average.state_dict()),
                     validation_accuracy=history[-1]["validation_accuracy"],
+                    validation_spread=self.judges[number].spread(outputs),
                     history=self.out.file(f"history-{number}.json"),
-                    validation_outputs=self.out.save(f"validation-{number}.npy", self.judges[number].outputs(learner)),
+                    validation_outputs=self.out.save(f"validation-{number}.npy", outputs),
                     epochs=self.step.schedule.epochs,
                     steps=position.step,
                     seconds=position.seconds,
@@ -296,6 +302,15 @@ def _rows(step: Train, labels: Rows) -> Rows:
         what = "samples" if taught else "labelled samples"
         raise UsageError(Problem("data", f"the train part has no {what}", "Add some, or hold out fewer"))
     return rows
+
+
+def _numbers(step: Train, out: Workspace) -> tuple[Tensor | None, Tensor | None]:
+    """The numbers to be told of the training samples, (N, columns), and each column's deviation; of classes neither."""
+    file = step.splits.parts["train"].targets
+    if file is None:
+        return None, None
+    deviation = torch.tensor([column.deviation for column in step.splits.columns])
+    return torch.from_numpy(np.asarray(out.load(file), np.float32)), deviation
 
 
 def _views(step: Train, signatures: Sequence[Signature]) -> int:

@@ -1,0 +1,30 @@
+"""Root mean square of the errors of numbers, in their own unit."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.spec import Value
+
+VERSION = 1
+PACKAGES = ("numpy",)
+TASK = "numbers"
+TITLE, UNIT = "RMSE", "y"
+LOWER = True
+
+
+class Settings(Value):
+    """There is nothing to set."""
+
+
+def resampled(
+    outputs: NDArray[np.float32], truth: NDArray[np.float64], counts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Root of the mean square of outputs (N, columns) minus truth (N, columns) over samples and columns.
+
+    One value for each row of counts (resamples, N); NaN where an output is none. Raises ValueError where shapes differ.
+    """
+    if outputs.shape != truth.shape:
+        raise ValueError(f"outputs {outputs.shape} and targets {truth.shape} differ")
+    squares = np.square(outputs.astype(np.float64) - truth).mean(axis=1)
+    found: NDArray[np.float64] = np.sqrt(counts @ squares / counts.sum(axis=1))
+    return found
