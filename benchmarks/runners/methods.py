@@ -188,7 +188,7 @@ class Bench:
     def answers(self, name: str, soft: SoftTargets) -> Found:
         """What a teacher says of the test part."""
         outputs = np.load(self.store.path(soft.parts["test"]))
-        return Found(name, [self._right(outputs)], 0.0, "as it is")
+        return Found(name, [self._right(outputs)], 0.0, "")
 
     def control(self) -> Found:
         """The student from labels alone, its rates chosen on validation."""
