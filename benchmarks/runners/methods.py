@@ -215,7 +215,7 @@ class Bench:
     def answers(self, name: str, soft: SoftTargets) -> Found:
         """What a teacher says of the test part."""
         outputs = np.load(self.store.path(soft.parts["test"]))
-        return Found(name, [self._right(outputs)], 0.0, "as it is")
+        return Found(name, [self._right(outputs)], 0.0, "")
 
     def control(self) -> Found:
         """The student from labels alone, its rates chosen on validation."""
@@ -326,8 +326,8 @@ def shown(what: str, found: Found, base: Found | None = None, beside: str = "the
     if base is not None:
         gain, low, high = (100 * one for one in paired_interval(found.right, base.right))
         text, unit = f"{text}; {gain:+.2f} ({low:+.2f} to {high:+.2f})", f"% right; points over {beside}"
-    told = f"measured, {found.seconds:.0f} s; {found.how}" if found.seconds else "measured"
-    return {"what": what, "value": text, "unit": unit, "basis": told}
+    told = f"measured, {found.seconds:.0f} s" if found.seconds else "measured"
+    return {"what": what, "value": text, "unit": unit, "basis": f"{told}; {found.how}" if found.how else told}
 
 
 def compared(store: Store, folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
