@@ -118,9 +118,13 @@ def imitation(teacher_weight: float) -> tuple[Objective, ...]:
     return (Objective(use=Choice(name="squared_error"), weight=1 - teacher_weight), soft)
 
 
+# What a student of classes learns from labels alone.
+GROUND_TRUTH = (Objective(use=Choice(name="cross_entropy")),)
+
+
 def ground_truth(known: Outlook) -> tuple[Objective, ...]:
     """What a student learns from labels alone."""
-    return (Objective(use=Choice(name="squared_error" if known.numbers else "cross_entropy")),)
+    return (Objective(use=Choice(name="squared_error")),) if known.numbers else GROUND_TRUTH
 
 
 def schedule(base: Schedule, epochs: int, rates: tuple[float, float] | None = None) -> Schedule:
