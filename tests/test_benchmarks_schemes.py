@@ -70,7 +70,7 @@ def test_a_tiny_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"STUDENT": student, "SIZE": size, "WIDTH": 4, "EPOCHS": 1, "FEW": 100, "HELD": 25, "CALIBRATION": 20}
     for name, value in ({"recipe": tiny} | small).items():
         monkeypatch.setattr(schemes, name, value)
-    wanted = schemes.arguments(["--seeds", "2"])
+    wanted = schemes.arguments(["--seeds", "1"])
     with Store(tmp_path / "store") as store:
         rows = schemes.compared(store, tmp_path, wanted)["rows"]
     told = {row["what"]: row["unit"] for row in rows}
