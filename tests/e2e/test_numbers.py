@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import tasks
 from tests.e2e import toy
 
 RECIPE = """
@@ -124,3 +125,18 @@ def test_what_does_not_fit_numbers_is_one_clear_error(tmp_path: Path, change: tu
     done = toy.ask("build", str(page), *more, home=tmp_path, timeout=120)
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert done.stderr.count("error") <= 2
+
+
+@pytest.mark.slow
+def test_pairs_are_ranked_by_auc(tmp_path: Path) -> None:
+    page = tasks.write(tmp_path / "page", "pairs")
+    page.write_text(page.read_text(encoding="utf-8").replace("[data]\n", '[data]\nmetric = "auc"\n'), encoding="utf-8")
+    done = toy.ask(
+        "build", str(page), "--target", "onnx", "--precision", "float32", "--out", "run", home=tmp_path, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = [row for row in toy.report(tmp_path)["rows"] if row["ships"]]
+    assert row["score"]["gauge"]["name"] == "AUC" and 0.9 < row["score"]["accuracy"]["low"] <= 1
+    assert row["score"]["agreement"] > 0.8, "classes are agreed on all the same"
+    told = (tmp_path / "run/report.md").read_text(encoding="utf-8")
+    assert "AUC is no mean over samples" in told and "points" not in toy.report(tmp_path)["headline"]
