@@ -5,6 +5,7 @@ from typing import Literal
 
 from edgekd import units
 from edgekd.conditions import Conditions, Noise
+from edgekd.gauge import ACCURACY, Gauge
 from edgekd.policies import limits
 from edgekd.results import Basis, DeviceFacts, Interval, Latency, Measurement, Report, Row
 from edgekd.spec import Budget, Protocol, Value
@@ -44,6 +45,7 @@ class Certificate(Value):
     verdict: Verdict
     terms: tuple[Term, ...]
     budget: Budget
+    gauge: Gauge = ACCURACY
     accuracy: Interval | None = None
     basis: Basis
     device: DeviceFacts | None = None
@@ -71,6 +73,7 @@ def certify(report: Report, row: Row, sha256: Mapping[str, str]) -> Certificate:
         verdict={True: "holds", False: "broken", None: "inconclusive"}[row.fits],
         terms=(*measured(target.budget, row.artifact.size, row.measurement), *_of_network(target.budget, row)),
         budget=target.budget,
+        gauge=row.score.gauge if row.score else ACCURACY,
         accuracy=row.score.accuracy if row.score else None,
         basis=row.measurement.basis,
         device=row.measurement.device,
@@ -106,7 +109,8 @@ def overall(terms: tuple[Term, ...]) -> Verdict:
 
 def told(term: Term) -> str:
     """A term in words: what was held against which limit."""
-    show = {"s": units.show_seconds, "bytes": units.show_size, "": units.show_count}.get(term.unit, units.show_share)
+    shows = {"s": units.show_seconds, "bytes": units.show_size, "": units.show_count, "share": units.show_share}
+    show = shows.get(term.unit) or (lambda value: f"{value:.4g} {term.unit}".removesuffix(" plain"))
     allowed, name = show(term.allowed), term.limit.partition("_")[2].replace("_", " ")
     if term.held is None:
         return f"{name}: not known against {allowed}" + (f" ({term.why})" if term.why else "")
@@ -177,8 +181,13 @@ def _of_network(budget: Budget, row: Row) -> tuple[Term, ...]:
         accuracy = score.accuracy if score else None
         term = _exact("min_accuracy", budget.min_accuracy, accuracy.value if accuracy else None, "on the test part")
         found.append(term.model_copy(update={"found": accuracy}))
+    if budget.max_error is not None:
+        error = score.accuracy if score else None
+        term = _exact("max_error", budget.max_error, error.value if error else None, "on the test part")
+        unit = score.gauge.unit if score else ""
+        found.append(term.model_copy(update={"found": error, "unit": unit or "plain"}))
     if budget.max_drop is not None:
         drop = score.drop if score else None
-        term = _exact("max_drop", budget.max_drop, drop.value if drop else None, "against the teacher, test part")
-        found.append(term.model_copy(update={"found": drop}))
+        term = _exact("max_drop", budget.max_drop, score.lost if score else None, "against the teacher, test part")
+        found.append(term.model_copy(update={"found": drop if score and not score.gauge.lower else None}))
     return tuple(found)

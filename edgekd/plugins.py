@@ -32,8 +32,9 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
                                   "generations" follow, how many "assistants" stand between, with defaults (optional)
     TASK = "numbers"              objectives, schemes and metrics: what students learn: "classes", the default,
                                   "numbers" or "any" (optional)
-    TITLE, UNIT = "RMSE", "y"     metrics only: its name for readers (by default the plug-in's), and its unit: "%", the
-                                  default (shares of one), "" (a plain number), or "y", the unit of what is told
+    TITLE = "RMSE"                metrics only: its name for readers (by default the plug-in's)
+    UNIT = "y"                    metrics only: "%", the default (shares of one), "" (a plain number), or "y", the unit
+                                  of what is told (optional)
     LOWER = True                  metrics only: less is better (optional)
     CLASSES = 2                   metrics only: of how many classes it is; by default of any number (optional)
     NEEDS = ("logits",)           objectives only: what of the teacher they need, "logits" or "inner" values (optional)

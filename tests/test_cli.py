@@ -94,7 +94,8 @@ def test_build_exits_by_the_reports_status(fake_build: dict[str, Any], status: s
 
 def test_build_passes_every_flag_on(fake_build: dict[str, Any], tmp_path: Path):
     flags = "--max-latency 20ms --max-params 100k --max-macs 5M --max-size 256KiB --max-memory 16MiB --max-drop 1pp"
-    flags += " --min-accuracy 90% --max-quantization-loss 0.5pp --max-fallback 5% --precision int8 --threads 2"
+    flags += " --min-accuracy 90% --max-quantization-loss 0.5pp --max-fallback 5% --max-error 12.5 --precision int8"
+    flags += " --threads 2"
     flags += " --effort standard --max-time 10m --seed 7 --teacher-share 50% --trust --skip-bad --accept-stand-in"
     flags += " --out o --store s"
     assert run("build", "fashion-mnist", "-t", "tflite,onnx", *flags.split()).exit_code == 0
@@ -110,6 +111,7 @@ def test_build_passes_every_flag_on(fake_build: dict[str, Any], tmp_path: Path):
         "min_accuracy": 0.9,
         "max_quantization_loss": 0.005,
         "max_fallback": 0.05,
+        "max_error": 12.5,
     }
     assert (plan.targets[1].precision, plan.targets[1].threads) == ("int8", 2)
     assert plan.effort == PRESETS["standard"]

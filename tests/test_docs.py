@@ -101,6 +101,7 @@ def test_every_recipe_of_the_examples_is_a_plan(project: Path):
         ("text.md", "text/movie", "texts", "transformer"),
         ("sound.md", "sound/prompts", "sounds", "dscnn"),
         ("recommendation.md", "recommendation/films", "arrays", "two_tower"),
+        ("regression.md", "regression/diabetes", "arrays", "mlp"),
     ],
 )
 def test_the_recipe_of_a_task_is_a_plan(page: str, task: str, source: str, family: str, project: Path):
@@ -113,6 +114,7 @@ def test_the_recipe_of_a_task_is_a_plan(page: str, task: str, source: str, famil
         "watch_test.npz",
         "films.npz",
         "films_test.npz",
+        "diabetes.npz",
         "movie.tsv",
         "movie_test.tsv",
         "tokenizer.json",
@@ -126,25 +128,27 @@ def test_the_recipe_of_a_task_is_a_plan(page: str, task: str, source: str, famil
     plan = load_plan(recipe, TFLITE)
     assert (plan.data.source.name, plan.student.family.name) == (source, family)
     settings = plugins.find("datasets", source).Settings.model_validate(plan.data.source.settings)
-    assert plan.teacher.image is None and settings.model_dump()["test"]
+    assert plan.teacher.image is None and bool(settings.model_dump()["test"]) is (name != "diabetes")
 
 
-@pytest.mark.parametrize("task", ["sensors/watch", "text/movie", "sound/prompts", "recommendation/films"])
+@pytest.mark.parametrize(
+    "task", ["sensors/watch", "text/movie", "sound/prompts", "recommendation/films", "regression/diabetes"]
+)
 def test_the_teacher_of_a_task_can_be_built(task: str, monkeypatch: pytest.MonkeyPatch):
     folder, _, name = task.partition("/")
     monkeypatch.syspath_prepend(str(ROOT / "docs/examples" / folder))
     recipe = tomllib.loads((ROOT / f"docs/examples/{task}.toml").read_text(encoding="utf-8"))
     module = importlib.import_module(f"{name}_teacher")
     net = module.build(**recipe["teacher"].get("arguments", {})).eval()
-    shapes = {"watch": (2, 100, 6), "prompts": (2, 61, 40)}
+    shapes = {"watch": (2, 100, 6), "prompts": (2, 61, 40), "diabetes": (2, 10)}
     if name in ("movie", "films"):
         whole = torch.ones(2, 48 if name == "movie" else 1, dtype=torch.int64)
         outputs = net(whole, whole)
     else:
         outputs = net(torch.randn(shapes[name]))
     logits = outputs["logits"] if isinstance(outputs, dict) else outputs
-    assert logits.shape == (2, {"watch": 7, "prompts": 5, "movie": 2, "films": 2}[name])
-    assert torch.isfinite(logits).all()
+    told = {"watch": 7, "prompts": 5, "movie": 2, "films": 2, "diabetes": 1}[name]
+    assert logits.shape == (2, told) and torch.isfinite(logits).all()
     sys.modules.pop(f"{name}_teacher")
 
 

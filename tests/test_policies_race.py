@@ -6,10 +6,11 @@ import pytest
 
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
+from edgekd.gauge import Gauge
 from edgekd.policies.contenders import METHODS, TITLES, contenders
 from edgekd.policies.race import race, under_fake_quantization
 from edgekd.recipes.effort import CONTROL
-from edgekd.results import Lesson, Size
+from edgekd.results import Column, Lesson, Size
 from edgekd.spec import Choice, Objective, Teacher
 from edgekd.steps import Compare, Label, Train
 from tests.world import EFFORT, World, known, option, target
@@ -183,3 +184,20 @@ def test_generations_follow_and_assistants_come_before() -> None:
     after = world.asked[world.asked.index(label) + 1 :]
     taught = [step.soft_targets for step in after if isinstance(step, Train) and step.soft_targets is not None]
     assert taught and all(soft.train.name.startswith("answers of") for soft in taught)
+
+
+def test_of_an_error_less_wins_and_numbers_race_by_methods_of_their_own() -> None:
+    column = Column(name="y", mean=0.0, deviation=1.0)
+    base = known(target(), effort=WIDE)
+    numbers = base.model_copy(
+        update={
+            "gauge": Gauge(name="RMSE", unit="", share=False, lower=True),
+            "splits": base.splits.model_copy(update={"classes": (), "columns": (column,)}),
+        }
+    )
+    world = World(bonus=lambda step: -0.02 if "bounded" in uses(step) else 0.0)
+    raced = world.follow(race(numbers, STUDENT))
+    assert raced.terms.method == "teacher-bounded regression"
+    full = [step for step in world.asked if isinstance(step, Train) and step.schedule.epochs == WIDE.epochs]
+    assert [uses(step) for step in full] == [{"squared_error", "bounded"}, {"squared_error"}]
+    assert len({str(one.settings) + one.method for one in raced.trials if one.kind == "distilled"}) == len(WIDE.control)

@@ -22,7 +22,6 @@ from edgekd.store import Event
 
 app = typer.Typer(add_completion=False)
 SHOW = {
-    "accuracy": units.show_share,
     "p90 latency": units.show_seconds,
     "file size": units.show_size,
     "memory": units.show_size,
@@ -32,15 +31,14 @@ SHOW = {
 
 def change_cells(change: Change) -> tuple[str, str, str, str]:
     """A change as cells: what, before, after, by how much."""
-    before, after = (
-        "not measured" if value is None else SHOW[change.quantity](value) for value in (change.before, change.after)
-    )
+    show = change.gauge.show if change.quantity == "accuracy" else SHOW[change.quantity]
+    before, after = ("not measured" if value is None else show(value) for value in (change.before, change.after))
     if change.worse is None:
-        return change.quantity, before, after, f"not compared: {change.why}"
+        return change.name, before, after, f"not compared: {change.why}"
     if 0 < abs(change.worse) <= change.noise:
-        return change.quantity, before, after, f"the same within the noise of {100 * change.noise:.2g} %"
+        return change.name, before, after, f"the same within the noise of {100 * change.noise:.2g} %"
     word = "worse" if change.worse > 0 else "better"
-    return change.quantity, before, after, f"{100 * abs(change.worse):.1f} % {word}" if change.worse else "the same"
+    return change.name, before, after, f"{100 * abs(change.worse):.1f} % {word}" if change.worse else "the same"
 
 
 def show(found: tuple[TargetChange, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from edgekd.gauge import ACCURACY, Gauge
 from edgekd.results import Report, Row, Signature
 from edgekd.spec import Value
 
@@ -15,11 +16,17 @@ class Change(Value):
     """
 
     quantity: Quantity
+    gauge: Gauge = ACCURACY
     before: float | None
     after: float | None
     worse: float | None
     noise: float = 0.0
     why: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a reader calls it: of quality the metric's own name."""
+        return self.gauge.name if self.quantity == "accuracy" else self.quantity
 
 
 class TargetChange(Value):
@@ -47,12 +54,12 @@ def regressions(found: tuple[TargetChange, ...], allowed: float) -> tuple[list[s
             if change.quantity not in ("accuracy", "p90 latency", "file size"):
                 continue
             if change.worse is None:
-                unknown.append(f"{target.target}: {change.quantity}: {change.why}")
+                unknown.append(f"{target.target}: {change.name}: {change.why}")
             elif allowed < change.worse <= change.noise:
                 told = f"{100 * change.worse:.1f} % worse, within the noise of {100 * change.noise:.2g} %"
-                unknown.append(f"{target.target}: {change.quantity} is {told}")
+                unknown.append(f"{target.target}: {change.name} is {told}")
             elif change.worse > allowed:
-                worse.append(f"{target.target}: {change.quantity} is {100 * change.worse:.1f} % worse")
+                worse.append(f"{target.target}: {change.name} is {100 * change.worse:.1f} % worse")
     return worse, unknown
 
 
@@ -60,7 +67,7 @@ def _target(name: str, old: Row | None, new: Row | None) -> TargetChange:
     if old is None or new is None:
         return TargetChange(target=name, why=f"ships in the {'second' if old is None else 'first'} run only")
     changes = (
-        _change("accuracy", (_accuracy(old), _accuracy(new)), better=1),
+        _quality(old, new),
         _latency(old, new),
         _change("file size", (_bytes(old), _bytes(new))),
         _change("memory", (old.measurement.memory, new.measurement.memory)),
@@ -69,8 +76,17 @@ def _target(name: str, old: Row | None, new: Row | None) -> TargetChange:
     return TargetChange(target=name, changes=changes, differences=_differences(old, new))
 
 
-def _accuracy(row: Row) -> float | None:
-    return row.score.accuracy.value if row.score else None
+def _quality(old: Row, new: Row) -> Change:
+    """The metric of both; of two metrics nothing is compared."""
+    before, after = old.score, new.score
+    if before is None or after is None:
+        return _change("accuracy", (before.accuracy.value if before else None, after.accuracy.value if after else None))
+    better = -1 if after.gauge.lower else 1
+    change = _change("accuracy", (before.accuracy.value, after.accuracy.value), better)
+    if before.metric != after.metric:
+        why = f"judged by two metrics: {before.gauge.name} and {after.gauge.name}"
+        return change.model_copy(update={"worse": None, "why": why, "before": None})
+    return change.model_copy(update={"gauge": after.gauge})
 
 
 def _bytes(row: Row) -> int | None:
@@ -118,6 +134,8 @@ def _differences(old: Row, new: Row) -> tuple[str, ...]:
 
 
 def _classes(before: Signature, after: Signature) -> tuple[str, ...]:
+    if [(one.name, one.unit) for one in before.columns] != [(one.name, one.unit) for one in after.columns]:
+        return ("the numbers that they tell differ",)
     return () if before.classes == after.classes else ("classes or their order differ",)
 
 

@@ -118,7 +118,7 @@ def _on(
 
 
 def _rank(certificate: Certificate) -> float:
-    return -certificate.accuracy.value if certificate.accuracy else 0.0
+    return -certificate.gauge.good(certificate.accuracy.value) if certificate.accuracy else 0.0
 
 
 def _again(

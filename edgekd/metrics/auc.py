@@ -11,7 +11,8 @@ from edgekd.spec import Value
 
 VERSION = 1
 PACKAGES = ("numpy",)
-TITLE, UNIT = "AUC", ""
+TITLE = "AUC"
+UNIT = ""
 CLASSES = 2
 
 

@@ -8,7 +8,8 @@ from edgekd.spec import Value
 VERSION = 1
 PACKAGES = ("numpy",)
 TASK = "numbers"
-TITLE, UNIT = "mean absolute error", "y"
+TITLE = "mean absolute error"
+UNIT = "y"
 LOWER = True
 
 

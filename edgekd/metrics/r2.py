@@ -8,7 +8,8 @@ from edgekd.spec import Value
 VERSION = 1
 PACKAGES = ("numpy",)
 TASK = "numbers"
-TITLE, UNIT = "R²", ""
+TITLE = "R²"
+UNIT = ""
 
 
 class Settings(Value):

@@ -8,7 +8,8 @@ from edgekd.spec import Value
 VERSION = 1
 PACKAGES = ("numpy",)
 TASK = "numbers"
-TITLE, UNIT = "RMSE", "y"
+TITLE = "RMSE"
+UNIT = "y"
 LOWER = True
 
 

@@ -173,8 +173,10 @@ class Judge:
 
     def quality(self, outputs: NDArray[np.float32]) -> float:
         """The metric over the labelled samples."""
-        told = self._told(outputs)
-        return float(self._mean(outputs) if told is None else told(np.ones((1, self._count), np.int64))[0])
+        told, labelled = self._told(outputs), self._labels >= 0
+        if told is None:
+            return float(self._metric.per_sample(outputs[labelled], self._labels[labelled]).mean())
+        return float(told(np.ones((1, self._count), np.int64))[0])
 
     def spread(self, outputs: NDArray[np.float32]) -> float | None:
         """The metric's standard error, None where it is a mean over samples; that of a share needs no resampling."""
@@ -185,11 +187,6 @@ class Judge:
     @property
     def _count(self) -> int:
         return int((self._labels >= 0).sum())
-
-    def _mean(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-        labelled = self._labels >= 0
-        found: NDArray[np.float64] = self._metric.per_sample(outputs[labelled], self._labels[labelled]).mean()[None]
-        return found
 
     def _told(self, outputs: NDArray[np.float32]) -> Told | None:
         """The metric of resamples of the labelled samples, None where it is a mean over samples."""

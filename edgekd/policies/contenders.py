@@ -27,9 +27,9 @@ TITLES = {
     "bounded": "teacher-bounded regression",
     "yours": "the recipe's own objectives",
 }
-# Methods for numbers that are told, with the weights of the teacher's part that race.
-NUMBERS: dict[str, tuple[float, ...]] = {"imitation": (0.9, 0.5, 1.0), "bounded": (0.5, 1.0)}
-METHODS = tuple(name for name in TITLES if name not in ("yours", *NUMBERS))
+# Methods for numbers that are told and weights of the teacher's part, in the order in which they are worth a trial.
+NUMBERS = (("imitation", 0.9), ("bounded", 0.5), ("imitation", 0.5), ("bounded", 1.0), ("imitation", 1.0))
+METHODS = tuple(name for name in TITLES if name not in ("yours", *dict(NUMBERS)))
 # Weights of inner values beside labels and soft targets: at the first step of the default student each term then counts
 # half as much as they do, about (hint 0.5, attention 0.6, similarity 0.003, rkd 5.5, crd 11, review 2.4 were measured).
 INNER = {
@@ -79,7 +79,7 @@ def _every(known: Known) -> list[Contender]:
         told: Settings = {f"{one.use.name} weight": one.weight for one in plan.objectives}
         return [Contender("yours", told, plan.objectives)]
     if known.numbers:
-        return [_of_numbers(method, weight) for method, weights in NUMBERS.items() for weight in weights]
+        return [_of_numbers(method, weight) for method, weight in NUMBERS[: len(plan.effort.control)]]
     return [one for method in plan.effort.methods for one in points(method, plan.effort.distill)]
 
 

@@ -133,6 +133,8 @@ def _endured(
     known: Known, outcome: Outcome, row: Row, corruptions: tuple[str, ...]
 ) -> Policy[tuple[Endured | None, str]]:
     """Teacher, control and student on corrupted copies; or why not."""
+    if not known.gauge.share:
+        return None, f"{known.gauge.name} is no mean over samples, whose copies could be paired"
     effort = known.plan.effort.name
     wanted = Corrupt(
         splits=known.splits,

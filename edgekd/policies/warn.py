@@ -53,7 +53,8 @@ def _teacher(validation: Contrasted, outcome: Outcome) -> list[Concern]:
     if judged is None or outcome.raced is None:
         return []
     alone = mean(one.validation_accuracy for one in outcome.raced.control)
-    if judged.accuracy < SOLVED and judged.accuracy - alone < BETTER:
+    # what is known of the teacher here is its accuracy, so another metric is not held against it
+    if outcome.gauge.share and judged.accuracy < SOLVED and judged.accuracy - alone < BETTER:
         message = (
             f"it is hardly better than the student without it: {units.show_share(judged.accuracy)} against "
             f"{units.show_share(alone)} on the validation part"
@@ -90,7 +91,7 @@ def _temperature(transfer: Appraised | None, outcome: Outcome, labelled: int) ->
             f"{units.show_share(transfer.peak)} in the mean"
         )
         found.append(Concern(about="temperature", message=message, fix="Try higher temperatures under [train] distill"))
-    edge = _edge(outcome.raced.trials, labelled) if outcome.raced else ""
+    edge = _edge(outcome.raced.trials, labelled) if outcome.raced and outcome.gauge.share else ""
     if edge:
         fix = "Try temperatures beyond it under [train] distill"
         found.append(Concern(about="temperature", message=edge, fix=fix))
@@ -126,6 +127,8 @@ def _gap(known: Known, validation: Contrasted, outcome: Outcome) -> list[Concern
     """A teacher far larger and far better, of whose lead its help closed little."""
     teacher, student = known.teacher, _size(outcome)
     if teacher is None or student is None or validation.teacher is None or validation.student is None:
+        return []
+    if not outcome.gauge.share:
         return []
     lead = validation.teacher.accuracy - validation.student.accuracy
     added = outcome.gain.difference.value if outcome.gain else 0.0
@@ -204,11 +207,11 @@ def _control(known: Known, outcome: Outcome, transfer: Appraised | None, found: 
     """The student without teacher was better, and the likely reason: the first that the numbers speak for."""
     if outcome.winner != "control" or outcome.raced is None:
         return []
-    raced = outcome.raced
+    raced, gauge = outcome.raced, outcome.gauge
     alone, taught = (mean(one.validation_accuracy for one in seeds) for seeds in (raced.control, raced.distilled))
     about = {one.about for one in found}
     train = known.splits.parts["train"]
-    if taught >= SOLVED:
+    if gauge.share and taught >= SOLVED:
         reason, fix = "there is hardly anything left to learn", "Leave the teacher away, or take a smaller student"
     elif "teacher" in about:
         reason, fix = "the teacher is weak or surer than it is right, see below", "See to the teacher first"
@@ -227,9 +230,10 @@ def _control(known: Known, outcome: Outcome, transfer: Appraised | None, found: 
         fix = "Add unlabelled samples, where a teacher is worth most, or leave it away"
     else:
         reason, fix = "nothing that was looked at tells why", "Try more seeds with --effort standard"
+    better = "better" if gauge.good(alone) > gauge.good(taught) else "as good"
     message = (
-        f"the student without teacher was {'better' if alone > taught else 'as good'} on the validation part "
-        f"({units.show_share(alone)} against {units.show_share(taught)}) and is what ships; likely because {reason}"
+        f"the student without teacher was {better} on the validation part "
+        f"({gauge.show(alone)} against {gauge.show(taught)}) and is what ships; likely because {reason}"
     )
     return [Concern(about="control", message=message, fix=fix)]
 

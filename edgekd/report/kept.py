@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from edgekd import units
+from edgekd.gauge import ACCURACY, Gauge
 from edgekd.kept import Appraised, Attributed, Calibration, Contrasted, Endured, Kept, Moved, Parted, Scratch, Withstood
 from edgekd.report import text
 from edgekd.report.text import Cell
@@ -181,17 +182,17 @@ def transfer(told: Appraised) -> Table:
     return Table(("", "by the teacher's answers"), tuple((Cell(name), Cell(value, note)) for name, value, note in rows))
 
 
-def scratch(told: Scratch) -> str:
+def scratch(told: Scratch, gauge: Gauge = ACCURACY) -> str:
     """What the weights that the student started from were worth."""
-    difference = text.points(told.difference)
+    difference = text.points(told.difference, gauge)
     return (
-        f"Started from your weights the student has {text.share(told.started)} on the test split, from random ones "
-        f"{text.share(told.scratch)}: {difference.main} ({difference.note}), of one training each, as long and by the "
+        f"Started from your weights the student has {gauge.show(told.started)} on the test split, from random ones "
+        f"{gauge.show(told.scratch)}: {difference.main} ({difference.note}), of one training each, as long and by the "
         "same recipe; torch ran both."
     )
 
 
-def shown(told: Kept) -> dict[str, object]:
+def shown(told: Kept, gauge: Gauge = ACCURACY) -> dict[str, object]:
     """All that the pages print of it."""
     return {
         "told": told,
@@ -204,5 +205,5 @@ def shown(told: Kept) -> dict[str, object]:
         "corruptions": corruptions(told.endured) if told.endured else None,
         "severities": severities(told.endured) if told.endured else "",
         "transfer": transfer(told.transfer) if told.transfer else None,
-        "scratch": scratch(told.scratch) if told.scratch else "",
+        "scratch": scratch(told.scratch, gauge) if told.scratch else "",
     }

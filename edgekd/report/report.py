@@ -66,7 +66,7 @@ def _view(report: Report) -> dict[str, Any]:
         "operators": where.details(report),
         "devices": [view.facts(device) for device in text.devices(report.rows)],
         "notes": (*text.doubts(report), *text.remarks(report)),
-        "kept": kept.shown(report.kept) if report.kept else None,
+        "kept": kept.shown(report.kept, report.gauge) if report.kept else None,
         "samples": judged[0] if judged else None,
         "command": command(report.plan),
         "complete": complete(report.plan),

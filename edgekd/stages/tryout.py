@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edgekd.errors import Problem, UsageError
 from edgekd.nets import fitting, networks
 from edgekd.nets.fitting import CannotRun, Running, typed
 from edgekd.plugins import Canvas
@@ -49,6 +50,9 @@ def run(step: TryOut, out: Workspace) -> Tried:
     torch.manual_seed(step.seed)
     out.progress(0.0, "reading samples")
     samples = _read(step, step.teacher.image)
+    if not samples.classes:
+        message = "these data tell numbers, and a teacher is tried by the classes that it gets right"
+        raise UsageError(Problem("data", message, "Write the recipe by hand: docs/regression.md shows one"))
     nothing = Tried(samples=len(samples.labels), classes=samples.classes, image=step.teacher.image)
     if len(samples.labels) < NEEDED:
         message = f"there are {len(samples.labels)} labelled samples, and {NEEDED} are needed to try the teacher"

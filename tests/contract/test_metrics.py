@@ -38,6 +38,9 @@ def value(name: str, outputs: np.ndarray, truth: np.ndarray) -> float:
 def test_declares_itself(name: str) -> None:
     known = declared("metrics", name)
     assert known.version >= 1 and known.packages and known.summary.endswith((".", "."))
+    module = find("metrics", name)
+    for literal, read in (("TITLE", known.title), ("UNIT", known.unit), ("LOWER", known.lower), ("TASK", known.task)):
+        assert getattr(module, literal, read) == read, f"{literal} is no plain literal on a line of its own"
     assert known.task in ("classes", "numbers") and known.unit in ("%", "", "y")
     assert issubclass(find("metrics", name).Settings, Value)
     find("metrics", name).Settings()
