@@ -300,8 +300,9 @@ class Corruption(Protocol):
     suits it, those of other packages before edgekd's own.
 
     `suits` looks at a few stored samples (arrays by input name, sample first, with the canvas of images); KINDS names
-    the ways. `corrupt` gives copies of samples under one of them, of the same shapes and types, at a severity from 1
-    (hardly seen) to 5; the same generator gives the same copies.
+    the ways. Where a tokenizer made the ids, plug-ins are asked first whether they suit the texts: one input of (N,)
+    str objects, which become ids again by the same tokenizer. `corrupt` gives copies of samples under one of them, of
+    the same shapes and types, at a severity from 1 (hardly seen) to 5; the same generator gives the same copies.
     """
 
     Settings: type[Value]

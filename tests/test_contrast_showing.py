@@ -36,6 +36,8 @@ def test_paint_is_where_the_weights_are() -> None:
 def test_words_are_those_that_no_mask_hides() -> None:
     sample = {"mask": np.array([1, 1, 0]), "ids": np.array([7, 0, 5])}
     assert showing.shown(sample) == ("", ("7", "0"))
+    words_of = {"ids": {7: "seven", 0: "none", 5: "five"}.__getitem__}
+    assert showing.shown(sample, words_of) == ("", ("seven", "none")), "a mask has no words"
     picture, words = showing.shown({"x": np.arange(2, 42)})
     assert not picture and len(words) == showing.WORDS + 1 and words[0] == "2" and words[-1] == "…"
     assert showing.shown({"x": np.array([0.25, -1.0, 3.14159], np.float32)})[1] == ("0.25", "-1", "3.14")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgekd.corruptions import pixels, series, tokens
+from edgekd.corruptions import pixels, series, tokens, typos
 
 RANDOM = np.random.default_rng(0)
 
@@ -72,3 +72,26 @@ def test_a_mask_alone_or_a_picture_is_no_text() -> None:
     assert not tokens.suits({"mask": np.array([[0, 1], [1, 1]])}, None)
     assert not series.suits({"x": np.zeros((3, 4, 4, 1), np.uint8)}, 4)
     assert not pixels.suits({"ids": np.array([[4, 5]])}, None)
+
+
+def test_typos_touch_letters_only_and_each_in_its_way() -> None:
+    text = "Wonderful acting 1999, wonderful music!" * 20
+    random = np.random.default_rng(0)
+    found = {
+        kind: str(typos.corrupt({"ids": np.array([text], object)}, kind, 5, random)["ids"][0]) for kind in typos.KINDS
+    }
+    letters = sum(letter.isalpha() for letter in text)
+    signs = [letter for letter in text if not letter.isalpha()]
+    assert all([letter for letter in told if not letter.isalpha()] == signs for told in found.values())
+    swapped, dropped, doubled, beside = (found[kind] for kind in typos.KINDS)
+    assert sorted(swapped) == sorted(text) and swapped != text
+    assert 0.04 < (len(text) - len(dropped)) / letters < 0.18 and 0.04 < (len(doubled) - len(text)) / letters < 0.18
+    pairs = [(a.lower(), b.lower()) for a, b in zip(text, beside, strict=True) if a != b]
+    assert pairs and all(any(a + b in keys or b + a in keys for keys in typos.KEYS) for a, b in pairs)
+    assert all(a.isupper() == b.isupper() for a, b in zip(text, beside, strict=True))
+
+
+def test_letters_without_a_key_and_texts_without_letters_stay() -> None:
+    texts = np.array(["日本語 12!", "", "..."], object)
+    assert (typos.corrupt({"ids": texts}, "keys beside", 5, np.random.default_rng(0))["ids"] == texts).all()
+    assert not typos.suits({"ids": np.zeros((3, 4), np.int64)}, None) and typos.suits({"ids": texts}, None)

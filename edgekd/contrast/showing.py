@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -88,9 +88,11 @@ def _encoded(image: Image.Image) -> str:
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def shown(sample: Mapping[str, Array]) -> tuple[str, tuple[str, ...]]:
+def shown(
+    sample: Mapping[str, Array], words: Mapping[str, Callable[[int], str]] | None = None
+) -> tuple[str, tuple[str, ...]]:
     """One stored sample by input name: its picture, or else its words. Of several inputs the first one that is not a
-    mask tells; what a mask of zeros and ones hides is left out.
+    mask tells; what a mask of zeros and ones hides is left out. `words` tells, by input name, what an id stands for.
     """
     first = telling_input(sample)
     values = sample[first]
@@ -99,7 +101,8 @@ def shown(sample: Mapping[str, Array]) -> tuple[str, tuple[str, ...]]:
     if is_series(values):
         return curves(values), ()
     flat = values[kept(sample, first)].reshape(-1)
-    texts = [f"{value:.3g}" if flat.dtype.kind == "f" else str(value) for value in flat[: WORDS + 1].tolist()]
+    word = (words or {}).get(first, str)
+    texts = [f"{value:.3g}" if flat.dtype.kind == "f" else word(value) for value in flat[: WORDS + 1].tolist()]
     return "", (*texts[:WORDS], *(("…",) if len(texts) > WORDS else ()))
 
 

@@ -9,11 +9,12 @@ from edgekd.contrast.parting import by_class, moved, telling
 from edgekd.errors import EdgekdError
 from edgekd.kept import Contrasted, Parted
 from edgekd.results import Interval
+from edgekd.samples.spoken import Spoken
 from edgekd.statistics import share_interval
 from edgekd.steps import Contrast
 from edgekd.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("numpy", "pillow")
 
 Outputs = NDArray[np.float32]
@@ -54,9 +55,10 @@ def _parted(step: Contrast, out: Workspace, teacher: Outputs, student: Outputs, 
     names, part = step.splits.classes, step.splits.parts[step.student.part]
     stored = {name: out.load(file) for name, file in part.inputs.items()}
     sure, unsure = probabilities(teacher), probabilities(student)
-    found = []
+    spoken, found = Spoken.of(step.splits, out) if step.shown else None, []
+    words_of = {spoken.name: spoken.word} if spoken else {}
     for row in telling(teacher, student, labels, step.shown):
-        picture, words = showing.shown({name: np.asarray(values[row]) for name, values in stored.items()})
+        picture, words = showing.shown({name: np.asarray(values[row]) for name, values in stored.items()}, words_of)
         found.append(
             Parted(
                 number=row,
