@@ -65,7 +65,7 @@ class Prepared:
         """Inputs by name, sample first: sample rows[i] in view views[i]."""
         if self._kept is not None:
             at = torch.from_numpy(views * self._length + self._position[rows])
-            return {name: values[at] for name, values in self._kept.items()}
+            return {name: values.index_select(0, at) for name, values in self._kept.items()}
         batch: dict[str, Tensor] = {}
         for view in np.unique(views):
             here = np.flatnonzero(views == view)

@@ -6,13 +6,14 @@ Source: Jiao et al., "TinyBERT", equations 8 and 9, https://arxiv.org/abs/1909.1
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from edgekd.nets import matching
 from edgekd.nets.inner import Names, Shape
 from edgekd.plugins import Batch
 from edgekd.spec import Value
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch",)
 NEEDS = ("inner",)
 INNER = "sequences"
@@ -45,7 +46,8 @@ class Hidden(nn.Module):
         total = student[0].new_zeros(())
         for layer, mine, given in zip(self.maps, student, teacher, strict=True):
             real = matching.real(batch, self.mask, mine.shape[:2], self.written)
-            total = total + matching.mean_over((layer(mine) - given).square().mean(2), real)
+            apart = F.mse_loss(layer(mine), given, reduction="none")
+            total = total + matching.mean_over(apart.sum(2), real) / apart.shape[2]
         return total
 
 

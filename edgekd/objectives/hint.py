@@ -6,13 +6,14 @@ Source: Romero et al., "FitNets: hints for thin deep nets", equation 3, https://
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from edgekd.nets import matching
 from edgekd.nets.inner import Names, Shape
 from edgekd.plugins import Batch
 from edgekd.spec import Value
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch",)
 NEEDS = ("inner",)
 INNER = "map"
@@ -43,7 +44,7 @@ class Hint(nn.Module):
         for regressor, mine, given in zip(self.regressors, student, teacher, strict=True):
             if mine.ndim == matching.MAP:
                 mine, given = matching.same_size(mine, given)
-            total = total + 0.5 * (regressor(mine) - given).square().mean()
+            total = total + 0.5 * F.mse_loss(regressor(mine), given)
         return total
 
 

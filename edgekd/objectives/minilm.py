@@ -67,7 +67,9 @@ def _relation(values: Tensor, heads: int, real: Tensor) -> Tensor:
     """softmax(V V' / sqrt(width of a head)) over tokens: (N, L, heads * d) -> (N, heads, L, L)."""
     split = values.view(*values.shape[:2], heads, -1).transpose(1, 2)
     scores: Tensor = split @ split.transpose(2, 3) / split.shape[3] ** 0.5
-    return (scores + HIDDEN * (1 - real)[:, None, None]).softmax(3)
+    if not real.all():
+        scores = scores + HIDDEN * (1 - real)[:, None, None]
+    return scores.softmax(3)
 
 
 def term(settings: Settings, student: Sequence[Shape], teacher: Sequence[Shape]) -> nn.Module:

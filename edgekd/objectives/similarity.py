@@ -13,7 +13,7 @@ from edgekd.nets.inner import Names, Shape
 from edgekd.plugins import Batch
 from edgekd.spec import Value
 
-VERSION = 1
+VERSION = 2
 PACKAGES = ("torch",)
 NEEDS = ("inner",)
 INNER = "map"
