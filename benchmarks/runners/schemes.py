@@ -352,7 +352,9 @@ def compared(store: Store, folder: Path, wanted: argparse.Namespace) -> dict[str
             rows.append(line(f"{name}: {row.found.name}", row))
             print(": ".join(rows[-1].values()), file=sys.stderr, flush=True)
     how = f"{wanted.seeds} seeds, {SIZE.epochs} epochs; mean ± standard deviation; 95 % intervals, bootstrap over seeds"
-    return {"rows": rows, "how": f"{how} and test samples; what a scheme costs is in docs/schemes.md."}
+    how = f"{how} and test samples; what a scheme costs is in docs/schemes.md."
+    left = [name for name in SCHEMES if wanted.scheme and name not in wanted.scheme]
+    return {"rows": rows, "how": f"{how} Not measured yet: {', '.join(left)}." if left else how}
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
