@@ -345,7 +345,9 @@ def compared(store: Store, folder: Path, wanted: argparse.Namespace) -> dict[str
             rows.append(row)
     seeds = f"{wanted.seeds} seeds" if wanted.seeds > 1 else "one seed"
     how = f"{seeds}; ONNX files, test part; mean ± standard deviation; 95 % intervals, bootstrap over seeds and samples"
-    return {"rows": rows, "how": f"{how}; seconds are of training, trials included, on one core each."}
+    how = f"{how}; seconds are of training, trials included, on one core each."
+    left = [name for name in CASES if wanted.case and name not in wanted.case]
+    return {"rows": rows, "how": f"{how} Not measured yet: {'; '.join(left)}." if left else how}
 
 
 def lines(bench: Bench, case: str, methods: Sequence[str], wanted: Sequence[str]) -> Iterator[dict[str, str]]:
