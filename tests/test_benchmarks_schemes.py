@@ -63,7 +63,7 @@ def tiny(name: str) -> Callable[[Store, Path, Namespace], Plan]:
     return plan
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_tiny_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     student = Choice(name="convnet", settings={"width": 4, "depth": 1})
     size = methods.Size(epochs=2, trial=1, views=1)
@@ -73,7 +73,7 @@ def test_a_tiny_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = schemes.arguments(["--seeds", "1"])
     with Store(tmp_path / "store") as store:
         rows = schemes.compared(store, tmp_path, wanted)["rows"]
-    told = {row["what"]: row["unit"] for row in rows}
+    told = {row["what"]: f"{row['unit']}; {row['basis']}" for row in rows}
     assert {what.partition(":")[0] for what in told} == set(schemes.SCHEMES)
     assert "over its best member" in told["ensemble_of_equals: ensemble of A and B, learned shares"]
     assert "over KD from teacher" in told["ensemble_of_equals: KD from A and B, mean"]
