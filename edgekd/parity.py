@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.results import Parity
+from edgekd.heads import agreement
+from edgekd.results import Head, Parity
 from edgekd.spec import Precision
 
-VERSION = 1
+VERSION = 2
 
 Outputs = NDArray[np.float32]
 
@@ -25,21 +26,16 @@ GATES: dict[Precision, tuple[float, float]] = {
 }
 
 
-def agreement(one: Outputs, two: Outputs) -> float:
-    """The share of samples for which both say the same class."""
-    return float((one.argmax(axis=1) == two.argmax(axis=1)).mean())
-
-
-def parity(outputs: Outputs, reference: Outputs, precision: Precision) -> Parity:
+def parity(outputs: Outputs, reference: Outputs, precision: Precision, heads: Sequence[Head] = ()) -> Parity:
     """How far a runtime's outputs (N, classes) are from torch's; `passed` is the gate of `precision`.
 
-    Top-1 agreement leaves out near-ties, rows where torch's own top two differ by under 1e-3. Relative error is
-    ||y - reference|| / ||reference|| over all rows.
+    Top-1 agreement leaves out near-ties, rows where torch's own top two (of any head) differ by under 1e-3. Relative
+    error is ||y - reference|| / ||reference|| over all rows.
     """
     finite = bool(np.isfinite(outputs).all())
-    ties = _near_ties(reference)
+    ties = np.any([_near_ties(reference[:, head.columns]) for head in heads] or [_near_ties(reference)], axis=0)
     clear = ~ties
-    agreed = agreement(outputs[clear], reference[clear]) if clear.any() else 1.0
+    agreed = agreement(outputs[clear], reference[clear], heads) if clear.any() else 1.0
     norm = float(np.linalg.norm(reference.astype(np.float64)))
     distance = float(np.linalg.norm(outputs.astype(np.float64) - reference)) if finite else float("inf")
     error = distance / norm if norm else (0.0 if distance == 0 else float("inf"))

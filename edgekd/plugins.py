@@ -10,7 +10,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     REQUIRES = ("torch>=2.13",)   formats and runtimes: what pip installs for that extra; hatch_build.py reads it
     FILES = ("weights",)          settings that are paths of files or folders of the user's (optional)
     CODE = ("make",)              settings of the form module:function (optional)
-    NESTS = ("members",)          settings that list plug-ins of the same kind as tables {name, its settings ...}; their
+    NESTS = ("members",)          settings that hold plug-ins of the same kind as tables {name, its settings ...}; their
                                   own files arrive as "members.0.weights" (optional)
     PLATFORMS = ("linux-x86_64",) formats and runtimes: where there are packages of them (optional: everywhere)
     ALIASES = ("litert",)         formats only: other names that people have for it
@@ -49,9 +49,9 @@ and `class Settings(Value)`, what the user may set. `find` imports a plug-in; on
 import ast
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -62,7 +62,7 @@ from numpy.typing import NDArray
 
 from edgekd.errors import EdgekdError, MissingExtra, Problem, UsageError
 from edgekd.gauge import Gauge
-from edgekd.results import DeviceFacts, FrontEnd, Signature, TensorSpec
+from edgekd.results import DeviceFacts, FrontEnd, Head, Signature, TensorSpec
 from edgekd.spec import Device, Objective, Precision, Ranges, Value
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ class Pool:
     Images are one input of (N, canvas, canvas, channels) uint8. `names` are the samples' files where they have some.
     `groups` names who or what each sample is of (a person, a recording): what is judged shares none with the rest.
     `targets`, float64 (N, columns), are numbers to be told in the place of classes, NaN in a row that has none;
-    `labels` then say which samples are alike enough to be divided evenly among the parts (-1: no targets).
+    `labels` then say which samples are alike enough to be divided evenly among the parts (-1: no targets). `heads`,
+    int64 (N, heads), are labels of several heads, -1 where one has none; `labels` are then columns of the output: that
+    of the first head which has a label.
     """
 
     inputs: Mapping[str, Array]
@@ -99,6 +101,7 @@ class Pool:
     names: Sequence[str] = ()
     groups: NDArray[np.str_] | None = None
     targets: NDArray[np.float64] | None = None
+    heads: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ class Source:
     """All that a dataset plug-in read: training samples, test samples if it has them, classes, and what was skipped.
 
     `front_ends` says of inputs by name what they were made of, where edgekd made them; `attached` are files by
-    name that belong into bundles then: what the front end needs, and examples of what it must give.
+    name that belong into bundles then: what the front end needs, and examples of what it must give. Samples with
+    several labels have `heads`, whose classes are all in `classes`, in order.
     """
 
     train: Pool
@@ -115,6 +119,7 @@ class Source:
     skipped: tuple[str, ...] = ()
     front_ends: Mapping[str, FrontEnd] = field(default_factory=dict)
     attached: Mapping[str, bytes] = field(default_factory=dict)
+    heads: tuple[Head, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,8 @@ class Batch:
 
     `inner` are inner values of a teacher that runs beside the student, by name; `inputs` are the student's own inputs,
     for masks. Numbers to be told are `targets` (N, columns) in their own units, NaN where there are none; each column's
-    `deviation` makes errors comparable. "logits" of student and teacher are such numbers then.
+    `deviation` makes errors comparable. "logits" of student and teacher are such numbers then. Of several `heads`,
+    `known` (N, heads) are the labels; an objective of logits sees one head after the other, as if there were no other.
     """
 
     labels: "Tensor"
@@ -207,6 +213,19 @@ class Batch:
     inputs: "Mapping[str, Tensor]" = field(default_factory=dict)
     targets: "Tensor | None" = None
     deviation: "Tensor | None" = None
+    heads: tuple[Head, ...] = ()
+    known: "Tensor | None" = None
+
+    def each(self, outputs: "Mapping[str, Tensor]", only: str = "") -> "Iterator[tuple[dict[str, Tensor], Batch]]":
+        """Outputs and what they learn from, of every head by itself or of `only` one; of one task these as they are."""
+        if self.known is None:
+            yield dict(outputs), self
+            return
+        for number, head in enumerate(self.heads):
+            if only in ("", head.name):
+                teacher = None if self.teacher is None else self.teacher[:, head.columns]
+                alone = replace(self, labels=self.known[:, number], teacher=teacher, heads=(), known=None)
+                yield {**outputs, "logits": outputs["logits"][:, head.columns]}, alone
 
     def errors(self, told: "Tensor") -> "Tensor":
         """How far numbers (N, columns) are off the targets of the labelled samples, in deviations: (labelled, columns);
@@ -510,6 +529,7 @@ SHARED = (
     "contrast",
     "runtimes",
     "statistics",
+    "heads",
     "parity",
     "jobs",
     "timing",

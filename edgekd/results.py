@@ -116,20 +116,35 @@ class Column(Value):
     deviation: float
 
 
+class Head(Value):
+    """One of several things that a network tells of a sample: one of `classes`; its columns begin at `start`."""
+
+    name: str
+    start: int
+    classes: tuple[str, ...]
+
+    @property
+    def columns(self) -> slice:
+        """The columns of the output that are this head's."""
+        return slice(self.start, self.start + len(self.classes))
+
+
 class Signature(Value):
     """Inputs, outputs and classes of a network; outputs[0] is the one that the metric judges.
 
-    Where it tells numbers instead of sorting into classes, `columns` are what the output's columns hold.
+    Where it tells numbers instead of sorting into classes, `columns` are what the output's columns hold. One that sorts
+    in several ways at once has `heads`; `classes` are those of all heads then, each with its head's name before it.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     classes: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    heads: tuple[Head, ...] = ()
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Of classes, what was asked before there were numbers to tell."""
-        return {name: value for name, value in fields.items() if name != "columns" or value}
+        """Of classes of one kind, what was asked before there were numbers to tell, and heads."""
+        return {name: value for name, value in fields.items() if name not in ("columns", "heads") or value}
 
 
 class Mistake(Value):
@@ -200,7 +215,8 @@ class PartFiles(Value):
     (int64) are the samples' numbers in the source: in its test samples for a test part of its own, else in its others.
     `groups` (int64) tells samples of one person, machine or recording from those of others, where the data says so.
     `targets` (float64, (N, columns)) are numbers to be told, NaN where there are none; `labels` then only say to which
-    tenth of all values a sample belongs.
+    tenth of all values a sample belongs. `heads` (int64, (N, heads), -1: unlabelled) are the labels of several heads;
+    `labels` are then columns of the output: that of the first head which has a label.
     """
 
     inputs: dict[str, File]
@@ -211,10 +227,12 @@ class PartFiles(Value):
     rows: File | None = None
     groups: File | None = None
     targets: File | None = None
+    heads: File | None = None
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Without groups and numbers to tell, what was asked before there were any."""
-        return {name: value for name, value in fields.items() if name not in ("groups", "targets") or value is not None}
+        """Without groups, numbers to tell and heads, what was asked before there were any."""
+        later = ("groups", "targets", "heads")
+        return {name: value for name, value in fields.items() if name not in later or value is not None}
 
 
 class Splits(Value):
@@ -222,7 +240,8 @@ class Splits(Value):
 
     `read` is how many samples the source gave, training and test, before any was left out. `front_ends` says what made
     inputs, by name, and `attached` are the files for bundles that belong to it. `columns` are the numbers that a
-    network has to tell; there are no classes then.
+    network has to tell; there are no classes then. `heads` are there where a sample has several labels, and `classes`
+    are those of all of them.
     """
 
     parts: dict[Part, PartFiles]
@@ -235,6 +254,7 @@ class Splits(Value):
     front_ends: dict[str, FrontEnd] = {}
     attached: dict[str, File] = {}
     columns: tuple[Column, ...] = ()
+    heads: tuple[Head, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -242,8 +262,8 @@ class Splits(Value):
         return len(self.columns) or len(self.classes)
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Without front ends and numbers to tell, what was asked before there were any."""
-        later = ("front_ends", "attached", "columns")
+        """Without front ends, numbers to tell and heads, what was asked before there were any."""
+        later = ("front_ends", "attached", "columns", "heads")
         return {name: value for name, value in fields.items() if name not in later or value}
 
 
@@ -655,10 +675,21 @@ class Located(Value):
     advice: str = ""
 
 
+class HeadScore(Value):
+    """Quality of one head of several: the metric over the samples that have a label of it, and against the teacher."""
+
+    name: str
+    accuracy: Interval
+    count: int
+    drop: Interval | None = None
+    agreement: float | None = None
+
+
 class Score(Value):
     """Quality of predictions on one part: the metric, and against the teacher's predictions where they are known.
 
-    `accuracy` is the metric's value in the unit of its `gauge`, `drop` by how much it is worse than the teacher's.
+    `accuracy` is the metric's value in the unit of its `gauge`, `drop` by how much it is worse than the teacher's. Of
+    several `heads` it is each sample's mean over those that it has a label of.
     """
 
     part: Part
@@ -669,6 +700,7 @@ class Score(Value):
     drop: Interval | None = None
     agreement: float | None = None
     per_class: tuple[float, ...] = ()
+    heads: tuple[HeadScore, ...] = ()
     parity: Parity | None = None
     basis: Basis = "measured"
 
@@ -682,12 +714,16 @@ class Score(Value):
 
 
 class Gain(Value):
-    """By how much the distilled student is better than its control; the bootstrap is over seeds and samples."""
+    """By how much the distilled student is better than its control; the bootstrap is over seeds and samples.
+
+    `heads` is the same of each head alone, by name, where there are several.
+    """
 
     difference: Interval
     distilled: tuple[float, ...]
     control: tuple[float, ...]
     seeds: int
+    heads: dict[str, Interval] = {}
 
 
 class Compared(Value):

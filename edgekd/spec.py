@@ -94,12 +94,15 @@ class Choice(Value):
 
 
 def _without(settings: dict[str, Any], files: dict[str, UserFile], start: str = "") -> dict[str, Any]:
-    """Settings that name no file; those of nested plug-ins are in `files` as "members.0.weights"."""
+    """Settings that name no file; those of nested plug-ins are in `files` as "members.0.weights", "heads.kind.make"."""
     kept = {}
     for key, value in settings.items():
         if isinstance(value, list):
             nested = enumerate(value)
             value = [_without(v, files, f"{start}{key}.{i}.") if isinstance(v, dict) else v for i, v in nested]
+        elif isinstance(value, dict):
+            each = value.items()
+            value = {i: _without(v, files, f"{start}{key}.{i}.") if isinstance(v, dict) else v for i, v in each}
         if f"{start}{key}" not in files:
             kept[key] = value
     return kept
@@ -232,10 +235,15 @@ class Target(Value):
 
 
 class Objective(Value):
-    """One term of the loss: an objective plug-in and its weight."""
+    """One term of the loss: an objective plug-in and its weight; of several heads it is of `head` alone, or of all."""
 
     use: Choice
     weight: float = 1.0
+    head: str = ""
+
+    def question(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Without a head, what was asked before there were several."""
+        return {name: value for name, value in fields.items() if name != "head" or value}
 
 
 class Schedule(Value):

@@ -59,7 +59,7 @@ Result = TypeVar("Result", bound=Value)
 
 
 def _teacher(teacher: Teacher) -> tuple[PlugIn, ...]:
-    """The plug-ins behind a teacher: its kind, the student family that it names, and an ensemble's members."""
+    """The plug-ins behind a teacher: its kind, the student family that it names, and those that it is made of."""
     return _behind(teacher.source.name, teacher.source.settings)
 
 
@@ -67,7 +67,8 @@ def _behind(name: str, settings: Settings) -> tuple[PlugIn, ...]:
     found: list[PlugIn] = [("teachers", name)]
     if isinstance(settings.get("family"), str):
         found.append(("students", str(settings["family"])))
-    for member in _listed(settings, "members"):
+    heads = settings.get("heads")
+    for member in (*_listed(settings, "members"), *(heads.values() if isinstance(heads, dict) else ())):
         if isinstance(member, dict) and isinstance(member.get("name"), str):
             found += _behind(str(member["name"]), member)
     return tuple(found)

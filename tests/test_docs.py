@@ -102,6 +102,7 @@ def test_every_recipe_of_the_examples_is_a_plan(project: Path):
         ("sound.md", "sound/prompts", "sounds", "dscnn"),
         ("recommendation.md", "recommendation/films", "arrays", "two_tower"),
         ("regression.md", "regression/diabetes", "arrays", "mlp"),
+        ("heads.md", "heads/wrist", "arrays", "conv1d"),
     ],
 )
 def test_the_recipe_of_a_task_is_a_plan(page: str, task: str, source: str, family: str, project: Path):
@@ -112,6 +113,8 @@ def test_the_recipe_of_a_task_is_a_plan(page: str, task: str, source: str, famil
     for data in (
         "watch.npz",
         "watch_test.npz",
+        "wrist.npz",
+        "wrist_test.npz",
         "films.npz",
         "films_test.npz",
         "diabetes.npz",
@@ -151,6 +154,15 @@ def test_the_teacher_of_a_task_can_be_built(task: str, monkeypatch: pytest.Monke
     told = {"watch": 7, "prompts": 5, "movie": 2, "films": 2, "diabetes": 1}[name]
     assert logits.shape == (2, told) and torch.isfinite(logits).all()
     sys.modules.pop(f"{name}_teacher")
+
+
+def test_the_teacher_with_heads_answers_for_those_that_its_page_names(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs/examples/heads"))
+    recipe = tomllib.loads((ROOT / "docs/examples/heads/wrist.toml").read_text(encoding="utf-8"))
+    outputs = importlib.import_module("wrist_teacher").build().eval()(torch.randn(2, 100, 6))
+    told = {name: tuple(outputs[name].shape) for name in recipe["data"]["classes"]}
+    assert told == {name: (2, len(classes)) for name, classes in recipe["data"]["classes"].items()}
+    sys.modules.pop("wrist_teacher")
 
 
 def test_every_teacher_of_the_page_is_a_plan(project: Path):

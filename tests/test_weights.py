@@ -93,6 +93,19 @@ def test_missing_unexpected_and_mismatched_weights_are_named_all_at_once(tmp_pat
     assert shapes.endswith("and 4 more")
 
 
+def test_modules_for_which_the_weights_are_not_begin_afresh(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    other = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 7))
+    torch.save({"model": {f"module.{k}": v for k, v in other.state_dict().items()}}, tmp_path / "w.pt")
+    module, before = network(1), network(1)
+    load_weights(module, tmp_path / "w.pt", fresh=("2",))
+    assert torch.equal(module[0].weight, other[0].weight) and torch.equal(module[2].weight, before[2].weight)
+    with pytest.raises(UsageError, match=r"has 2 weights of another shape: 2\.weight"):
+        load_weights(module, tmp_path / "w.pt")
+    with pytest.raises(UsageError, match="fresh: the network has no module 'head'"):
+        load_weights(module, tmp_path / "w.pt", fresh=("head",))
+
+
 def test_a_network_is_left_alone_by_weights_that_do_not_fit(tmp_path: Path) -> None:
     torch.save(network(0, inner=5).state_dict(), tmp_path / "w.pt")
     module = network(1)

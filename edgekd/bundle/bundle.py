@@ -141,6 +141,7 @@ def _view(report: Report, row: Row) -> dict[str, Any]:
         "pixels": words.is_pixels(row.artifact.signature),
         "front": words.front(row.artifact.signature),
         "numbers": bool(row.artifact.signature.columns),
+        "heads": bool(row.artifact.signature.heads),
         "package": runtime_package(row.artifact.format),
         "teacher": next((r for r in report.rows if r.role == "teacher" and r.target == row.target), None),
         "text": text,

@@ -34,6 +34,23 @@ def columns(signature: Signature) -> str:
     return " and ".join(filter(None, (", ".join(told[:-1]), told[-1])))
 
 
+def told(signature: Signature) -> str:
+    """10 classes; kind (10 classes) and season (2 classes); or the numbers that it tells"""
+    if signature.columns:
+        return columns(signature)
+    if not signature.heads:
+        return f"{len(signature.classes)} classes"
+    each = [f"{head.name} ({len(head.classes)} classes)" for head in signature.heads]
+    return f"{', '.join(each[:-1])} and {each[-1]}"
+
+
+def answered(signature: Signature) -> str:
+    """one of 10 classes; or one of several for each head"""
+    if not signature.heads:
+        return f"one of {len(signature.classes)} classes"
+    return "one class for each head: " + told(signature)
+
+
 def steps(spec: TensorSpec) -> tuple[str, ...]:
     """What happens to a sample before the network sees it, in order."""
     how = spec.preprocess

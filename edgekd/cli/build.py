@@ -13,6 +13,7 @@ from edgekd.commands.places import check_out, default_out
 from edgekd.recipes.effort import describe
 from edgekd.recipes.recipe import load_plan
 from edgekd.report.text import doubts, reasons, remarks, table
+from edgekd.report.view import heads
 from edgekd.report.where import fallbacks
 from edgekd.results import Report
 from edgekd.store import Store
@@ -25,6 +26,9 @@ def show(report: Report, out: Path) -> None:
     output.answer(f"\n{report.headline}\n")
     if report.rows:
         output.answer(output.lines(table(report)))
+    if each := heads(report):
+        cells = [each.header, *(tuple(map(str, line)) for line in each.body)]
+        output.answer(f"\n{output.lines(cells)}")
     if report.binds:
         output.answer(f"\nwhat binds: {report.binds}")
     if report.teacher_already_fits:

@@ -136,7 +136,8 @@ def _differences(old: Row, new: Row) -> tuple[str, ...]:
 def _classes(before: Signature, after: Signature) -> tuple[str, ...]:
     if [(one.name, one.unit) for one in before.columns] != [(one.name, one.unit) for one in after.columns]:
         return ("the numbers that they tell differ",)
-    return () if before.classes == after.classes else ("classes or their order differ",)
+    same = (before.classes, before.heads) == (after.classes, after.heads)
+    return () if same else ("classes or their order differ",)
 
 
 def _tensors(before: Signature, after: Signature, side: Literal["inputs", "outputs"]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Samples from .npz files: arrays by input name, labels under y (missing or negative: none), groups under group.
 
-Under y stand whole numbers that name classes, or floats that are to be told (NaN: none).
+Under y stand whole numbers that name classes, or floats that are to be told (NaN: none). Without y, arrays y_<head>
+are the labels of several heads of one network.
 """
 
 import zipfile
@@ -15,19 +16,22 @@ from edgekd.plugins import Array, Canvas, Source
 from edgekd.samples import pools
 from edgekd.spec import Value
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("numpy", "pillow")
 EXTRA = "train"
 FILES = ("train", "test", "unlabelled")
 
 
 class Settings(Value):
-    """Paths of the .npz files of training, test and more unlabelled samples, and the names of the classes in order."""
+    """Paths of the .npz files of training, test and more unlabelled samples, and the names of the classes in order.
+
+    With several heads `classes` is a table: { kind = ["boot", "bag"], season = ["summer", "winter"] }.
+    """
 
     train: str
     test: str | None = None
     unlabelled: str | None = None
-    classes: tuple[str, ...] = ()
+    classes: tuple[str, ...] | dict[str, tuple[str, ...]] = ()
 
 
 def read(settings: Settings, files: Mapping[str, Path], canvas: Canvas | None, skip_bad: bool) -> Source:
@@ -51,6 +55,12 @@ def task(settings: Settings, files: Mapping[str, Path]) -> str:
     if isinstance(found, str) or "y" not in found:
         return ""
     return "numbers" if pools.is_numbers(found["y"]) else "classes"
+
+
+def heads(settings: Settings, files: Mapping[str, Path]) -> tuple[str, ...]:
+    """The heads that the samples have labels of, none where there is one kind of label; from the arrays' names."""
+    found = _load(files.get("train", Path(settings.train)), ())
+    return () if isinstance(found, str) else pools.heads(found)
 
 
 def _load(path: Path, names: Sequence[str] = ()) -> dict[str, Array] | str:

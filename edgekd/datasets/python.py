@@ -14,7 +14,7 @@ from edgekd.plugins import Canvas, Source
 from edgekd.samples import pools
 from edgekd.spec import Value
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("numpy", "pillow")
 EXTRA = "train"
 CODE = ("make",)
@@ -23,9 +23,13 @@ SHAPE = 'Return {"train": {"image": ..., "y": ...}, "test": {...}, "classes": [.
 
 
 class Settings(Value):
-    """The function as module:function. It takes nothing and returns {"train": arrays by name, "test", "classes"}."""
+    """The function as module:function. It takes nothing and returns {"train": arrays by name, "test", "classes"}.
+
+    `heads` names the heads of labels y_<head>, so that they are known before it is called.
+    """
 
     make: str
+    heads: tuple[str, ...] = ()
 
 
 def read(settings: Settings, files: Mapping[str, Path], canvas: Canvas | None, skip_bad: bool) -> Source:
@@ -40,7 +44,31 @@ def read(settings: Settings, files: Mapping[str, Path], canvas: Canvas | None, s
         for part in where
         if returned.get(part) is not None
     }
-    return pools.source(parts, where, tuple(map(str, returned.get("classes", ()))), canvas)
+    if found := _other_heads(settings, parts["train"]):
+        raise UsageError(found)
+    return pools.source(parts, where, _classes(returned.get("classes", ())), canvas)
+
+
+def heads(settings: Settings, files: Mapping[str, Path]) -> tuple[str, ...]:
+    """The heads that the samples have labels of, as the recipe says."""
+    return settings.heads
+
+
+def _other_heads(settings: Settings, train: Mapping[str, Any]) -> Problem | None:
+    """Labels of other heads than the recipe names."""
+    found = pools.heads(train)
+    if sorted(found) == sorted(settings.heads):
+        return None
+    named = ", ".join(settings.heads) or "no heads"
+    message = f"the labels are of {', '.join(found) or 'one kind'}, but the recipe names {named}"
+    return Problem("data.heads", message, f"Write heads = {list(found)}" if found else "Leave heads out")
+
+
+def _classes(given: Any) -> pools.Names:
+    """Names of classes, of several heads those of each."""
+    if isinstance(given, Mapping):
+        return {str(head): tuple(map(str, names)) for head, names in given.items()}
+    return tuple(map(str, given))
 
 
 def _called(code: str, files: Mapping[str, Path]) -> Any:
@@ -97,6 +125,9 @@ def _shape_problems(returned: Any, where: Mapping[str, str]) -> list[Problem]:
     for part, place in where.items():
         if returned.get(part) is not None and not isinstance(returned[part], Mapping):
             problems.append(Problem(place, f"is a {type(returned[part]).__name__}, not arrays by name", SHAPE))
-    if not isinstance(returned.get("classes", ()), list | tuple):
-        problems.append(Problem(WHERE, '"classes" is not a list of names', SHAPE))
+    given = returned.get("classes", ())
+    if not all(
+        isinstance(names, list | tuple) for names in (given.values() if isinstance(given, Mapping) else (given,))
+    ):
+        problems.append(Problem(WHERE, '"classes" is neither a list of names nor one for each head', SHAPE))
     return problems

@@ -16,6 +16,7 @@ from torch.optim import AdamW
 
 from edgekd import plugins
 from edgekd.errors import Problem, UsageError
+from edgekd.heads import per_sample
 from edgekd.nets import fakequant, inner, networks
 from edgekd.nets.batches import Prepared, Rows, laid_out
 from edgekd.nets.inner import Survey, Taps
@@ -159,9 +160,10 @@ class Judge:
     """Quality of a network on the labelled samples of a part, by a metric plug-in."""
 
     def __init__(self, metric: str, feed: Feed, signature: Signature) -> None:
-        self._metric = plugins.find("metrics", metric)
+        self._metric, self._heads = plugins.find("metrics", metric), signature.heads
         self._all, self._labels = np.arange(feed.count), feed.labels
-        self._truth = feed.labels if feed.targets is None else feed.targets
+        self._truth: NDArray[Any] = feed.labels if feed.targets is None else feed.targets
+        self._truth = self._truth if feed.heads is None else feed.heads
         self._groups = feed.groups
         if not (feed.labels >= 0).any():
             raise UsageError(Problem("data", "the validation part has no labelled samples", "Label some of them"))
@@ -175,7 +177,7 @@ class Judge:
         """The metric over the labelled samples."""
         told, labelled = self._told(outputs), self._labels >= 0
         if told is None:
-            return float(self._metric.per_sample(outputs[labelled], self._labels[labelled]).mean())
+            return float(per_sample(self._metric, outputs[labelled], self._truth[labelled], self._heads).mean())
         return float(told(np.ones((1, self._count), np.int64))[0])
 
     def spread(self, outputs: NDArray[np.float32]) -> float | None:

@@ -174,7 +174,9 @@ def signature(splits: Splits, image: Image | None, workspace: Workspace) -> Sign
             front_end = splits.front_ends.get(name)
             inputs.append(TensorSpec(name=name, shape=(-1, *array.shape[1:]), dtype=dtype, front_end=front_end))
     outputs = (TensorSpec(name="logits", shape=(-1, splits.outputs)),)
-    return Signature(inputs=tuple(inputs), outputs=outputs, classes=splits.classes, columns=splits.columns)
+    return Signature(
+        inputs=tuple(inputs), outputs=outputs, classes=splits.classes, columns=splits.columns, heads=splits.heads
+    )
 
 
 def image_spec(name: str, image: Image, canvas: int) -> TensorSpec:
@@ -213,14 +215,21 @@ def build(architecture: Architecture, signature: Signature) -> nn.Module:
     extra = (files,) if getattr(family, "CODE", ()) or getattr(family, "OF_TEACHER", False) else ()
     module: nn.Module = family.build(chosen, signature.inputs, signature.outputs, *extra)
     if "weights" in files:
-        load_weights(module, files["weights"], str(architecture.family.settings.get("sha256") or ""))
+        fresh = tuple(getattr(chosen, "fresh", ()))
+        load_weights(module, files["weights"], str(architecture.family.settings.get("sha256") or ""), fresh)
     # what is made of the teacher tells numbers as the teacher does
     return module if getattr(family, "OF_TEACHER", False) else units_of(module, signature)
 
 
 def named(outputs: object, signature: Signature) -> dict[str, Tensor]:
-    """Outputs of a network by name, whether it gives one tensor, a tuple in the signature's order, or a mapping."""
+    """Outputs of a network by name, whether it gives one tensor, a tuple in the signature's order, or a mapping.
+
+    Of several heads it may give one tensor each, in a mapping by the heads' names: they become the one output.
+    """
     names = [spec.name for spec in signature.outputs]
+    heads = [head.name for head in signature.heads]
+    if heads and isinstance(outputs, Mapping) and names[0] not in outputs and all(name in outputs for name in heads):
+        outputs = {**outputs, names[0]: torch.cat([outputs[name] for name in heads], dim=1)}
     if isinstance(outputs, Tensor):
         return {names[0]: outputs}
     if isinstance(outputs, tuple | list) and all(isinstance(value, Tensor) for value in outputs[: len(names)]):

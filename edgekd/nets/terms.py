@@ -95,7 +95,7 @@ def _term(objective: Objective, sides: Sides, where: str) -> Term:
         hint = "Train it with soft targets, or leave this objective out"
         raise UsageError(Problem(where, f"{name} needs a teacher, and there is none", hint))
     if not plugins.declared("objectives", name).inner:
-        return partial(_weighted, objective.weight, partial(kind.loss, settings))
+        return partial(_weighted, objective, partial(kind.loss, settings))
     try:
         return _matched(objective, kind, settings, sides)
     except UsageError as error:
@@ -105,8 +105,10 @@ def _term(objective: Objective, sides: Sides, where: str) -> Term:
         raise UsageError(*problems) from error
 
 
-def _weighted(weight: float, loss: Term, outputs: Outputs, batch: Batch) -> Tensor:
-    return weight * loss(outputs, batch)
+def _weighted(objective: Objective, loss: Term, outputs: Outputs, batch: Batch) -> Tensor:
+    """The term, of several heads the mean of theirs, or that of the one head that is meant."""
+    found = [loss(*alone) for alone in batch.each(outputs, objective.head)]
+    return objective.weight * torch.stack(found).mean() if len(found) > 1 else objective.weight * found[0]
 
 
 def _matched(objective: Objective, kind: ModuleType, settings: Any, sides: Sides) -> Matched:

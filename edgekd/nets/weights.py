@@ -2,7 +2,7 @@
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from edgekd import files
 from edgekd.errors import Problem, UsageError
+from edgekd.mistakes import nearest
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "model_ema", "ema")
 SHOWN = 3
@@ -19,21 +20,31 @@ SAVE_STATE_DICT = 'Save the state dict instead: torch.save(model.state_dict(), "
 SAVE_AGAIN = "Copy or save it again"
 
 
-def load_weights(module: nn.Module, path: Path, sha256: str = "") -> None:
+def load_weights(module: nn.Module, path: Path, sha256: str = "", fresh: Sequence[str] = ()) -> None:
     """Fill a network with weights from a .safetensors file or a state dict; every weight must be there and fit.
 
-    Wrappers such as {"state_dict": ...} and prefixes such as "module." are taken off. Raises UsageError for a wrong
-    checksum, a corrupt file, a whole pickled model, and for missing, unexpected or mismatched weights, all at once.
+    Wrappers such as {"state_dict": ...} and prefixes such as "module." are taken off. The modules in `fresh` keep the
+    weights that they have: a head for other classes, say. Raises UsageError for a wrong checksum, a corrupt file, a
+    whole pickled model, and for missing, unexpected or mismatched weights, all at once.
     """
     check_sha256(path, sha256)
     state = _without_prefix(_unwrapped(_read(path), path), set(module.state_dict()))
     wanted = module.state_dict()
+    if absent := [name for name in fresh if not any(_within(key, (name,)) for key in wanted)]:
+        inside = sorted({key.rpartition(".")[0] for key in wanted})
+        raise UsageError(Problem("fresh", f"the network has no module {absent[0]!r}", nearest(absent[0], inside)))
+    wanted, state = ({k: v for k, v in each.items() if not _within(k, fresh)} for each in (wanted, state))
     # Counters of batch normalization came with torch 0.4; older files lack them and lose nothing.
     state = {k: v for k, v in wanted.items() if k.endswith("num_batches_tracked")} | state
     problems = _differences(wanted, state, path)
     if problems:
         raise UsageError(*problems)
-    module.load_state_dict(state)
+    module.load_state_dict(state, strict=not fresh)
+
+
+def _within(key: str, modules: Sequence[str]) -> bool:
+    """Whether a weight belongs to one of these modules."""
+    return any(key == name or key.startswith(f"{name}.") for name in modules)
 
 
 def check_sha256(path: Path, sha256: str) -> None:

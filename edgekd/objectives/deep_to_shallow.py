@@ -6,6 +6,7 @@ and none of the deepest, which teach. Squares are means here, not sums, so that 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -57,13 +58,14 @@ class Heads(nn.Module):
         `own` holds the student's own logits; neither they nor the last value of `student` get a gradient from here.
         """
         *shallow, deepest = student
-        taught = Batch(labels=batch.labels, teacher=own[0].detach())
+        taught = replace(batch, teacher=own[0].detach())
         total, alpha = deepest.new_zeros(()), self.settings.alpha
         for bottleneck, classifier, values in zip(self.bottlenecks, self.classifiers, shallow, strict=True):
             features = bottleneck(values)
-            outputs = {"logits": classifier(matching.vector(F.relu(features)))}
-            total = total + (1 - alpha) * self._labels(self._label_settings, outputs, taught)
-            total = total + alpha * self._soft(self._soft_settings, outputs, taught)
+            heads = list(taught.each({"logits": classifier(matching.vector(F.relu(features)))}))
+            for one in heads:
+                total = total + (1 - alpha) / len(heads) * self._labels(self._label_settings, *one)
+                total = total + alpha / len(heads) * self._soft(self._soft_settings, *one)
             total = total + self.settings.hint * _distance(features, deepest.detach())
         return total
 

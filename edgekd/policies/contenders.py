@@ -99,7 +99,7 @@ def beyond_reach(known: Known, network: Architecture | None) -> str:
     plan, effort = known.plan, known.plan.effort
     if known.course.get("peers", 1) > 1:
         return "peers are trained together, and inner values are of one student"
-    if known.teacher is None or plan.teacher.source.name not in ("torch", "ensemble"):
+    if known.teacher is None or plan.teacher.source.name not in ("torch", "ensemble", "heads"):
         return "the teacher is no torch network whose inside can be seen"
     own = next((option.size.macs for option in known.options if option.architecture == network), 0)
     samples = known.splits.parts["train"].count

@@ -51,12 +51,13 @@ class Looked(Value):
 
 
 def keep(known: Known, outcome: Outcome, corruptions: tuple[str, ...]) -> Policy[Looked | None]:
-    """Look at what ships, by `corruptions` too; None where nothing does, or where there are no classes to part on.
+    """Look at what ships, by `corruptions` too; None where nothing does, or where there are no classes to part on, or
+    several heads, each with its own.
 
     What cannot be had is missing with the reason: a report must not fail for its last sections.
     """
     row = next((row for row in outcome.rows if row.ships and row.artifact), None)
-    if row is None or outcome.raced is None or len(known.splits.classes) < 2:
+    if row is None or outcome.raced is None or len(known.splits.classes) < 2 or known.splits.heads:
         return None
     judged = yield from _contrasted(known, outcome, row)
     kept, validation = (_given(one) for one in judged)
@@ -194,7 +195,7 @@ def _scratch(known: Known, outcome: Outcome) -> Policy[Scratch | None]:
     family = network.architecture.family
     if "weights" not in family.files or outcome.raced is None:
         return None
-    kept = {name: value for name, value in family.settings.items() if name not in ("weights", "sha256")}
+    kept = {name: value for name, value in family.settings.items() if name not in ("weights", "sha256", "fresh")}
     files = {name: file for name, file in family.files.items() if name != "weights"}
     bare = network.architecture.model_copy(
         update={"family": family.model_copy(update={"settings": kept, "files": files})}

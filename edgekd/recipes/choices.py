@@ -68,9 +68,11 @@ def choose(kind: str, table: Table, others: Iterable[str], where: str) -> Choice
         gather.problems.append(Problem(settings[key].where, "is not a known key", nearest(key, (*known, *others))))
     found: dict[str, UserFile] = {}
     for key in [key for key in declared.nests if key in settings]:
-        inner = gather.attempt(_nested, kind, key, settings[key]) or ()
-        settings[key] = replace(settings[key], value=[{"name": c.name, **c.settings} for c in inner])
-        found |= {f"{key}.{i}.{name}": file for i, c in enumerate(inner) for name, file in c.files.items()}
+        inner = gather.attempt(_nested, kind, key, settings[key]) or {}
+        tables: dict[str, Any] = {place: {"name": choice.name, **choice.settings} for place, choice in inner.items()}
+        by_name = isinstance(settings[key].value, dict)
+        settings[key] = replace(settings[key], value=tables if by_name else list(tables.values()))
+        found |= {f"{key}.{place}.{name}": file for place, c in inner.items() for name, file in c.files.items()}
     for key in declared.files:
         if key in settings:
             found |= gather.attempt(read_files, key, settings[key]) or {}
@@ -114,22 +116,24 @@ def of_teacher(family: Choice, teacher: Teacher | None) -> Choice:
     )
 
 
-def _nested(kind: str, key: str, entry: Entry) -> tuple[Choice, ...]:
-    """Plug-ins of the same kind that a setting lists as tables; each may also be a card's name."""
-    if not isinstance(entry.value, list) or not all(isinstance(item, dict) for item in entry.value):
+def _nested(kind: str, key: str, entry: Entry) -> dict[str, Choice]:
+    """Plug-ins of the same kind that a setting holds as tables, listed or by name; each may also be a card's name."""
+    written = entry.value if isinstance(entry.value, list | dict) else None
+    items = written if isinstance(written, dict) else {str(i): item for i, item in enumerate(written or [None])}
+    if not all(isinstance(item, dict) for item in items.values()):
         hint = f'Write for example {key} = [{{ make = "my_net:build", weights = "a.pt" }}, ...]'
-        raise UsageError(Problem(entry.where, "is not a list of tables", hint))
-    gather, found = Gather(), []
-    for i, item in enumerate(entry.value):
-        where = f"{entry.where}[{i}]"
+        raise UsageError(Problem(entry.where, "does not hold tables", hint))
+    gather, found = Gather(), {}
+    for place, item in items.items():
+        where = f"{entry.where}.{place}" if written is items else f"{entry.where}[{place}]"
         table = {name: Entry(value, f"{where}.{name}", entry.base) for name, value in item.items()}
         if "name" in table and table["name"].value in plugins.names(kind):
             table[NAMING[kind]] = table.pop("name")
         expanded = gather.attempt(expand, table, "teachers", "teacher")
         # All members see the same images: those of the whole, whatever a member's own card says.
-        found.append(gather.attempt(choose, kind, expanded, ("image",), where) if expanded else None)
+        found[place] = gather.attempt(choose, kind, expanded, ("image",), where) if expanded else None
     gather.check()
-    return tuple(choice for choice in found if choice)
+    return {place: choice for place, choice in found.items() if choice}
 
 
 def _pick(kind: str, settings: Table, where: str) -> str:

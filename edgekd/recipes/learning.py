@@ -13,7 +13,8 @@ EXAMPLE = 'objectives = [{ use = "cross_entropy", weight = 0.1 }, { use = "kd", 
 
 
 def read_objectives(entry: Entry | None) -> tuple[Objective, ...]:
-    """A list of tables: `use` names an objective, `weight` is its share of the loss, the rest are its settings."""
+    """A list of tables: `use` names an objective, `weight` is its share of the loss, `head` the one of several heads
+    that it is of (without it: all), the rest are its settings."""
     if entry is None:
         return ()
     if not isinstance(entry.value, list) or not entry.value or not all(isinstance(one, dict) for one in entry.value):
@@ -27,15 +28,18 @@ def read_objectives(entry: Entry | None) -> tuple[Objective, ...]:
 
 
 def _objective(written: dict[str, Any], where: str) -> Objective:
-    name, weight = str(written.pop("use", "")), written.pop("weight", 1.0)
+    name, weight, head = str(written.pop("use", "")), written.pop("weight", 1.0), written.pop("head", "")
     gather = Gather()
     use = gather.attempt(_choice, "objectives", "objective", name, written, where)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
         hint = "It is the factor of this term in the loss"
         gather.problems.append(Problem(f"{where}.weight", f"{weight!r} is not a number of 0 or above", hint))
+    if not isinstance(head, str):
+        hint = "Name one head of the data, or leave it out for all"
+        gather.problems.append(Problem(f"{where}.head", f"{head!r} is not a name", hint))
     gather.check()
     assert use is not None
-    return Objective(use=use, weight=float(weight))
+    return Objective(use=use, weight=float(weight), head=head)
 
 
 def read_scheme(entry: Entry | None) -> Choice:

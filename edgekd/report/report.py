@@ -50,6 +50,7 @@ def _view(report: Report) -> dict[str, Any]:
         "status": view.STATUS[report.status],
         "table": view.main(report),
         "accuracies": view.accuracies(report.rows),
+        "heads": view.heads(report),
         "latencies": view.latencies(report.rows),
         "headline": re.sub(r"(?<=\d) (?=\S)|(?<=±) ", "\u00a0", report.headline),  # no line ends within 5 ms
         "protocol": view.protocol(report.rows),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgekd import units
 from edgekd.gauge import ACCURACY, Gauge
-from edgekd.results import DeviceFacts, Interval, Measurement, Report, Role, Row, Score
+from edgekd.results import DeviceFacts, HeadScore, Interval, Measurement, Report, Role, Row, Score
 
 NONE = "–"
 # Longer reasons would tear a table of plain text apart; they are told below it.
@@ -81,6 +81,12 @@ def accuracy(score: Score | None) -> Cell:
     gauge, found = score.gauge, score.accuracy
     span = f"{gauge.bare(found.low)}–{gauge.show(found.high)}"
     return Cell(quality(found.value, gauge), span if score.basis == "measured" else f"{span}, {score.basis}")
+
+
+def of_head(score: HeadScore, gauge: Gauge) -> Cell:
+    """The metric of one head with its 95 % interval."""
+    found = score.accuracy
+    return Cell(quality(found.value, gauge), f"{gauge.bare(found.low)}–{gauge.show(found.high)}")
 
 
 def quality(value: float, gauge: Gauge) -> str:

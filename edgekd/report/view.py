@@ -65,6 +65,22 @@ def _accuracies(row: Row) -> tuple[Cell, ...]:
     return text.accuracy(score), drop, agreement, parity, text.budget(row)
 
 
+def heads(report: Report) -> Table | None:
+    """The metric of each of several heads, of the rows that matter, and what the teacher added; None for one head."""
+    rows = [row for row in text.summary(report) if row.score and row.score.heads]
+    if not rows or rows[0].score is None:
+        return None
+    several = len(text.targets(rows)) > 1
+    body = [
+        (_name(row, several), *(text.of_head(one, row.score.gauge) for one in row.score.heads))
+        for row in rows
+        if row.score
+    ]
+    if report.gain and report.gain.heads:
+        body.append((Cell("what the teacher added"), *(text.points(gain) for gain in report.gain.heads.values())))
+    return Table(("", *(one.name for one in rows[0].score.heads)), tuple(body), _ships(rows))
+
+
 def latencies(rows: Sequence[Row]) -> Table:
     """Every number of every file's latency, with how it was taken."""
     header = ("", "p50", "p90", "p90 at most", "p99", "quiet", "floor", "first", "load", "memory", "how")

@@ -6,7 +6,7 @@ Calibration takes samples of the training groups: nothing is judged on it.
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +97,7 @@ def shortcomings(source: Source, twins: Twins, data: Data) -> list[Problem]:
         problems += _number_problems(source.train.targets[twins.distinct], data)
     elif len(source.classes) < 2:
         problems.append(Problem("data", f"there is {len(source.classes)} class, and a choice needs at least 2"))
-    elif empty := [name for i, name in enumerate(source.classes) if not (labels == i).any()]:
+    elif empty := _absent(source, source.train, twins.distinct):
         shown = ", ".join(empty[:20]) + ", ..." * (len(empty) > 20)
         hint = "Label some of it, or leave the class out"
         problems.append(Problem("data", f"{len(empty)} classes have no labelled training sample: {shown}", hint))
@@ -251,7 +251,7 @@ def _caveats(source: Source, twins: Twins, data: Data, parts: Mapping[Part, Chos
     if data.labels is not None and labelled < data.labels:
         yield f"only {labelled} labelled samples are left for training instead of {data.labels}"
     for part in ("train", "validation", "test"):
-        missing = _absent(source.classes, parts[part].labels)
+        missing = _absent(source, parts[part].pool, parts[part].rows, parts[part].labels)
         if missing:
             yield f"the {part} part has no sample of: {', '.join(missing)}"
     own = [chosen for chosen in parts.values() if chosen.pool is source.train]
@@ -285,5 +285,11 @@ def _of_groups(source: Source, parts: Mapping[Part, Chosen]) -> Iterable[str]:
         yield f"samples of a group are alike, so {over}"
 
 
-def _absent(classes: Sequence[str], labels: Rows) -> list[str]:
-    return [name for i, name in enumerate(classes) if not (labels == i).any()]
+def _absent(source: Source, pool: Pool, rows: Rows, labels: Rows | None = None) -> list[str]:
+    """Classes without a sample among the rows, of which `labels` are those that are kept (without them: all)."""
+    found = pool.labels[rows] if labels is None else labels
+    if pool.heads is not None:
+        known = pool.heads[rows][found >= 0]
+        columns = [known[:, i][known[:, i] >= 0] + head.start for i, head in enumerate(source.heads)]
+        found = np.concatenate(columns)
+    return [name for i, name in enumerate(source.classes) if not (found == i).any()]

@@ -81,7 +81,8 @@ class Feed:
     """Prepared inputs of one part, for one network.
 
     `signature` says which inputs and how images become them. `count` is the number of samples, `labels` int64 (-1:
-    unlabelled), `targets` float64 (N, columns) the numbers to be told, if any. With `augment` False, and for inputs
+    unlabelled), `targets` float64 (N, columns) the numbers to be told, if any, `heads` int64 (N, heads) the labels of
+    several heads. With `augment` False, and for inputs
     that are not images, every view is view 0. Without `mirror` no view is mirrored.
     """
 
@@ -99,6 +100,7 @@ class Feed:
         self.count = files.count
         self.labels: NDArray[np.int64] = np.array(workspace.load(files.labels), np.int64)
         self.targets = None if files.targets is None else np.array(workspace.load(files.targets), np.float64)
+        self.heads = None if files.heads is None else np.array(workspace.load(files.heads), np.int64)
         self.groups = None if files.groups is None else np.array(workspace.load(files.groups), np.int64)
         self._specs = signature.inputs
         # asarray keeps the memory map but drops np.memmap, whose indexing is slower

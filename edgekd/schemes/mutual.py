@@ -9,6 +9,7 @@ knows; a training costs as many times more as there are peers.
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -43,11 +44,16 @@ def loss(
     for one in outputs:
         for term in terms:
             total = total + term(one, batch)
-        others = [
-            _divergence(one["logits"], peer["logits"], settings.temperature) for peer in outputs if peer is not one
-        ]
+        others = [_between(one, peer, batch, settings.temperature) for peer in outputs if peer is not one]
         total = total + settings.weight * sum(others) / len(others)
     return total
+
+
+def _between(own: Mapping[str, Tensor], peer: Mapping[str, Tensor], batch: Batch, temperature: float) -> Tensor:
+    """What one peer learns from another: of several heads the mean of theirs."""
+    pairs = zip(batch.each(own), batch.each(peer), strict=True)
+    found = [_divergence(one["logits"], other["logits"], temperature) for (one, _), (other, _) in pairs]
+    return torch.stack(found).mean() if len(found) > 1 else found[0]
 
 
 def _divergence(own: Tensor, peer: Tensor, temperature: float) -> Tensor:

@@ -18,7 +18,7 @@ from edgekd.mistakes import nearest
 from edgekd.nets import inference, inner, networks, terms
 from edgekd.nets.live import SAMPLES, Live
 from edgekd.nets.weights import check_sha256
-from edgekd.results import Checked, Mistake, Signature, TensorSpec
+from edgekd.results import Checked, Head, Mistake, Signature, TensorSpec
 from edgekd.spec import Architecture, Choice, Data, Image, Plan, Student, Target, Teacher
 from edgekd.steps import Check
 from edgekd.workspace import Workspace
@@ -46,19 +46,19 @@ def run(step: Check, out: Workspace) -> Checked:
     for target in plan.targets:
         with _section(found, f"target {target.name}"):
             _check_target(target)
-    classes = None
+    classes, heads = None, tuple[str, ...]()
     with _section(found, "data", plan.data.source):
-        classes = _check_data(plan.data)
+        classes, heads = _check_data(plan.data)
     seen = None
     with _section(found, "teacher", plan.teacher.source):
-        seen = _check_teacher(plan.teacher, classes, warnings, plan.student is None)
+        seen = _check_teacher(plan.teacher, classes, heads, warnings, plan.student is None)
     if plan.student is not None:
         with _section(found, "student", plan.student.family):
             _check_student(plan.student, classes or seen or SOME_CLASSES)
     with _section(found, "train"):
-        _check_objectives(plan)
+        _check_objectives(plan, heads)
     if not found:
-        _check_inner_values(plan, classes or seen, found)
+        _check_inner_values(plan, classes or seen, heads, found)
     warnings.extend(_remarks(plan))
     return Checked(mistakes=tuple(dict.fromkeys(found)), warnings=tuple(warnings))
 
@@ -148,16 +148,18 @@ def _configured(kind: str, choice: Choice, section: str) -> tuple[ModuleType, An
     return module, settings
 
 
-def _check_data(data: Data) -> int | None:
-    """Look at the settings of the data; returns the number of outputs where it costs nothing to know."""
+def _check_data(data: Data) -> tuple[int | None, tuple[str, ...]]:
+    """Look at the settings of the data; returns the number of outputs where it costs nothing to know, and the heads."""
     module, settings = _configured("datasets", data.source, "data")
     seen = module.task(settings, networks.paths(data.source)) if hasattr(module, "task") else ""
     problem = plugins.misjudges(data.metric, seen) if seen else None
     if problem is not None:
         raise UsageError(problem)
     if plugins.declared("metrics", data.metric).task == "numbers":
-        return len(data.targets) or None
-    return len(getattr(settings, "classes", ()) or getattr(module, "CLASSES", ())) or None
+        return len(data.targets) or None, ()
+    heads = tuple(module.heads(settings, networks.paths(data.source))) if hasattr(module, "heads") else ()
+    classes = getattr(settings, "classes", ()) or getattr(module, "CLASSES", ())
+    return (None if heads else len(classes) or None), heads
 
 
 def _check_budgets(plan: Plan) -> None:
@@ -175,7 +177,9 @@ def _check_budgets(plan: Plan) -> None:
         raise UsageError(*problems)
 
 
-def _check_teacher(teacher: Teacher, classes: int | None, warnings: list[str], ships: bool) -> int | None:
+def _check_teacher(
+    teacher: Teacher, classes: int | None, heads: tuple[str, ...], warnings: list[str], ships: bool
+) -> int | None:
     """Load the teacher and ask it about made-up images; returns its number of classes, None where that is not known.
 
     `ships` where it is itself what is converted.
@@ -185,7 +189,7 @@ def _check_teacher(teacher: Teacher, classes: int | None, warnings: list[str], s
     if teacher.image is None or (classes is None and _counts_on_classes(settings)):
         _check_teacher_files(teacher, kind, settings, files)
         return None
-    signature = _signature(teacher.image, classes or SOME_CLASSES)
+    signature = _signature(teacher.image, classes or SOME_CLASSES, heads)
     with _fitting("the teacher", teacher.image):
         oracle = kind.load(settings, files, signature, teacher.trust)
         if oracle.module is None and not (ships and oracle.onnx):
@@ -199,9 +203,8 @@ def _check_teacher(teacher: Teacher, classes: int | None, warnings: list[str], s
 
 def _counts_on_classes(settings: Any) -> bool:
     """Is a teacher, or one of its members, a family that is built for the data's number of classes?"""
-    return bool(getattr(settings, "family", "")) or any(
-        "family" in member for member in getattr(settings, "members", ())
-    )
+    members = (*getattr(settings, "members", ()), *getattr(settings, "heads", {}).values())
+    return bool(getattr(settings, "family", "")) or any("family" in member for member in members)
 
 
 def _check_teacher_files(teacher: Teacher, kind: ModuleType, settings: Any, files: Mapping[str, Path]) -> None:
@@ -229,7 +232,7 @@ def _check_student(student: Student, classes: int) -> None:
     inference.check_outputs(outputs, SAMPLES, classes, "student")
 
 
-def _check_objectives(plan: Plan) -> None:
+def _check_objectives(plan: Plan, heads: tuple[str, ...]) -> None:
     """Read the settings of all objectives, of which one must count, and of the scheme; all must suit the metric."""
     problems = _unsuited(plan)
     try:
@@ -242,6 +245,13 @@ def _check_objectives(plan: Plan) -> None:
             _configured("objectives", objective.use, where)
         except UsageError as error:
             problems.extend(replace(one, where=one.where or where) for one in error.problems)
+        if objective.head and objective.head not in heads:
+            message = f"there is no head {objective.head!r}"
+            hint = nearest(objective.head, heads) if heads else "The labels are of one kind; leave head out"
+            problems.append(Problem(f"{where}.head", message, hint))
+        if objective.head and plugins.declared("objectives", objective.use.name).inner:
+            message = f"{objective.use.name} compares inner values, which belong to all heads"
+            problems.append(Problem(f"{where}.head", message, "Leave head out"))
         if not 0 <= objective.weight < float("inf"):
             problems.append(Problem(f"{where}.weight", f"{objective.weight} is no share of a loss", "0 or more"))
     if plan.objectives and not any(objective.weight for objective in plan.objectives):
@@ -270,7 +280,7 @@ def _unsuited(plan: Plan) -> list[Problem]:
     return problems
 
 
-def _check_inner_values(plan: Plan, classes: int | None, found: list[Mistake]) -> None:
+def _check_inner_values(plan: Plan, classes: int | None, heads: tuple[str, ...], found: list[Mistake]) -> None:
     """Find the inner values that objectives compare in both networks, the student's untrained.
 
     Where shapes or classes are not known before the data is read, Train does that before its first step.
@@ -280,7 +290,7 @@ def _check_inner_values(plan: Plan, classes: int | None, found: list[Mistake]) -
         return
     if any(map(plugins.live, plan.objectives)):
         with _section(found, "teacher", plan.teacher.source):
-            taught = _teacher_inside(plan.teacher, classes)
+            taught = _teacher_inside(plan.teacher, classes, heads)
         if taught is None:
             return
     signature = _signature(student.image, classes or SOME_CLASSES)
@@ -291,13 +301,13 @@ def _check_inner_values(plan: Plan, classes: int | None, found: list[Mistake]) -
         terms.make(plan.objectives, terms.Sides(True, mine, taught))
 
 
-def _teacher_inside(teacher: Teacher, classes: int | None) -> inner.Survey | None:
+def _teacher_inside(teacher: Teacher, classes: int | None, heads: tuple[str, ...]) -> inner.Survey | None:
     """The teacher's inner values for made-up images, None where it cannot be run yet; raises UsageError where they
     cannot be seen."""
     kind, settings = networks.configured("teachers", teacher.source, "teacher")
     if teacher.image is None or (classes is None and _counts_on_classes(settings)):
         return None
-    signature = _signature(teacher.image, classes or SOME_CLASSES)
+    signature = _signature(teacher.image, classes or SOME_CLASSES, heads)
     oracle = kind.load(settings, networks.paths(teacher.source), signature, teacher.trust)
     samples = {name: torch.from_numpy(values) for name, values in _samples(signature).items()}
     return Live(oracle, signature, lambda rows, views: samples).survey(np.arange(SAMPLES), np.zeros(SAMPLES, np.int64))
@@ -316,11 +326,13 @@ def _fitting(who: str, image: Image) -> Iterator[None]:
         raise UsageError(Problem("image", message, "Check size and channels of its image")) from error
 
 
-def _signature(image: Image, classes: int) -> Signature:
-    """What a network of one image input takes and gives; the canvas is its own size, since no data is read."""
+def _signature(image: Image, classes: int, heads: tuple[str, ...] = ()) -> Signature:
+    """What a network of one image input takes and gives; the canvas is its own size, since no data is read, and how
+    many classes each head has is not known."""
     return Signature(
         inputs=(networks.image_spec("image", image, image.size),),
         outputs=(TensorSpec(name="logits", shape=(-1, classes)),),
+        heads=tuple(Head(name=name, start=0, classes=()) for name in heads),
     )
 
 

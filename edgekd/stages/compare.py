@@ -1,5 +1,6 @@
 """Did the teacher help? Distilled seeds against control seeds, paired by sample."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgekd import plugins
 from edgekd.errors import EdgekdError
+from edgekd.heads import per_sample
 from edgekd.results import Compared, Gain, Interval, Predictions
 from edgekd.statistics import Told, paired_interval, told_gap
 from edgekd.steps import Compare
@@ -32,16 +34,37 @@ def run(step: Compare, out: Workspace) -> Compared:
     if not hasattr(plugins.find("metrics", step.metric), "per_sample"):
         truth = labels if part.targets is None else np.asarray(out.load(part.targets))
         return _resampled(step, out, truth, labels >= 0, groups)
-    distilled = [_per_sample(step, out, predictions, labels) for predictions in step.distilled]
-    control = [_per_sample(step, out, predictions, labels) for predictions in step.control]
+    truth = labels if part.heads is None else np.asarray(out.load(part.heads), np.int64)
+    sides = [[_outputs(out, one, labels) for one in side] for side in (step.distilled, step.control)]
+    metric, known = plugins.find("metrics", step.metric), truth[labels >= 0]
+    distilled, control = ([per_sample(metric, one, known, step.splits.heads) for one in side] for side in sides)
     value, low, high = paired_interval(distilled, control, groups=groups)
     gain = Gain(
         difference=Interval(value=value, low=low, high=high),
         distilled=tuple(float(right.mean()) for right in distilled),
         control=tuple(float(right.mean()) for right in control),
         seeds=len(distilled),
+        heads=dict(_heads(step, metric, sides, known, groups)),
     )
     return Compared(gain=gain)
+
+
+def _heads(
+    step: Compare,
+    metric: Any,
+    sides: list[list[NDArray[np.float32]]],
+    truth: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+) -> Iterator[tuple[str, Interval]]:
+    """The difference of each head alone, over the samples that have its label."""
+    for number, head in enumerate(step.splits.heads):
+        known = truth[:, number] >= 0
+        if known.any():
+            first, second = (
+                [metric.per_sample(one[known, head.columns], truth[known, number]) for one in side] for side in sides
+            )
+            value, low, high = paired_interval(first, second, groups=None if groups is None else groups[known])
+            yield head.name, Interval(value=value, low=low, high=high)
 
 
 def _resampled(
@@ -79,13 +102,9 @@ def _same_footing(step: Compare) -> None:
         raise EdgekdError(f"predictions of different parts cannot be paired: {', '.join(parts)}")
 
 
-def _per_sample(
-    step: Compare, out: Workspace, predictions: Predictions, labels: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _outputs(out: Workspace, predictions: Predictions, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What was said of the labelled samples."""
     outputs = np.asarray(out.load(predictions.outputs), dtype=np.float32)
     if len(outputs) != len(labels):
         raise EdgekdError(f"{len(outputs)} predictions were given for {len(labels)} samples of {predictions.part}")
-    labelled = labels >= 0
-    metric = plugins.find("metrics", step.metric)
-    right: NDArray[np.float64] = metric.per_sample(outputs[labelled], labels[labelled])
-    return right
+    return outputs[labels >= 0]

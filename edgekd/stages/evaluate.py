@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from edgekd import plugins
 from edgekd.errors import EdgekdError
 from edgekd.gauge import Gauge
-from edgekd.parity import Outputs, agreement, parity, parity_of_numbers
-from edgekd.results import File, Interval, Parity, Score
+from edgekd.heads import agreement, per_sample
+from edgekd.parity import Outputs, parity, parity_of_numbers
+from edgekd.results import File, HeadScore, Interval, Parity, Score
 from edgekd.statistics import Told, mean_interval, paired_interval, told_gap, told_interval
 from edgekd.steps import Evaluate
 from edgekd.workspace import Workspace
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("numpy",)
 
 
@@ -40,16 +41,21 @@ def run(step: Evaluate, out: Workspace) -> Score:
     if not hasattr(metric, "per_sample"):
         truth = (labels if part.targets is None else np.asarray(out.load(part.targets)))[labelled]
         return _resampled(step, out, metric, (outputs, outputs[labelled], teacher), truth, groups)
-    right = metric.per_sample(outputs[labelled], labels[labelled])
+    heads = step.splits.heads
+    truth = (labels if part.heads is None else np.asarray(out.load(part.heads), np.int64))[labelled]
+    right = per_sample(metric, outputs[labelled], truth, heads)
     return Score(
         part=step.predictions.part,
         metric=step.metric,
         gauge=plugins.gauge(step.metric),
         accuracy=_accuracy(right, groups),
         count=int(labelled.sum()),
-        drop=None if teacher is None else _drop(metric, teacher, labels[labelled], right, groups),
-        agreement=None if teacher is None else agreement(outputs[labelled], teacher),
-        per_class=_per_class(right, labels[labelled], len(step.splits.classes)),
+        drop=None if teacher is None else _drop(per_sample(metric, teacher, truth, heads), right, groups),
+        agreement=None if teacher is None else agreement(outputs[labelled], teacher, heads),
+        per_class=() if heads else _per_class(right, truth, len(step.splits.classes)),
+        heads=tuple(
+            _head(step, metric, number, (outputs[labelled], teacher), truth, groups) for number in range(len(heads))
+        ),
         parity=None if step.reference is None else _parity(step, out, step.reference, outputs),
         basis=step.predictions.basis,
     )
@@ -126,15 +132,31 @@ def _accuracy(right: NDArray[np.float64], groups: NDArray[np.int64] | None) -> I
     return Interval(value=value, low=low, high=high)
 
 
-def _drop(
-    metric: Any,
-    teacher: Outputs,
-    labels: NDArray[np.int64],
-    right: NDArray[np.float64],
-    groups: NDArray[np.int64] | None,
-) -> Interval:
+def _drop(theirs: NDArray[np.float64], ours: NDArray[np.float64], groups: NDArray[np.int64] | None) -> Interval:
     """The teacher's mean minus ours, paired by sample."""
-    return _interval(paired_interval([metric.per_sample(teacher, labels)], [right], groups=groups))
+    return _interval(paired_interval([theirs], [ours], groups=groups))
+
+
+def _head(
+    step: Evaluate,
+    metric: Any,
+    number: int,
+    answers: tuple[Outputs, Outputs | None],
+    truth: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+) -> HeadScore:
+    """The score of one head; `answers` are ours and the teacher's. Raises EdgekdError where no sample has its label."""
+    head, known = step.splits.heads[number], truth[:, number] >= 0
+    if not known.any():
+        message = f"no sample of {step.predictions.part} has a label of {head.name}, so its accuracy cannot be known"
+        raise EdgekdError(message)
+    ours, teacher = (None if one is None else one[known, head.columns] for one in answers)
+    of_head, right = None if groups is None else groups[known], metric.per_sample(ours, truth[known, number])
+    score = HeadScore(name=head.name, accuracy=_accuracy(right, of_head), count=int(known.sum()))
+    if ours is None or teacher is None:
+        return score
+    theirs = metric.per_sample(teacher, truth[known, number])
+    return score.model_copy(update={"drop": _drop(theirs, right, of_head), "agreement": agreement(ours, teacher)})
 
 
 def _per_class(right: NDArray[np.float64], labels: NDArray[np.int64], classes: int) -> tuple[float, ...]:
@@ -150,4 +172,4 @@ def _parity(step: Evaluate, out: Workspace, reference: File, outputs: Outputs) -
     wanted = _matching(out, reference, "torch's outputs", outputs)
     if step.splits.columns:
         return parity_of_numbers(outputs, wanted, step.precision, [one.deviation for one in step.splits.columns])
-    return parity(outputs, wanted, step.precision)
+    return parity(outputs, wanted, step.precision, step.splits.heads)

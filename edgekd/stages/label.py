@@ -56,7 +56,7 @@ def run(step: Label, out: Workspace) -> SoftTargets:
         mirror=step.mirror,
         shares=oracle.shares,
         mirror_loss=_mirror_loss(step, np.load(out.path("train.npy"), mmap_mode="r"))
-        if step.mirror and not step.splits.columns
+        if step.mirror and not step.splits.columns and not step.splits.heads
         else None,
         seconds_per_view=seconds,
     )

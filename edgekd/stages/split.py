@@ -60,6 +60,7 @@ def run(step: Split, out: Workspace) -> Splits:
         front_ends=dict(source.front_ends),
         attached={name: _attached(name, content, out) for name, content in source.attached.items()},
         columns=_columns(step.data, drawn.parts["train"]),
+        heads=source.heads,
     )
 
 
@@ -68,6 +69,9 @@ def _misjudged(data: Data, source: Source) -> list[Problem]:
     wanted, given = plugins.declared("metrics", data.metric), plugins.task(source.train.targets is not None)
     if problem := plugins.misjudges(data.metric, given):
         return [problem]
+    if source.heads and "per_sample" not in wanted.offers:
+        message = f"{wanted.title or data.metric} is no mean over samples, and there are {len(source.heads)} heads"
+        return [Problem("data.metric", message, "Take accuracy, or one head alone: its labels under y")]
     if wanted.classes and len(source.classes) != wanted.classes:
         message = f"{wanted.title or data.metric} is of {wanted.classes} classes, and there are {len(source.classes)}"
         return [Problem("data.metric", message, "Take another metric, or join classes")]
@@ -135,6 +139,9 @@ def _written(part: Part, chosen: sampling.Chosen, out: Workspace) -> PartFiles:
     targets = _targets(chosen)
     if targets is not None:
         total.update(targets.tobytes())
+    heads = _heads(chosen)
+    if heads is not None:
+        total.update(heads.tobytes())
     return PartFiles(
         inputs=inputs,
         labels=out.save(f"{part}-labels.npy", labels),
@@ -144,6 +151,7 @@ def _written(part: Part, chosen: sampling.Chosen, out: Workspace) -> PartFiles:
         rows=out.save(f"{part}-rows.npy", chosen.rows.astype(np.int64)),
         groups=None if groups is None else out.save(f"{part}-groups.npy", groups),
         targets=None if targets is None else out.save(f"{part}-targets.npy", targets),
+        heads=None if heads is None else out.save(f"{part}-heads.npy", heads),
     )
 
 
@@ -151,6 +159,12 @@ def _targets(chosen: sampling.Chosen) -> NDArray[np.float64] | None:
     """The numbers to be told of a part's samples, of those that keep them."""
     every = chosen.pool.targets
     return None if every is None else np.where(chosen.labels[:, None] >= 0, every[chosen.rows], np.nan)
+
+
+def _heads(chosen: sampling.Chosen) -> NDArray[np.int64] | None:
+    """The labels of all heads of a part's samples, of those that keep theirs."""
+    every = chosen.pool.heads
+    return None if every is None else np.where(chosen.labels[:, None] >= 0, every[chosen.rows], -1)
 
 
 def _saved(path: Path, array: Array, rows: NDArray[np.int64]) -> Iterator[bytes]:

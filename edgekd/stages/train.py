@@ -104,6 +104,8 @@ class Training:
         self.labels = np.array(out.load(step.splits.parts["train"].labels), np.int64)
         self.rows = _rows(step, self.labels)
         self.targets, self.deviation = _numbers(step, out)
+        heads = step.splits.parts["train"].heads
+        self.known = None if heads is None else np.array(out.load(heads), np.int64)
         self.soft = None if soft is None else np.asarray(out.load(soft.train))
         self.views = _views(step, signatures)
         self.order = Order(self.rows, batch, self.views, step.seed)
@@ -158,7 +160,8 @@ class Training:
         inner = {} if self.live is None else self.live(rows, views)
         given = inner.get(LOGITS) if soft is None else soft
         targets = None if self.targets is None else self.targets[rows]
-        return Batch(labels, given, inner, self.learners[0].batch, targets, self.deviation)
+        known, heads = None if self.known is None else torch.from_numpy(self.known[rows]), self.step.splits.heads
+        return Batch(labels, given, inner, self.learners[0].batch, targets, self.deviation, heads, known)
 
     def advance(self, position: Position) -> None:
         """Take one optimizer step."""

@@ -42,6 +42,7 @@ class Samples:
     inputs: Mapping[str, Array]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
+    heads: int = 0
 
 
 def run(step: TryOut, out: Workspace) -> Tried:
@@ -53,6 +54,9 @@ def run(step: TryOut, out: Workspace) -> Tried:
     if not samples.classes:
         message = "these data tell numbers, and a teacher is tried by the classes that it gets right"
         raise UsageError(Problem("data", message, "Write the recipe by hand: docs/regression.md shows one"))
+    if samples.heads:
+        message = f"these data have {samples.heads} heads, and a teacher is tried on the classes of one"
+        raise UsageError(Problem("data", message, "Write the recipe by hand: docs/heads.md shows one"))
     nothing = Tried(samples=len(samples.labels), classes=samples.classes, image=step.teacher.image)
     if len(samples.labels) < NEEDED:
         message = f"there are {len(samples.labels)} labelled samples, and {NEEDED} are needed to try the teacher"
@@ -85,7 +89,7 @@ def _read(step: TryOut, image: Image | None) -> Samples:
         source = module.read(settings, files, canvas, True)
     rows = evenly(source.train.labels, SAMPLES, step.seed)
     inputs = {name: np.asarray(array[rows]) for name, array in source.train.inputs.items()}
-    return Samples(inputs, source.train.labels[rows], tuple(source.classes))
+    return Samples(inputs, source.train.labels[rows], tuple(source.classes), len(source.heads))
 
 
 def _misfit(outputs: Array, classes: int) -> Finding | None:

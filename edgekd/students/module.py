@@ -19,13 +19,15 @@ CODE = ("make",)
 class Settings(Value):
     """`make` is module:function of a .py file beside the recipe; it is called with `arguments` and returns the network.
 
-    `weights` are initial weights as safetensors or a state dict, checked against `sha256` if that is given.
+    `weights` are initial weights as safetensors or a state dict, checked against `sha256` if that is given; `fresh` are
+    modules that they are not for, such as a head for other classes.
     """
 
     make: str
     arguments: dict[str, JsonValue] = {}
     weights: str | None = None
     sha256: str = ""
+    fresh: tuple[str, ...] = ()
 
 
 def build(

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from edgekd.errors import Problem, UsageError
 from edgekd.mistakes import Gather
-from edgekd.nets import inference, networks
+from edgekd.nets import inference, networks, teaching
 from edgekd.plugins import Oracle
 from edgekd.results import Signature
-from edgekd.spec import Choice, UserFile, Value
+from edgekd.spec import Value
 
 VERSION = 1
 PACKAGES = ("torch", "scipy")
@@ -81,19 +81,24 @@ class Ensemble(nn.Module):
         shares = self.get_buffer("shares")[:, None, None]
         if self.mean == "logits":
             return {first: (outputs * shares).sum(0)}
-        return {first: (outputs.softmax(2) * shares).sum(0).clamp_min(inference.LEAST).log()}
+        parts = [outputs[:, :, some].softmax(2) for some in _columns(self.signature)]
+        return {first: (torch.cat(parts, 2) * shares).sum(0).clamp_min(inference.LEAST).log()}
 
 
 def load(settings: Settings, files: Mapping[str, Path], signature: Signature, trust: bool) -> Oracle:
     """Load every member; raises UsageError with the mistakes of all of them, each with the member's number."""
     gather = Gather()
-    found = [gather.attempt(_member, i, settings, files, signature, trust) for i in range(len(settings.members))]
+    written = [(f"members.{i}.", each) for i, each in enumerate(settings.members)]
+    found = [gather.attempt(teaching.member, start, each, files, signature, trust) for start, each in written]
     gather.check()
     members = [member for member in found if member is not None]
     counts = [member.count for member in members if member.count is not None]
     if len(set(counts)) > 1:
         seen = ", ".join(map(str, counts))
         raise UsageError(Problem("members", f"they hold outputs for different numbers of samples: {seen}"))
+    if settings.shares == "learned" and signature.heads:
+        message = f"shares are learned for one kind of classes, and there are {len(signature.heads)} heads"
+        raise UsageError(Problem("shares", message, "Give them as numbers, or leave them out"))
     if settings.shares != "learned":
         given = np.array(settings.shares or [1.0] * len(members), np.float32)
         return _joined(members, given / given.sum(), settings.mean, signature)
@@ -110,7 +115,7 @@ def _joined(members: Sequence[Oracle], shares: NDArray[np.float32], mean: Mean, 
     """Loaded members as one teacher."""
 
     def outputs(batch: Mapping[str, Array], rows: Array, part: str) -> NDArray[np.float32]:
-        return _mean(_answers(members, batch, rows, part), shares, mean)
+        return _mean(_answers(members, batch, rows, part), shares, mean, _columns(signature))
 
     count = next((member.count for member in members if member.count is not None), None)
     live = all(member.live for member in members)
@@ -156,29 +161,20 @@ def learned(answers: NDArray[np.float32], labels: Array, mean: Mean) -> NDArray[
     return np.asarray(best, np.float32)
 
 
-def _member(i: int, settings: Settings, files: Mapping[str, Path], signature: Signature, trust: bool) -> Oracle:
-    """Load one member; its own files are those under "members.<i>."."""
-    start = f"members.{i}."
-    own = {key.removeprefix(start): path for key, path in files.items() if key.startswith(start)}
-    written = dict(settings.members[i])
-    pinned = {key: UserFile(path=str(path), sha256="") for key, path in own.items()}
-    choice = Choice(name=str(written.pop("name")), settings=written, files=pinned)
-    try:
-        kind, chosen = networks.configured("teachers", choice, start.rstrip("."))
-        member: Oracle = kind.load(chosen, own, signature, trust)
-    except UsageError as error:
-        problems = [
-            p if p.where.startswith(start) else Problem(start + p.where, p.message, p.hint) for p in error.problems
-        ]
-        raise UsageError(*problems) from error
-    return member
+def _columns(signature: Signature) -> list[slice]:
+    """The columns of the output that make one choice: all of them, or those of each head."""
+    return [head.columns for head in signature.heads if head.classes] or [slice(None)]
 
 
-def _mean(answers: Array, shares: NDArray[np.float32], mean: Mean) -> NDArray[np.float32]:
+def _mean(
+    answers: Array, shares: NDArray[np.float32], mean: Mean, columns: Sequence[slice] = (slice(None),)
+) -> NDArray[np.float32]:
     """(members, N, classes) logits -> (N, classes), as Ensemble does it in torch."""
     weights = shares[:, None, None]
     if mean == "logits":
         return np.asarray((answers * weights).sum(0), np.float32)
-    powers = np.exp(answers - answers.max(2, keepdims=True))
-    probabilities = powers / powers.sum(2, keepdims=True)
-    return inference.log_probabilities((probabilities * weights).sum(0))
+    parts = []
+    for some in columns:
+        powers = np.exp(answers[:, :, some] - answers[:, :, some].max(2, keepdims=True))
+        parts.append(powers / powers.sum(2, keepdims=True))
+    return inference.log_probabilities((np.concatenate(parts, 2) * weights).sum(0))

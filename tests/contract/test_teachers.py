@@ -23,13 +23,14 @@ def absent(plugin: Declared, folder: Path) -> tuple[dict[str, object], dict[str,
     written: dict[str, object] = dict.fromkeys(plugin.files, "gone.bin") | dict.fromkeys(plugin.code, "gone:build")
     files = dict.fromkeys(plugin.files, folder / "gone.bin") | dict.fromkeys(plugin.code, folder / "gone.py")
     for setting in plugin.nests:
-        written[setting] = [{"name": "saved", "file": "gone.bin"}] * 2
+        each = {"name": "saved", "file": "gone.bin"}
+        written[setting] = {"0": each, "1": each} if setting == "heads" else [each, each]
         files |= {f"{setting}.{i}.file": folder / "gone.bin" for i in range(2)}
     return written, files
 
 
 def test_the_teachers_that_edgekd_offers() -> None:
-    assert {"torch", "program", "onnx", "saved", "ensemble"} <= set(names("teachers"))
+    assert {"torch", "program", "onnx", "saved", "ensemble", "heads"} <= set(names("teachers"))
 
 
 @pytest.mark.parametrize("name", names("teachers"))
