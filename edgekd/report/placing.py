@@ -28,6 +28,12 @@ class Box:
             self.left < other.right and other.left < self.right and self.bottom < other.top and other.bottom < self.top
         )
 
+    def shared(self, other: "Box") -> float:
+        """The area that two rectangles have in common."""
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        high = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return max(0.0, wide) * max(0.0, high)
+
     def holds(self, other: "Box") -> bool:
         """Whether the other lies wholly inside."""
         return (
@@ -59,16 +65,21 @@ def place(
 ) -> list[Box]:
     """A box for each name beside its mark (x, y): inside `frame`, on no mark, no other name and nothing `taken`.
 
-    Where there is no free place a name stands to the right of its mark all the same. Earlier names choose first.
-    `unnamed` are further marks.
+    Earlier names choose first. Where there is no free place left a name stands where it covers the least, of other names
+    before all. `unnamed` are further marks.
     """
     blocked = [*taken, *(_around(x, y) for x, y in (*marks, *unnamed))]
     boxes: list[Box] = []
     for (x, y), name in zip(marks, names, strict=True):
         tried = list(_places(x, y, LETTER * len(name)))
         free = (box for box in tried if frame.holds(box) and not any(box.meets(other) for other in (*blocked, *boxes)))
-        boxes.append(next(free, tried[0]))
+        inside = [box for box in tried if frame.holds(box)] or tried
+        boxes.append(next(free, None) or min(inside, key=lambda box: (_covered(box, boxes), _covered(box, blocked))))
     return boxes
+
+
+def _covered(box: Box, others: Sequence[Box]) -> float:
+    return sum(box.shared(other) for other in others)
 
 
 def _around(x: float, y: float) -> Box:
