@@ -156,6 +156,19 @@ def test_the_teacher_of_a_task_can_be_built(task: str, monkeypatch: pytest.Monke
     sys.modules.pop(f"{name}_teacher")
 
 
+def test_the_page_of_pretrained_weights_shows_its_recipe_and_that_is_a_plan(project: Path):
+    examples = ROOT / "docs/examples/pretrained"
+    for module in examples.glob("*.py"):
+        (project / module.name).write_bytes(module.read_bytes())
+    for name in ("clothes.npz", "clothes_test.npz", "lite0.pth", "lite_teacher.safetensors"):
+        (project / name).write_bytes(b"what is in it is looked at later")
+    (recipe,) = written("pretrained.md", project)
+    assert recipe.read_bytes() == (examples / "lite.toml").read_bytes(), "the page and the file say the same"
+    plan = load_plan(recipe, TFLITE)
+    assert plan.student.family.settings["fresh"] == ["_fc"] and "weights" in plan.student.family.files
+    assert plan.student.image == plan.teacher.image.model_copy(update={"size": 64})
+
+
 def test_the_teacher_with_heads_answers_for_those_that_its_page_names(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs/examples/heads"))
     recipe = tomllib.loads((ROOT / "docs/examples/heads/wrist.toml").read_text(encoding="utf-8"))

@@ -32,6 +32,8 @@ EPOCHS = 8
 TEMPERATURE = 2.0
 SOFT = distillation(TEMPERATURE, 0.9)
 IMAGE = Image(size=28, channels="gray", mean=(0.2860,), std=(0.3530,))
+# Where each of the ten kinds is worn: above, below, on the feet, in the hand.
+WORN = np.array([0, 1, 0, 0, 0, 2, 0, 2, 3, 2])
 # Ten classes: a network that learned nothing is right about one image in ten.
 GOOD = 0.65
 
@@ -267,3 +269,37 @@ def test_unlabelled_images_teach_where_labels_are_few(store: Store, plan: Plan) 
     assert taught.steps == alone.steps
     assert taught.validation_accuracy > GOOD
     assert taught.validation_accuracy > alone.validation_accuracy + 0.05
+
+
+def test_two_heads_learn_from_a_teacher_each_at_once(store: Store, plan: Plan, tmp_path: Path) -> None:
+    own, answers = {}, {}
+    for part, file in plan.data.source.files.items():
+        with np.load(file.path) as found:
+            kind = found["y"].astype(np.int64)
+            np.savez(tmp_path / f"{part}.npz", image=found["image"], y_kind=kind, y_worn=WORN[kind])
+        own[part] = UserFile(path=str(tmp_path / f"{part}.npz"), sha256=files.digest(tmp_path / f"{part}.npz"))
+        answers[part] = 6 * np.eye(4, dtype=np.float32)[WORN[kind]]
+    np.savez(tmp_path / "worn.npz", **answers)
+    settings = {part: file.path for part, file in own.items()}
+    data = plan.data.model_copy(update={"source": Choice(name="arrays", settings=settings, files=own)})
+    usual, worn = plan.teacher.source, str(tmp_path / "worn.npz")
+    heads = {"kind": {"name": usual.name, **usual.settings}, "worn": {"name": "saved", "file": worn}}
+    paths = {f"heads.kind.{name}": file for name, file in usual.files.items()}
+    paths["heads.worn.file"] = UserFile(path=worn, sha256=files.digest(Path(worn)))
+    source = Choice(name="heads", settings={"heads": heads}, files=paths)
+    teacher = plan.teacher.model_copy(update={"source": source})
+    known = known_of(store, plan.model_copy(update={"data": data, "teacher": teacher}))
+    assert [head.name for head in known.splits.heads] == ["kind", "worn"]
+    (both,) = trained(store, distil(known, student(known).architecture))
+    labels = known.splits.parts["validation"].heads
+    assert labels is not None
+    truth = np.load(store.path(labels))
+    right = {
+        head.name: float((said(store, both)[:, head.columns].argmax(1) == truth[:, i]).mean())
+        for i, head in enumerate(known.splits.heads)
+    }
+    assert right["kind"] > GOOD and right["worn"] > 0.9, right
+    assert both.validation_accuracy == pytest.approx(np.mean(list(right.values())))
+    # the shared layers learn the kinds as well as a network that has nothing else to learn
+    (single,) = trained(store, distil(known_of(store, plan), student(known).architecture))
+    assert right["kind"] > single.validation_accuracy - 0.05

@@ -37,7 +37,7 @@ from edgekd.steps import Count, Label, Train
 from edgekd.store import Store
 from edgekd.workspace import Workspace
 
-SIZE = Size(epochs=4, trial=1, views=1)
+SIZE = Size(epochs=16, trial=1, views=1)
 SOFT = distillation(2.0, 0.9)
 # A head's loss is as large as the student's own.
 HEADS = Objective(use=Choice(name="deep_to_shallow"), weight=0.3)

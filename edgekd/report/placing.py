@@ -65,7 +65,7 @@ def place(
 ) -> list[Box]:
     """A box for each name beside its mark (x, y): inside `frame`, on no mark, no other name and nothing `taken`.
 
-    Earlier names choose first. Where there is no free place left a name stands where it covers the least, of other names
+    Earlier names choose first. Where no free place is left a name stands where it covers the least, of other names
     before all. `unnamed` are further marks.
     """
     blocked = [*taken, *(_around(x, y) for x, y in (*marks, *unnamed))]

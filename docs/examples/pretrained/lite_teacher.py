@@ -1,4 +1,4 @@
-"""A teacher that sees more pixels: python lite_teacher.py fine-tunes EfficientNet-Lite0 on clothes.npz, in some minutes.
+"""A teacher that sees more pixels: python lite_teacher.py fine-tunes EfficientNet-Lite0 on clothes.npz, in minutes.
 
 It begins with lite0.pth and never sees clothes_test.npz. Its weights go to lite_teacher.safetensors.
 """
