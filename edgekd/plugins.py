@@ -135,7 +135,8 @@ class Dataset(Protocol):
     """datasets/: read samples. `canvas` is None where no network wants images. Raises UsageError naming bad files.
 
     One that decodes images may also have few(settings, files, canvas, count, seed) -> Source, which reads `count`
-    labelled training samples alone, so that a look at the data costs no more than these.
+    labelled training samples alone, so that a look at the data costs no more than these. One whose samples may have
+    labels of several heads has heads(settings, files) -> their names, from no more than a glance.
     """
 
     Settings: type[Value]
