@@ -62,7 +62,7 @@ def test_a_module_called_like_one_of_pythons_own_is_no_trouble(tmp_path: Path) -
         ("def make(): return {'test': {}, 'trian': {}}", "unknown key 'trian'"),
         ("def make(): return {'train': [1, 2]}", "train: is a list, not arrays by name"),
         ("def make(): return {'train': {'a': [1.0], 'y': ['x']}}", "labels are <U1 (1,)"),
-        ("def make(): return {'train': {'a': [1.0], 'y': [0]}, 'classes': 'ab'}", "not a list of names"),
+        ("def make(): return {'train': {'a': [1.0], 'y': [0]}, 'classes': 'ab'}", "neither a list of names"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, code: str, message: str) -> None:
