@@ -108,15 +108,17 @@ def slowest(folder: Path, side: int, format: str, precision: str) -> float:
 
 
 def drawn(folder: Path, count: int) -> Iterator[tuple[float, int, str, str]]:
-    """Random budgets: seconds, pixels a side, format, precision."""
-    random, number = np.random.default_rng(0), 0
-    while number < count:
-        place, side = random.uniform(), int(random.choice(SIDES))
-        format, precision = FORMATS[number % len(FORMATS)], str(random.choice(PRECISIONS))
-        most = min(MOST, SHARE * slowest(folder, side, format, precision))
-        if most > LEAST:
-            number += 1
-            yield float(LEAST * (most / LEAST) ** place), side, format, precision
+    """Random budgets: seconds, pixels a side, format, precision. Ends the run where students are too fast for any."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        format = FORMATS[number % len(FORMATS)]
+        most = {(side, p): SHARE * slowest(folder, side, format, p) for side in SIDES for p in PRECISIONS}
+        cases = [case for case, limit in most.items() if limit > LEAST]
+        if not cases:
+            sys.exit(f"{format}: even the largest student takes less than {1e3 * LEAST:g} ms here: no budget to draw")
+        side, precision = cases[random.integers(len(cases))]
+        limit = min(MOST, most[side, precision])
+        yield float(LEAST * (limit / LEAST) ** random.uniform()), side, format, precision
 
 
 def run(arguments: list[str], folder: Path) -> tuple[int, dict[str, Any]]:
