@@ -1,7 +1,9 @@
 """The families' own promises: sizes, resolutions, blocks, and the user's own network with its weights."""
 
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from edgekd import files
 from edgekd.errors import UsageError
 from edgekd.nets import networks, sizes
 from edgekd.results import Signature, Size, TensorSpec
-from edgekd.spec import Architecture, Choice, UserFile
+from edgekd.spec import Architecture, Choice, UserFile, Value
 from edgekd.students import convnet, module, resnet, transformer
 
 OUTPUTS = (TensorSpec(name="logits", shape=(-1, 10)),)
@@ -23,9 +25,9 @@ def inputs(side: int = 28, channels: int = 1) -> tuple[TensorSpec, ...]:
     return (TensorSpec(name="image", shape=(-1, channels, side, side)),)
 
 
-def counted(settings: convnet.Settings, side: int = 28, channels: int = 1) -> Size:
+def counted(settings: Value, side: int = 28, channels: int = 1, family: ModuleType = convnet) -> Size:
     with torch.device("meta"):
-        network = convnet.build(settings, inputs(side, channels), OUTPUTS)
+        network = family.build(settings, inputs(side, channels), OUTPUTS)
         image = torch.zeros(1, channels, side, side)
     return sizes.size(network, {"image": image}, Signature(inputs=inputs(side, channels), outputs=OUTPUTS))
 
@@ -51,10 +53,19 @@ def test_the_last_map_is_four_to_seven_pixels(side: int, channels: int) -> None:
 @pytest.mark.parametrize(("side", "channels"), [(24, 1), (28, 1), (32, 3), (96, 3), (224, 3), (256, 3)])
 def test_the_space_spans_the_sizes(side: int, channels: int) -> None:
     space = convnet.space(convnet.Settings(), inputs(side, channels))
-    assert 40 <= len(space) <= 150
+    assert 60 <= len(space) <= 200
     least, most = min(space, key=_scale), max(space, key=_scale)
     assert counted(least, side, channels).params < 12_000
     assert 2_000_000 < counted(most, side, channels).params < 8_000_000
+
+
+@pytest.mark.parametrize(("family", "side"), [(convnet, 96), (resnet, 28)])
+def test_some_student_takes_most_of_nearly_every_budget(family: ModuleType, side: int) -> None:
+    space = family.space(family.Settings(), inputs(side))
+    macs = np.sort([counted(one, side, family=family).macs for one in space])
+    budgets = np.geomspace(macs[-1] / 100, 0.95 * macs[-1], 1000)
+    largest = macs[np.searchsorted(macs, budgets, side="right") - 1]
+    assert np.mean(largest >= 0.85 * budgets) > 0.9
 
 
 def _scale(settings: convnet.Settings) -> int:
@@ -70,7 +81,7 @@ def test_every_axis_adds_compute() -> None:
 def test_the_users_axes_stay_and_the_others_are_searched() -> None:
     space = convnet.space(convnet.Settings(width=16, squeeze=True), inputs())
     assert {(option.width, option.squeeze, option.kernel) for option in space} == {(16, True, 3)}
-    assert {(option.depth, option.expansion) for option in space} == {(d, e) for d in (1, 2, 3) for e in (1, 3)}
+    assert {(option.depth, option.expansion) for option in space} == {(d, e) for d in (1, 2, 3) for e in (1, 2, 3)}
 
 
 def test_squeeze_excite_gates_between_zero_and_one() -> None:
