@@ -2,6 +2,7 @@
 # make test    the tests (under 10 minutes on 2 cores)
 # make check   everything that a change must pass: lint, format, types, import rules, tests
 # make slow    real but slow checks;  make long  every network in every precision, and whole recoveries
+# make browser a real browser's part of the slow checks: needs Chromium, and npm for the runtimes
 # make board   the emulated board of the slow checks: needs root, mmdebstrap and qemu-user-static
 # make bench   the committed benchmarks;  make teacher  train the shipped teacher again
 # PIP_ARGS     passed to pip, e.g. make demo PIP_ARGS="-i https://..." for an index of your choice
@@ -14,7 +15,7 @@ BIN := .venv/bin
 PIP_ARGS ?=
 TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
 
-.PHONY: demo test check lint types imports slow long board bench teacher clean
+.PHONY: demo test check lint types imports slow browser long board bench teacher clean
 
 demo: .venv/installed
 	$(BIN)/edgekd build --target tflite --max-latency 20ms
@@ -34,8 +35,12 @@ types: .venv/installed
 imports: .venv/installed
 	$(BIN)/lint-imports
 
-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow -n auto
+slow: .venv/installed browser
+	$(BIN)/python -m pytest -m slow -n auto --ignore=tests/e2e/test_browser.py
+
+browser: .venv/installed
+	-$(BIN)/edgekd doctor --at browser --provision
+	$(BIN)/python -m pytest -m slow tests/e2e/test_browser.py
 
 long: .venv/installed
 	$(BIN)/python -m pytest -m long

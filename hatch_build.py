@@ -1,4 +1,4 @@
-"""Makes edgekd's extras: those of pyproject.toml, those that formats and runtimes declare, and "all" of them."""
+"""Makes edgekd's extras: those of pyproject.toml, those that formats, runtimes and devices declare, and all of them."""
 
 import ast
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ def extras(root: Path, fixed: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
     The extra of a format also has that of its runtime, those of the formats that it uses, and training.
     """
-    formats, runtimes = (_declared(root / "edgekd" / kind) for kind in ("formats", "runtimes"))
+    formats, runtimes, devices = (_declared(root / "edgekd" / kind) for kind in ("formats", "runtimes", "devices"))
     found: dict[str, list[str]] = {}
-    for one in runtimes.values():
+    for one in (*runtimes.values(), *devices.values()):
         if one["EXTRA"] not in {other["EXTRA"] for other in formats.values()}:
             found[one["EXTRA"]] = list(one["REQUIRES"])
     for name, one in formats.items():

@@ -4,10 +4,11 @@ import datetime
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import get_args
 
-from edgekd import files, plugins
+from edgekd import files, jobs, plugins
 from edgekd import lock as locks
 from edgekd.bundle.bundle import write as write_bundle
 from edgekd.errors import EdgekdError, Unreachable, UsageError
@@ -38,6 +39,12 @@ def build(plan: Plan, store: Store, out: Path) -> Report:
     """
     started = time.monotonic()
     warnings = check(plan, store)
+    with reachable(plan, store):
+        return _distil(plan, store, out, warnings, started)
+
+
+def _distil(plan: Plan, store: Store, out: Path, warnings: tuple[str, ...], started: float) -> Report:
+    """A build whose plan is right and whose devices can be asked."""
     outlook, remarks = look(plan, store)
     surveyed = store.follow(survey(outlook))
     known: Outlook = outlook
@@ -72,13 +79,19 @@ def export(plan: Plan, store: Store, out: Path) -> Report:
     """
     started = time.monotonic()
     warnings = check(plan, store)
-    outlook, remarks = look(plan, store)
-    judged = store.follow(convey(outlook))
 
     def conclude(made: Lock) -> Report:
         return exported(outlook, judged, (*warnings, *remarks), made, time.monotonic() - started)
 
-    return _finish(outlook, judged.rows, store, out, conclude)
+    with reachable(plan, store):
+        outlook, remarks = look(plan, store)
+        judged = store.follow(convey(outlook))
+        return _finish(outlook, judged.rows, store, out, conclude)
+
+
+def reachable(plan: Plan, store: Store) -> AbstractContextManager[None]:
+    """What has to be opened for the plan's devices to be reached, until the end of the block."""
+    return jobs.opened((target.device for target in plan.targets), store.note)
 
 
 def _finish(
@@ -130,6 +143,11 @@ def look(plan: Plan, store: Store) -> tuple[Outlook, tuple[str, ...]]:
         ranges={name: format.ranges for name, format in formats.items()},
         routes={name: format.routes for name, format in formats.items()},
         course=_course(plan.scheme),
+        single=tuple(
+            target.name
+            for target in plan.targets
+            if target.format in plugins.declared("devices", target.device.reach.name).single
+        ),
         gauge=plugins.gauge(plan.data.metric, plan.data.unit),
     )
     wrong = _wrong(plan)

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,21 @@ from edgekd.spec import Device
 VERSION = 1
 
 REQUEST, RESULT = "request.json", "result.json"
+
+
+@contextmanager
+def opened(devices: Iterable[Device], tell: Callable[[str], None]) -> Iterator[None]:
+    """Until the end of the block, what has to be opened for a device to be reached is open; `tell` is told of it.
+
+    Raises UsageError and DeviceError.
+    """
+    with ExitStack() as stack:
+        for device in {device.name: device for device in devices}.values():
+            if plugins.declared("devices", device.reach.name).opens:
+                plugin = plugins.find("devices", device.reach.name)
+                settings = plugin.Settings.model_validate(device.reach.settings)
+                stack.enter_context(plugin.opened(settings, device, tell))
+        yield
 
 
 class Reached:

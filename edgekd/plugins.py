@@ -41,6 +41,9 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     INNER = "map"                 objectives only: they look at inner values, of this kind where none is named; without
                                   "inner" in NEEDS at the student's alone (optional)
     ADDRESS = "pi@board.local"    devices only: it needs an address, such as this one (optional)
+    SINGLE = ("tflite",)          devices only: formats whose files there are for one sample at a time (optional)
+    OPENS = True                  devices only: it has opened(settings, device, tell), without which it is not reached:
+                                  a context that lasts as long as a command (optional)
     RESUMES = True                stages only: its workspace survives a kill
 
 and `class Settings(Value)`, what the user may set. `find` imports a plug-in; only workers do that.
@@ -508,6 +511,8 @@ class Declared:
     lower: bool = False
     classes: int = 0
     address: str = ""
+    opens: bool = False
+    single: tuple[str, ...] = ()
     resumes: bool = False
     uses: tuple[str, ...] = ()
     summary: str = ""

@@ -911,6 +911,38 @@ class Rung(Value):
     seconds: float = 0.0
 
 
+class Replayed(Value):
+    """Whether a file computes on a device what was recorded when its bundle was made, and how well it does there.
+
+    `difference` is the largest of the golden outputs, of which `tolerance` is allowed. Over `samples` of the test part:
+    `accuracy`, that of the run's own runtime on the same ones (`before`), and how often both name the same class
+    (`agreement`); where there are no classes the largest difference. `why` says why there are no samples.
+    """
+
+    difference: float
+    tolerance: float
+    samples: int = 0
+    accuracy: Interval | None = None
+    before: float | None = None
+    agreement: float | None = None
+    test_difference: float | None = None
+    why: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the golden outputs are those that were recorded."""
+        return self.difference <= self.tolerance
+
+
+class Elsewhere(Value):
+    """What a bundle's file did on another device after its build, at `created`."""
+
+    target: str
+    measurement: Measurement
+    replayed: Replayed | None = None
+    created: str
+
+
 class StepRecord(Value):
     """What the lock says of one step that a build used; `asked` is the question, as far as the key depends on it."""
 
@@ -926,7 +958,8 @@ class StepRecord(Value):
 class Report(Value):
     """The result of a build: what was wanted, every row, what binds, and what to know before believing a number.
 
-    `bundles` are folders by target, `members` run folders of several students of the front by name.
+    `bundles` are folders by target, `members` run folders of several students of the front by name; `elsewhere` is what
+    was measured on other devices since.
     """
 
     schema_version: Literal[2] = 2
@@ -957,3 +990,4 @@ class Report(Value):
     steps_cached: int = 0
     bundles: dict[str, str] = {}
     members: dict[str, str] = {}
+    elsewhere: tuple[Elsewhere, ...] = ()

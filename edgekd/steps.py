@@ -322,6 +322,7 @@ class Convert(Step[Artifact]):
     `base` is the float32 file of the same program, which a format may quantize instead of lowering the program again.
     `more` samples of the training part, of each class as many, calibrate too; the operators that give the tensors of
     the nodes `in_float` stay float. `route` is which of the format's ways to lower programs, empty for the first.
+    `one`: the file is for one sample at a time, since what runs it takes no other.
     """
 
     stage: ClassVar[str] = "convert"
@@ -337,10 +338,11 @@ class Convert(Step[Artifact]):
     more: int = 0
     in_float: tuple[str, ...] = ()
     route: str = ""
+    one: bool = False
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """By the first route the question is the one that was asked before there were others."""
-        return {name: value for name, value in fields.items() if name != "route" or value}
+        """By the first route, for any batch, the question is the one that was asked before there were others."""
+        return {name: value for name, value in fields.items() if name not in ("route", "one") or value}
 
     def plugins(self) -> tuple[PlugIn, ...]:
         return (("formats", self.format),)

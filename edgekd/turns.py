@@ -13,12 +13,18 @@ POLL = 0.05
 PATIENCE, SAY_AGAIN = 2.0, 15.0
 
 
+def own_folder() -> Path:
+    """Where processes of this user meet: EDGEKD_LOCKS, or a folder of theirs among the temporary files."""
+    folder = Path(os.environ.get("EDGEKD_LOCKS") or Path(tempfile.gettempdir()) / f"edgekd-{os.getuid()}")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
 class Turns:
-    """Turns at this computer, by locks in one folder: EDGEKD_LOCKS, or one of the user's among the temporary files."""
+    """Turns at this computer, by locks in one folder."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        own = os.environ.get("EDGEKD_LOCKS") or str(Path(tempfile.gettempdir()) / f"edgekd-{os.getuid()}")
-        self._folder = folder or Path(own)
+        self._folder = folder or own_folder()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @contextmanager

@@ -150,6 +150,23 @@ def test_a_board_has_one_name() -> None:
     assert [device.address for device in read_boards(["a=pi@h", "b=pi@h"])] == ["pi@h", "pi@h"]
 
 
+def test_browsers_need_no_address_and_may_be_several() -> None:
+    texts = ["browser", "tablet=browser", "desk=browser:127.0.0.1:8080", "browser-webgpu=10.0.0.2"]
+    found = read_boards(texts)
+    assert [(one.name, one.reach.name, one.address) for one in found] == [
+        ("browser", "browser", ""),
+        ("tablet", "browser", ""),
+        ("desk", "browser", "127.0.0.1:8080"),
+        ("browser-webgpu", "browser", "10.0.0.2"),
+    ]
+    assert found[3].reach.settings == {"accelerator": "webgpu"}
+    assert all(one.reach.settings["https"] for one in read_boards(texts, https=True))
+    with pytest.raises(UsageError, match="--https: is for browsers"):
+        read_boards(["pi=pi@h"], https=True)
+    with pytest.raises(UsageError, match="not NAME=ADDRESS"):
+        read_boards(["raspberry-pi-5"])
+
+
 @pytest.mark.parametrize(("state", "gone", "status"), [("works", True, 4), ("broken", False, 1), ("works", False, 0)])
 def test_doctor_tells_of_every_board_whatever_becomes_of_the_others(
     monkeypatch: pytest.MonkeyPatch, state: Any, gone: bool, status: int

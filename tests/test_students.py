@@ -59,7 +59,7 @@ def test_the_space_spans_the_sizes(side: int, channels: int) -> None:
     assert 2_000_000 < counted(most, side, channels).params < 8_000_000
 
 
-@pytest.mark.parametrize(("family", "side"), [(convnet, 96), (resnet, 28)])
+@pytest.mark.parametrize(("family", "side"), [(convnet, 28), (resnet, 28)])
 def test_some_student_takes_most_of_nearly_every_budget(family: ModuleType, side: int) -> None:
     space = family.space(family.Settings(), inputs(side))
     macs = np.sort([counted(one, side, family=family).macs for one in space])

@@ -29,6 +29,10 @@ def test_a_throttled_session_is_refused(when: str, reading: dict[str, object], r
     assert advice([reason])
 
 
+def test_a_page_in_the_background_is_a_disturbance() -> None:
+    assert disturbance(session(notes={"hidden": True})) == "the page was not in front"
+
+
 def test_what_happened_before_the_session_is_no_reason() -> None:
     old = {"occurred": ["under-voltage", "throttled"], "throttlings": 12}
     assert refusal(session(rest=old, before=old, after=old)) == ""

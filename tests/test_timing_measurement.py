@@ -100,6 +100,12 @@ def test_what_to_know_is_said() -> None:
     )
 
 
+def test_means_of_several_runs_are_told_as_such() -> None:
+    latency = of(*four(notes={"means": 20, "resolution": 1e-4})).latency
+    assert latency is not None and latency.stable
+    assert latency.why == "latencies are means of up to 20 inferences in a row, since the clock there steps by 0.0001 s"
+
+
 def test_a_soak_compares_the_last_minute_with_the_first_and_budgets_are_held_against_it() -> None:
     def minute(latency: float, seed: int, **after: Any) -> dict[str, Any]:
         told = session(latency=latency, seed=seed, runs=400)

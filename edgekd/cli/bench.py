@@ -9,7 +9,7 @@ import typer
 from edgekd import units
 from edgekd.cli import options as o
 from edgekd.cli import output
-from edgekd.cli.progress import display
+from edgekd.cli.progress import display, opened
 from edgekd.commands.bench import Benched
 from edgekd.commands.bench import bench as time_artifacts
 from edgekd.commands.timed import How
@@ -31,6 +31,8 @@ def show(found: Benched) -> None:
     measurement = found.measurement
     latency, place = measurement.latency, text.device(measurement.device)
     output.answer(f"{found.artifact}: {found.format}, {units.show_size(found.size)}")
+    for text_of in timed.replayed(found.replayed):
+        output.answer(text_of)
     if latency is None:
         output.answer(f"not measured: {measurement.why}")
         return
@@ -47,6 +49,8 @@ def show(found: Benched) -> None:
     for note in (f"inputs: {found.inputs}", measurement.why):
         if note:
             output.answer(f"note: {note}")
+    if found.report:
+        output.answer(f"report: {found.report} has a row of this now")
 
 
 def show_table(found: Sequence[Benched]) -> None:
@@ -61,6 +65,7 @@ def show_table(found: Sequence[Benched]) -> None:
         rows.append((one.artifact, place, *numbers, text.memory(measurement).main, shaky))
         for why in (latency.why if latency else "", measurement.why):
             notes |= {f"{one.artifact} on {place}: {why}": None} if why else {}
+        notes |= {f"{one.artifact} on {place}: {line}": None for line in timed.replayed(one.replayed)}
     output.answer(output.lines(rows))
     for note in notes:
         output.answer(f"note: {note}")
@@ -71,7 +76,7 @@ def bench_artifact(
     artifact: Annotated[list[Path], typer.Argument(help="Bundles, or .tflite, .onnx or OpenVINO .xml files.")],
     at: Annotated[
         list[str] | None,
-        typer.Option("--at", metavar="NAME=ADDRESS", help="A board, reached by ssh; none: this computer."),
+        typer.Option("--at", metavar="NAME=ADDRESS", help="A board, reached by ssh, or browser; none: this computer."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of an inference.")] = 1,
     bench: Annotated[
@@ -82,14 +87,16 @@ def bench_artifact(
         str, typer.Option(metavar="FILE", help="A power meter's log on the device: a line of seconds,watts a reading.")
     ] = "",
     runtime: o.Runtime = None,
+    https: o.Https = False,
+    store: o.StoreAt = None,
     json: o.Json = False,
 ) -> None:
-    """Time model files and bundles on this computer, or on several boards at once."""
-    devices = read_boards(at or ()) or (Device(),)
-    with display() as observer:
+    """Time model files and bundles on this computer, on several boards, or in browsers, all at once."""
+    devices = read_boards(at or (), https) or (Device(),)
+    with display() as observer, opened(devices, observer):
         observer(Event(kind="start", stage="bench"))
         how = How(threads, runtime or "", bench, lambda done, what: observer(progress(done, what)), power_log)
-        found = time_artifacts(artifact, devices, how)
+        found = time_artifacts(artifact, devices, how, o.store_root(store))
     alone = found[0] if len(found) == 1 else None
     if json:
         output.show_json(alone.model_dump(mode="json") if alone else [one.model_dump(mode="json") for one in found])
@@ -98,4 +105,6 @@ def bench_artifact(
     else:
         show_table(found)
     latencies = [one.measurement.latency for one in found]
+    if any(one.replayed and not one.replayed.passed for one in found):
+        raise typer.Exit(1)
     raise typer.Exit(0 if all(latency and latency.stable for latency in latencies) else 4)

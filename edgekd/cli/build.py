@@ -83,6 +83,7 @@ def build(
     trust: o.Trust = False,
     skip_bad: o.SkipBad = False,
     accept_stand_in: o.AcceptStandIn = False,
+    https: o.Https = False,
     pareto: o.Pareto = False,
     out: o.Out = None,
     store: o.StoreAt = None,

@@ -1,5 +1,6 @@
 """`edgekd compare`: can the second run replace the first, or is the second file slower?"""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from edgekd import units
 from edgekd.catalog import shown
 from edgekd.cli import options as o
 from edgekd.cli import output
-from edgekd.cli.progress import display
+from edgekd.cli.progress import display, opened
 from edgekd.cli.runs import read_report
 from edgekd.commands.comparison import Change, TargetChange, compare, regressions
 from edgekd.commands.regression import Compared, against
@@ -76,12 +77,13 @@ def show_compared(found: Compared) -> None:
     output.answer(f"{found.verdict}: {found.why}")
 
 
-def compare_files(before: Path, after: Path, at: list[str], how: How, allowed: float | None, json: bool) -> int:
+def compare_files(
+    before: Path, after: Path, devices: Sequence[Device], how: How, allowed: float | None, json: bool
+) -> int:
     """Compare two bundles or model files on a device; returns the exit status."""
-    devices = read_boards(at) or (Device(),)
     if len(devices) > 1:
         raise UsageError(Problem("--at", "two files are compared on one device", "Name one, and then the other"))
-    with display() as observer:
+    with display() as observer, opened(devices, observer):
         observer(Event(kind="start", stage="bench"))
         told = replace(
             how, tell=lambda done, what: observer(Event(kind="progress", stage="bench", done=done, what=what))
@@ -111,6 +113,7 @@ def compare_runs(
         "reportable"
     ),
     runtime: o.Runtime = None,
+    https: o.Https = False,
     json: o.Json = False,
 ) -> None:
     """Compare two runs by their reports, or time two bundles or model files in turn on a device."""
@@ -121,7 +124,7 @@ def compare_runs(
         raise UsageError(*missing)
     if not any(runs):
         how = How(threads, runtime or "", bench, tell=lambda done, what: None)
-        raise typer.Exit(compare_files(before, after, at or [], how, allowed, json))
+        raise typer.Exit(compare_files(before, after, read_boards(at or (), https) or (Device(),), how, allowed, json))
     if at:
         hint = "Name their bundles, for example run/tflite"
         raise UsageError(Problem("--at", "times bundles and model files, and these are runs", hint))

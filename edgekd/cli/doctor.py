@@ -7,10 +7,10 @@ import typer
 
 from edgekd.cli import options as o
 from edgekd.cli import output
-from edgekd.commands import boards
+from edgekd.commands import boards, browsers
 from edgekd.commands.doctor import Finding, examine, here
 from edgekd.errors import EdgekdError, Problem, UsageError
-from edgekd.recipes.targets import read_boards
+from edgekd.recipes.targets import BROWSER, read_boards
 from edgekd.spec import Device
 
 app = typer.Typer(add_completion=False)
@@ -23,10 +23,10 @@ Found = tuple[Finding, ...] | EdgekdError
 def doctor(
     at: Annotated[
         list[str] | None,
-        typer.Option("--at", metavar="NAME=ADDRESS", help="Look at a board that is reached by ssh instead."),
+        typer.Option("--at", metavar="NAME=ADDRESS", help="Look at a board reached by ssh, or at browser."),
     ] = None,
     provision: Annotated[
-        bool, typer.Option("--provision", help="Fetch what the board lacks here, and unpack it there.")
+        bool, typer.Option("--provision", help="Fetch what is lacking here, and unpack it on the board.")
     ] = False,
     store: o.StoreAt = None,
     json: o.Json = False,
@@ -41,7 +41,7 @@ def doctor(
         output.show_json(pages[0] if len(pages) == 1 else pages)
     else:
         for name, each in found.items():
-            _show(name, each, bool(devices))
+            _show(name, each, any(device.name == name and device.reach.name != BROWSER for device in devices))
     raise typer.Exit(max(_status(each) for each in found.values()))
 
 
@@ -59,6 +59,10 @@ def _boards(devices: Sequence[Device], provision: bool) -> dict[str, Found]:
 
 
 def _board(device: Device, provision: bool) -> tuple[Finding, ...]:
+    if device.reach.name == BROWSER:
+        if provision:
+            browsers.provision(device, output.say)
+        return browsers.examine(device)
     if provision:
         boards.provision(device, output.say)
     return boards.examine(device)

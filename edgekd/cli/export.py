@@ -62,6 +62,7 @@ def export(
     trust: o.Trust = False,
     skip_bad: o.SkipBad = False,
     accept_stand_in: o.AcceptStandIn = False,
+    https: o.Https = False,
     out: o.Out = None,
     store: o.StoreAt = None,
     json: o.Json = False,

@@ -23,6 +23,11 @@ Targets = Annotated[
 At = Annotated[list[str] | None, typer.Option("--at", metavar="NAME=ADDRESS", help="Where a device is reached.")]
 
 
+Https = Annotated[
+    bool, typer.Option("--https", help="Browsers get their page by https, which takes threads and WebGPU beyond here.")
+]
+
+
 def _text(flag: str, metavar: str, help: str, panel: str) -> Any:
     return typer.Option(flag, metavar=metavar, help=help, rich_help_panel=panel)
 

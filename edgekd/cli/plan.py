@@ -3,7 +3,7 @@
 import typer
 
 from edgekd import units
-from edgekd.build import check, look
+from edgekd.build import check, look, reachable
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
@@ -21,7 +21,8 @@ app = typer.Typer(add_completion=False)
 def ahead(plan: Plan, store: Store) -> tuple[tuple[str, ...], Outlook, Forecast]:
     """Check the plan, split the data, and rehearse every file, untrained; returns warnings and what is ahead."""
     warnings = check(plan, store)
-    outlook, remarks = look(plan, store)
+    with reachable(plan, store):
+        outlook, remarks = look(plan, store)
     return (*warnings, *remarks, *outlook.refusals()), outlook, forecast(outlook)
 
 
@@ -76,6 +77,7 @@ def plan(
     trust: o.Trust = False,
     skip_bad: o.SkipBad = False,
     accept_stand_in: o.AcceptStandIn = False,
+    https: o.Https = False,
     pareto: o.Pareto = False,
     out: o.Out = None,
     store: o.StoreAt = None,

@@ -2,13 +2,16 @@
 
 import threading
 import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from edgekd import units
+from edgekd import jobs, units
+from edgekd.spec import Device
 from edgekd.store import Event
 
 SECONDS_BETWEEN_LINES = 3.0
@@ -94,3 +97,8 @@ def display() -> Lines | Bars:
     """Bars where standard error is a terminal, else lines."""
     console = Console(stderr=True)
     return Bars(console) if console.is_terminal else Lines(console)
+
+
+def opened(devices: Iterable[Device], observer: Lines | Bars) -> AbstractContextManager[None]:
+    """What has to be opened for devices to be reached, while a command lasts; it is said what people must do."""
+    return jobs.opened(devices, lambda text: observer(Event(kind="note", stage="", what=text)))

@@ -12,7 +12,7 @@ from edgekd.catalog import shown
 from edgekd.certificate import told
 from edgekd.cli import options as o
 from edgekd.cli import output
-from edgekd.cli.progress import display
+from edgekd.cli.progress import display, opened
 from edgekd.commands import junit as junits
 from edgekd.commands.fleet import read_fleet, read_here
 from edgekd.commands.remeasure import Again, Board, Served, remeasure
@@ -93,12 +93,12 @@ def show_again(again: Again) -> None:
         output.answer(f"  note: {note}")
 
 
-def boards(bundles: Sequence[Path], at: Sequence[str], fleet: Path | None) -> tuple[Board, ...]:
+def boards(bundles: Sequence[Path], at: Sequence[str], fleet: Path | None, https: bool) -> tuple[Board, ...]:
     """Where to measure what. Raises UsageError."""
     if fleet and at:
         hint = "Put the addresses into the fleet file, or leave it out"
         raise UsageError(Problem("--fleet", "and --at both say where to measure", hint))
-    return read_fleet(fleet, bundles) if fleet else read_here(read_boards(at), bundles)
+    return read_fleet(fleet, bundles) if fleet else read_here(read_boards(at, https), bundles)
 
 
 @app.command("verify")
@@ -118,6 +118,7 @@ def verify_bundle(
     signers: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Who may sign: lines of a name and a public ssh key.")
     ] = None,
+    https: o.Https = False,
     json: o.Json = False,
 ) -> None:
     """Replay a bundle's golden vectors and check every digest; with --at or --fleet, measure its budget again."""
@@ -130,9 +131,9 @@ def verify_bundle(
         raise typer.Exit(check(bundles, signers, json))
     if junit:
         junits.writable(junit)
-    known = boards(bundles, at or (), fleet)
+    known = boards(bundles, at or (), fleet, https)
     refuse_unsigned(known, signers)
-    with display() as observer:
+    with display() as observer, opened([one.device for one in known], observer):
         observer(Event(kind="start", stage="bench"))
         served = remeasure(
             known,

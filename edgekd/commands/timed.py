@@ -56,7 +56,7 @@ def measure(subjects: Sequence[Subject], reached: jobs.Reached, how: How) -> lis
     On this computer no build works meanwhile. Raises DeviceError.
     """
     facts, protocol = reached.facts(), PROTOCOLS[how.protocol]
-    whys = [_cannot(facts, one, how) for one in subjects]
+    whys = [cannot(facts, one, how) for one in subjects]
     if any(whys):
         return [Measurement(basis="not measured", device=facts, why=why or next(filter(None, whys))) for why in whys]
 
@@ -67,7 +67,7 @@ def measure(subjects: Sequence[Subject], reached: jobs.Reached, how: How) -> lis
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekd-")))
         sent, inputs = [], []
         for i, one in enumerate(subjects):
-            runtime = f"{how.runtime} {facts.runtimes[_module(one, how)]}".strip()
+            runtime = f"{how.runtime} {facts.runtimes[module(one, how)]}".strip()
             job = jobs.Job(folder / f"job-{i}", artifact(one), one.model, how.threads, runtime)
             sent.append(stack.enter_context(job))
             inputs.append(fill(job, one))
@@ -81,15 +81,15 @@ def measure(subjects: Sequence[Subject], reached: jobs.Reached, how: How) -> lis
     return [measurement(facts, how.threads, protocol, *one) for one in told]
 
 
-def _module(subject: Subject, how: How) -> str:
+def module(subject: Subject, how: How) -> str:
     """The runtime's module that runs a model."""
     return how.runtime.replace("-", "_") or subject.format
 
 
-def _cannot(facts: DeviceFacts, subject: Subject, how: How) -> str:
+def cannot(facts: DeviceFacts, subject: Subject, how: How) -> str:
     """Why a model cannot be timed there; empty where it can."""
-    module = _module(subject, how)
-    if module not in facts.runtimes:
-        missing = facts.missing.get(module, f"{module} is not installed there")
+    name = module(subject, how)
+    if name not in facts.runtimes:
+        missing = facts.missing.get(name, f"{name} is not installed there")
         return f"{subject.format} cannot run on {facts.name}: {missing}"
     return jobs.cannot_time(facts)

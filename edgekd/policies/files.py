@@ -105,6 +105,7 @@ def ask(
         base=base,
         ranges=target.ranges if precision in CALIBRATED else "min-max",
         route=route,
+        one=target.name in known.single,
     )
 
 

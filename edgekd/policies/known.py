@@ -16,7 +16,7 @@ class Outlook(Value):
     find ranges, and `routes` its ways to lower programs; `settled` are those that are left of a target's after the
     rehearsal, and `refused` says of each target which precision came to nothing there, and why. `course` is what the
     scheme wants besides: how many "peers" that learn together, "assistants" between, "generations" after. `gauge` is
-    what the metric counts in.
+    what the metric counts in; `single` are the targets whose files are for one sample at a time.
     """
 
     plan: Plan
@@ -33,6 +33,7 @@ class Outlook(Value):
     settled: dict[str, tuple[str, ...]] = {}
     refused: dict[str, dict[Precision, str]] = {}
     course: dict[str, int] = {}
+    single: tuple[str, ...] = ()
     gauge: Gauge = ACCURACY
 
     @property

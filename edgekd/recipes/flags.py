@@ -36,6 +36,7 @@ class Flags(Value):
     skip_bad: bool = False
     trust: bool = False
     pareto: bool = False
+    https: bool = False
 
     def table(self, keys: Iterable[str]) -> Table:
         """The flags among `keys` that were given, as entries that know their flag."""

@@ -11,7 +11,7 @@ from edgekd.recipes.flags import Flags
 from edgekd.recipes.parsing import parse
 from edgekd.spec import Budget, Choice, Device, Target
 
-THIS_COMPUTER = "this-computer"
+THIS_COMPUTER, BROWSER = "this-computer", "browser"
 OWN_KEYS = ("precision", "ranges", "input", "runtime", "threads")
 TARGET_KEYS = (*OWN_KEYS, *Budget.model_fields)
 HINTS = {
@@ -78,8 +78,12 @@ def board(name: str, reach: Choice, at: Mapping[str, str], where: str) -> Device
     return Device(name=name, reach=reach, address=address)
 
 
-def read_boards(texts: Sequence[str]) -> tuple[Device, ...]:
-    """Devices of NAME=ADDRESS: by their cards where there are such, else boards reached by ssh. Raises UsageError."""
+def read_boards(texts: Sequence[str], https: bool = False) -> tuple[Device, ...]:
+    """Devices of NAME=ADDRESS: by their cards where there are such, else boards reached by ssh. Raises UsageError.
+
+    NAME=browser (or NAME=browser:HOST:PORT, where its page is served) is one more browser, and a device that needs no
+    address may be named alone.
+    """
     gather, known = Gather(), cards("devices")
     found: list[Device | None] = []
     names: list[str] = []
@@ -88,17 +92,39 @@ def read_boards(texts: Sequence[str]) -> tuple[Device, ...]:
         names.append(name)
         if name == THIS_COMPUTER and not address:
             found.append(Device())
+        elif address.partition(":")[0] == BROWSER:
+            found.append(Device(name=name, reach=Choice(name=BROWSER), address=address.partition(":")[2]))
+        elif name in known and (address or _alone(known[name])):
+            found.append(gather.attempt(read_device, name, {name: address}, "--at"))
         elif not (name and address):
             hint = "Write for example --at raspberry-pi-5=pi@raspberrypi.local"
             gather.problems.append(Problem("--at", f"{text!r} is not NAME=ADDRESS", hint))
-        elif name in known:
-            found.append(gather.attempt(read_device, name, {name: address}, "--at"))
         else:
             found.append(gather.attempt(board, name, Choice(name="ssh"), {name: address}, "--at"))
     for name in sorted({name for name in names if name and names.count(name) > 1}):
         gather.problems.append(Problem("--at", f"two devices are called {name!r}", "Give each a name of its own"))
     gather.check()
-    return tuple(device for device in found if device)
+    devices = tuple(device for device in found if device)
+    return secured(devices) if https else devices
+
+
+def secured(devices: Sequence[Device]) -> tuple[Device, ...]:
+    """The devices with pages that are served by https. Raises UsageError where none is a browser."""
+    if all(device.reach.name != BROWSER for device in devices):
+        hint = "Name one (--at browser, or --target onnx@browser), or leave it out"
+        raise UsageError(Problem("--https", "is for browsers, and none is to be measured", hint))
+    return tuple(_secured(device) if device.reach.name == BROWSER else device for device in devices)
+
+
+def _secured(device: Device) -> Device:
+    reach = device.reach.model_copy(update={"settings": {**device.reach.settings, "https": True}})
+    return device.model_copy(update={"reach": reach})
+
+
+def _alone(card: Path) -> bool:
+    """Whether a card's device needs no address."""
+    reach = str(value(read_page(card), "device", "reach", ""))
+    return reach in plugins.names("devices") and not plugins.declared("devices", reach).address
 
 
 def read_name(text: str, at: Mapping[str, str], where: str) -> tuple[str, Device]:
@@ -147,7 +173,11 @@ def read_targets(page: Page, flags: Flags, at: Mapping[str, str], complete: bool
     twice = sorted({name for name in names_found if names_found.count(name) > 1})
     gather.problems += [Problem(page.where("[[target]]"), f"{name} is named twice", "Keep one") for name in twice]
     gather.check()
-    return tuple(target for target in found if target)
+    targets = tuple(target for target in found if target)
+    if not flags.https:
+        return targets
+    devices = secured([target.device for target in targets])
+    return tuple(target.model_copy(update={"device": device}) for target, device in zip(targets, devices, strict=True))
 
 
 def full_name(format_name: str, device: Device) -> str:

@@ -65,6 +65,7 @@ def _view(report: Report) -> dict[str, Any]:
         "rungs": view.rungs(report),
         "places": where.shares(report.rows),
         "operators": where.details(report),
+        "elsewhere": view.elsewhere(report),
         "devices": [view.facts(device) for device in text.devices(report.rows)],
         "notes": (*text.doubts(report), *text.remarks(report)),
         "kept": kept.shown(report.kept, report.gauge) if report.kept else None,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from edgekd import units
 from edgekd.conditions import Conditions, Energy, Reading, Soak
 from edgekd.report.text import NONE
-from edgekd.results import Latency, Measurement
+from edgekd.results import Latency, Measurement, Replayed
 
 UNKNOWN = "not known"
 
@@ -52,6 +52,24 @@ def soak(found: Soak) -> str:
     ends = " to ".join(units.show_seconds(one.p90) for one in (found.minutes[0], found.minutes[-1]))
     told = f"p90 {ends} from minute 1 to {len(found.minutes)}: {ratio.value:.3f}x ({ratio.low:.3f} to {ratio.high:.3f})"
     return f"{told}; {found.why}" if found.why else told
+
+
+def replayed(found: Replayed | None) -> Iterator[str]:
+    """What golden vectors and test samples say of a file on a device."""
+    if found is None:
+        return
+    word = "as recorded" if found.passed else "NOT as recorded"
+    yield f"golden vectors: {word} (largest difference {found.difference:.3g}, {found.tolerance:.3g} is allowed)"
+    if found.accuracy is not None and found.before is not None:
+        span = f"{100 * found.accuracy.low:.1f}–{units.show_share(found.accuracy.high)}"
+        mine = f"{units.show_share(found.accuracy.value)} ({span})"
+        yield f"{found.samples} test samples: {mine} right, by the run's own runtime {units.show_share(found.before)}"
+    if found.agreement is not None:
+        yield f"{found.samples} test samples: {units.show_share(found.agreement)} are told alike by both"
+    if found.test_difference is not None:
+        yield f"{found.samples} test samples: outputs differ by up to {found.test_difference:.3g}"
+    if found.why:
+        yield f"no test samples: {found.why}"
 
 
 def energy(found: Energy | None) -> str:

@@ -8,7 +8,7 @@ from edgekd import units
 from edgekd.gauge import ACCURACY, Gauge
 from edgekd.report import text, timed
 from edgekd.report.text import Cell
-from edgekd.results import DeviceFacts, Report, Row, Trial
+from edgekd.results import DeviceFacts, Replayed, Report, Row, Trial
 
 STATUS = {"fits": "Keeps its budget", "missed": "Misses its budget", "inconclusive": "Not proven"}
 
@@ -63,6 +63,31 @@ def _accuracies(row: Row) -> tuple[Cell, ...]:
         parity = Cell(agreed, f"relative error {score.parity.relative_error:.1g}")
     drop = text.points(score.drop, score.gauge) if score is not None and row.role != "teacher" else Cell(text.NONE)
     return text.accuracy(score), drop, agreement, parity, text.budget(row)
+
+
+def elsewhere(report: Report) -> Table:
+    """What the run's files did on other devices since; every number there was measured there."""
+    header = ("", "p50", "p90", "p99", "golden vectors", "on test samples", "since")
+    body = []
+    for one in report.elsewhere:
+        found, latency = one.measurement, one.measurement.latency
+        facts = found.device
+        where = f"{facts.system}, {latency.threads} thread(s)" if facts and latency else facts.system if facts else ""
+        numbers = [text.seconds(found, quantile) for quantile in ("p50", "p90", "p99")]
+        name = Cell(f"{one.target} on {facts.name if facts else 'a device'}", where)
+        body.append((name, *numbers, *_replayed(one.replayed), Cell(one.created[:10])))
+    return Table(header, tuple(body), words=frozenset({0, 4}))
+
+
+def _replayed(found: Replayed | None) -> tuple[Cell, Cell]:
+    """Whether golden vectors were those that were recorded, and the accuracy there beside that of the run."""
+    if found is None:
+        return Cell(text.NONE), Cell(text.NONE)
+    golden = Cell("as recorded" if found.passed else "NOT as recorded", f"{found.difference:.2g} off at most")
+    if found.accuracy is None or found.before is None:
+        return golden, Cell(text.NONE, found.why)
+    beside = f"{text.share(found.before)} in the run, of the same {found.samples}"
+    return golden, Cell(text.share(found.accuracy.value), beside)
 
 
 def heads(report: Report) -> Table | None:

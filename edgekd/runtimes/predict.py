@@ -24,7 +24,7 @@ def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     kind = runtime(request["runtime"])
     model = kind.load(folder / request["model"], request["threads"], signature, int(request.get("batch", 1)))
     wanted = signature["outputs"] if request.get("all") else signature["outputs"][:1]
-    writers = [_Writer(folder / f"outputs-{i}.npy", samples.count, spec) for i, spec in enumerate(wanted)]
+    writers = [Writer(folder / f"outputs-{i}.npy", samples.count, spec) for i, spec in enumerate(wanted)]
     started, chunk = time.perf_counter(), samples.chunk(model.batch)
     for start in range(0, samples.count, chunk):
         inputs = samples.prepare(start, min(start + chunk, samples.count))
@@ -48,7 +48,7 @@ def run(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-class _Writer:
+class Writer:
     """An output file that grows sample by sample; its shape is known with the first run."""
 
     def __init__(self, path: Path, count: int, spec: dict[str, Any]) -> None:
@@ -66,6 +66,10 @@ class _Writer:
             self._file = np.lib.format.open_memmap(self._path, mode="w+", dtype=np.float32, shape=shape)
         self._file[self._done : self._done + count] = plain[:count]
         self._done += count
+
+    def restart(self) -> None:
+        """Begin again with the first sample."""
+        self._done = 0
 
     def close(self) -> None:
         """Flush to disk."""

@@ -48,7 +48,7 @@ def run(step: Convert, out: Workspace) -> Artifact:
     _check(step, format.PRECISIONS)
     conversion = Conversion(
         program=out.locate(step.program.file),
-        signature=step.program.signature,
+        signature=programs.with_batch(step.program.signature, 1) if step.one else step.program.signature,
         precision=step.precision,
         calibration=_calibration(step, out),
         folder=out.folder,

@@ -52,6 +52,8 @@ def _disturbances(told: Answer) -> Iterator[str]:
         yield f"the hypervisor took {100 * found['steal']:.0f} % of the time"
     if found["others"] > OTHERS and found["others"] * seconds > RESOLVED:
         yield f"other programs kept {found['others']:.1f} cores busy"
+    if told.get("notes", {}).get("hidden"):
+        yield "the page was not in front"
     clocks = before.get("frequency"), after.get("frequency")
     if None not in clocks and clocks[1] < clocks[0] * (1 - SLOWER):
         yield f"the clock fell from {clocks[0] / 1e9:.2f} to {clocks[1] / 1e9:.2f} GHz"

@@ -152,6 +152,10 @@ def _remarks(protocol: Protocol, taken: Taken) -> Iterator[str]:
         yield f"{runs} inferences only, because each takes long"
     if "fallback" in told[0].get("notes", {}):
         yield str(told[0]["notes"]["fallback"])
+    means = max(session.get("notes", {}).get("means", 1) for session in told)
+    if means > 1:
+        step = told[0]["notes"]["resolution"]
+        yield f"latencies are means of up to {means} inferences in a row, since the clock there steps by {step:g} s"
     if told[0]["batch"] != 1:
         yield f"one inference takes {told[0]['batch']} samples"
     restless = sum(not session["settled"] for session in told)
