@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 
 from edgekd.devices import _npm
@@ -105,7 +106,7 @@ def built(finished: Path, chromium: Any, tmp_path_factory: pytest.TempPathFactor
     home = tmp_path_factory.mktemp("browser")
     toy.copy(finished / "store", home)
     targets = ("--target", "onnx@browser", "--target", "tflite@browser", "--at", "browser=127.0.0.1")
-    limits = ("--precision", "float32", "--max-params", "2k", "--out", str(home / "run"))
+    limits = ("--precision", "float32", "--max-params", "2k", "--bench", "quick", "--out", str(home / "run"))
     command = Command(home, "build", str(finished / "task/toy.toml"), *targets, *limits)
     page = chromium[0].new_page()
     page.goto(command.addresses()[0])
@@ -204,10 +205,24 @@ def test_a_command_that_is_gone_is_told_on_the_page(built: Path, context: Any) -
     page = context.new_page()
     page.goto(command.addresses()[0])
     state(page, "Timing")
+    (server,) = psutil.Process(command.process.pid).children()
     command.process.send_signal(signal.SIGKILL)
     command.process.wait()
-    state(page, "The computer does not answer")
+    state(page, "Ended on the computer")
+    assert toy.soon(lambda: not server.is_running())
     assert toy.soon(lambda: not list(toy.processes(built))), [one.cmdline() for one in toy.processes(built)]
+
+
+def test_a_computer_that_is_gone_is_told_on_the_page(built: Path, context: Any) -> None:
+    command = bench(built, "run/onnx-at-browser", "--bench", "reportable")
+    page = context.new_page()
+    page.goto(command.addresses()[0])
+    state(page, "Timing")
+    (server,) = psutil.Process(command.process.pid).children()
+    server.kill()
+    state(page, "The computer does not answer")
+    status, out = command.end(60)
+    assert status == 4 and "only while a command of edgekd serves its page" in out
 
 
 def test_ctrl_c_ends_it_and_says_so_on_the_page(built: Path, context: Any) -> None:
@@ -217,7 +232,8 @@ def test_ctrl_c_ends_it_and_says_so_on_the_page(built: Path, context: Any) -> No
     state(page, "Timing")
     command.process.send_signal(signal.SIGINT)
     assert command.end(30)[0] == 130
-    state(page, "You may close this page")
+    state(page, "Ended on the computer")
+    assert "You may close this page" in page.inner_text("main")
 
 
 def test_two_phones_are_measured_at_once_and_a_third_is_told(built: Path, chromium: Any) -> None:

@@ -111,8 +111,12 @@ async function awake() {
 async function heard(message) {
   if (message.kind === "bye") {
     over = true;
-    bar.value = 1;
-    show("Done", "You may close this page");
+    const cut = running !== null && running.answer === null;
+    if (cut) {
+      running.worker.terminate();
+    }
+    bar.value = cut ? bar.value : 1;
+    show(cut ? "Ended on the computer" : "Done", "You may close this page", cut);
   } else if (message.kind === "job") {
     await start(message);
   }
