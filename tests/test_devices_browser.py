@@ -122,6 +122,9 @@ def test_the_page_isolates_itself_and_is_not_kept() -> None:
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
     assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
     assert headers["Cache-Control"] == "no-store"
+    with serving() as address, urllib.request.urlopen(f"{address}packages/onnx/ort.wasm.min.mjs") as response:
+        kept = dict(response.headers)
+    assert "immutable" in kept["Cache-Control"] and kept["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "HttpOnly" in headers["Set-Cookie"] and "SameSite=Strict" in headers["Set-Cookie"]
 
 

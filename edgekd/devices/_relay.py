@@ -46,6 +46,8 @@ ISOLATING = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+# Every job starts a runtime anew, but does not load its megabytes again; its address ends with the command.
+KEPT = "private, max-age=86400, immutable"
 NOTHING = "There is nothing here"
 TITLES = {"clock": "Timing", "predict": "Predicting"}
 
@@ -170,7 +172,8 @@ class Relay:
             except (Fault, ValueError, KeyError, TypeError) as error:
                 response = web.Response(status=400, text=str(error))
             if not response.prepared:
-                response.headers.update(ISOLATING)
+                for name, value in ISOLATING.items():
+                    response.headers.setdefault(name, value)
             return response
 
         return answer
@@ -198,7 +201,7 @@ class Relay:
         if path is None:
             raise web.HTTPNotFound(text=NOTHING)
         kind = TYPES.get(path.suffix, "application/wasm" if path.suffix == ".wasm" else "application/octet-stream")
-        return web.FileResponse(path, headers={**ISOLATING, "Content-Type": kind})
+        return web.FileResponse(path, headers={**ISOLATING, "Content-Type": kind, "Cache-Control": KEPT})
 
     def job(self, request: web.Request) -> Work:
         """The job that a request is about, if it comes from the device and the job is the present one."""

@@ -2,6 +2,8 @@
 
 // Milliseconds between tries to reach the computer, and until they end; how many of the last jobs are listed.
 const RETRY = 1000, PATIENCE = 60000, SHOWN = 8;
+// A worker that says nothing for so many milliseconds before its first inference is stuck, and is started again.
+const STUCK = 60000, STARTS = 3;
 const find = (id) => document.getElementById(id);
 const state = find("state"), bar = find("bar"), detail = find("detail");
 let socket = null, running = null, lost = 0, over = false, hidden = document.hidden, lock = null;
@@ -91,7 +93,7 @@ function closed(code, reason) {
   lost ||= Date.now();
   if (Date.now() - lost > PATIENCE) {
     over = true;
-    running?.worker.terminate();
+    running?.worker?.terminate();
     show("The computer is gone", "If it still measures, reload this page", true);
     return;
   }
@@ -113,7 +115,7 @@ async function heard(message) {
     over = true;
     const cut = running !== null && running.answer === null;
     if (cut) {
-      running.worker.terminate();
+      running.worker?.terminate();
     }
     bar.value = cut ? bar.value : 1;
     show(cut ? "Ended on the computer" : "Done", "You may close this page", cut);
@@ -129,21 +131,43 @@ async function start(job) {
     }
     return;
   }
-  running?.worker.terminate();
+  running?.worker?.terminate();
   await awake();
-  const worker = new Worker("worker.js");
-  running = { job, worker, answer: null };
-  hidden = document.hidden;
+  const own = running = { job, worker: null, answer: null };
   bar.value = 0;
   show(job.title, job.file);
   const before = await power();
+  if (running === own && !over) {
+    begin(job, before, 1);
+  }
+}
+
+function begin(job, before, starts) {
+  const worker = running.worker = new Worker("worker.js");
+  hidden = document.hidden;
+  let alive = true;
+  const watch = setInterval(() => {
+    if (over || running?.worker !== worker || starts >= STARTS) {
+      clearInterval(watch);
+    } else if (!alive) {
+      clearInterval(watch);
+      worker.terminate();
+      begin(job, before, starts + 1);
+    }
+    alive = false;
+  }, STUCK);
   worker.onmessage = async ({ data }) => {
+    alive = true;
     if (data.kind === "progress") {
+      if (data.started) {
+        clearInterval(watch);
+      }
       bar.value = data.done;
       detail.textContent = data.text;
       say({ kind: "progress", number: job.number, done: data.done, text: data.text });
       return;
     }
+    clearInterval(watch);
     worker.terminate();
     bar.value = 1;
     const answer = { ...data.answer, hidden, before, after: await power() };

@@ -21,8 +21,9 @@ self.onmessage = async ({ data: job }) => {
   }
 };
 
-function progress(done, text) {
-  postMessage({ kind: "progress", done, text });
+// `started`: the runtime has given its first answer, so that long silences are its work.
+function progress(done, text, started = true) {
+  postMessage({ kind: "progress", done, text, started });
 }
 
 // Runtimes: each gives `feed(arrays)`, what `run(fed)` takes, and `run(fed)`, the outputs as [dtype, shape, array].
@@ -160,7 +161,7 @@ async function samples(job, start, stop) {
 
 async function load(job) {
   const model = new Uint8Array(await fetched(`${job.path}/model`));
-  progress(0, "starting the runtime");
+  progress(0, "starting the runtime", false);
   const started = performance.now();
   const loaded = await RUNTIMES[job.runtime](job, model);
   return [loaded, performance.now() - started];
@@ -206,7 +207,7 @@ async function clock(job) {
     }
     return performance.now() - started;
   };
-  progress(0, "first inference");
+  progress(0, "first inference", false);
   const first = await timed(1);
   progress(0, "warming up");
   const step = resolution();
