@@ -4,7 +4,7 @@ import datetime
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekd import files, jobs
 from edgekd import lock as locks
-from edgekd.commands.subjects import BROKEN, TIMEOUT, Subject, artifact
+from edgekd.commands.subjects import BROKEN, TIMEOUT, Subject, artifact, fill
 from edgekd.report.report import render
 from edgekd.results import Elsewhere, Interval, Measurement, PartFiles, Replayed, Report
 from edgekd.statistics import mean_interval
@@ -90,14 +90,12 @@ def _predict(
     subject: Subject, reached: jobs.Reached, inputs: Mapping[str, NDArray[Any]], runtime: str
 ) -> dict[str, NDArray[Any]]:
     """Outputs of the bundle's file there."""
-    seconds, weights = TIMEOUT + 2.0 * len(next(iter(inputs.values()))), subject.model.with_suffix(".bin")
+    seconds = TIMEOUT + 2.0 * len(next(iter(inputs.values())))
     with (
         tempfile.TemporaryDirectory(prefix="edgekd-") as name,
         jobs.Job(Path(name) / "job", artifact(subject), subject.model, runtime=runtime) as job,
     ):
-        if subject.model.suffix == ".xml" and weights.is_file():
-            job.link(weights.name, weights)
-        return job.predict(reached, inputs, seconds)
+        return job.outputs(reached, fill(job, replace(subject, samples=dict(inputs))), seconds)
 
 
 def _judged(outputs: NDArray[Any], tests: Sample, classes: bool) -> dict[str, Any]:
