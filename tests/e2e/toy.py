@@ -182,9 +182,13 @@ def processes(home: Path) -> Iterator[psutil.Process]:
 
 
 def worker(work: Path) -> psutil.Process | None:
-    """The process that answers the step of a work folder: a fresh one names it, a forked one stands in it."""
-    for process in psutil.process_iter():
+    """The process that answers the step of a work folder: a fresh one names it, a forked one stands in it.
+
+    The newest are looked at first: some steps are over in a few milliseconds.
+    """
+    for pid in reversed(psutil.pids()):
         try:
+            process = psutil.Process(pid)
             if process.cwd() == str(work) or process.cmdline()[-2:] == ["edgekd.worker", str(work)]:
                 return process
         except (psutil.NoSuchProcess, psutil.AccessDenied):
