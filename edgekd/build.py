@@ -13,6 +13,7 @@ from edgekd import lock as locks
 from edgekd.bundle.bundle import write as write_bundle
 from edgekd.errors import EdgekdError, Unreachable, UsageError
 from edgekd.lock import Lock, lock
+from edgekd.policies.calibrate import calibrate
 from edgekd.policies.convey import convey
 from edgekd.policies.front import NAMES, pick
 from edgekd.policies.kept import Looked, keep
@@ -61,9 +62,10 @@ def _distil(plan: Plan, store: Store, out: Path, warnings: tuple[str, ...], star
         def conclude(made: Lock) -> Report:
             took = time.monotonic() - started
             seen = looked if found is outcome else None
-            return distilled(known, found, (*warnings, *remarks), made, took, others, seen)
+            return distilled(known, told, (*warnings, *remarks), made, took, others, seen)
 
-        return _finish(known, found.rows, store, folder, conclude)
+        told = found.model_copy(update={"rows": store.follow(calibrate(known, found.rows))})
+        return _finish(known, told.rows, store, folder, conclude)
 
     for name in set(NAMES) - members.keys():
         _remove_run(out / FRONT / name)
@@ -86,6 +88,7 @@ def export(plan: Plan, store: Store, out: Path) -> Report:
     with reachable(plan, store):
         outlook, remarks = look(plan, store)
         judged = store.follow(convey(outlook))
+        judged = judged.model_copy(update={"rows": store.follow(calibrate(outlook, judged.rows))})
         return _finish(outlook, judged.rows, store, out, conclude)
 
 

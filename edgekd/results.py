@@ -129,11 +129,30 @@ class Head(Value):
         return slice(self.start, self.start + len(self.classes))
 
 
+class Confidence(Value):
+    """How sure a file may say it is: softmax(outputs / `temperature`), which was fitted on the validation part.
+
+    `head` names whose columns these are (empty: all). `error` is the expected calibration error on the test part and
+    `error_before` that without a temperature. Answers whose highest probability is below the `threshold` are refused
+    (None: none is); of the test part `coverage` was accepted, and `accuracy` of that was right.
+    """
+
+    head: str = ""
+    temperature: float
+    threshold: float | None = None
+    coverage: float | None = None
+    accuracy: "Interval | None" = None
+    error: "Interval"
+    error_before: "Interval"
+    samples: int
+
+
 class Signature(Value):
     """Inputs, outputs and classes of a network; outputs[0] is the one that the metric judges.
 
     Where it tells numbers instead of sorting into classes, `columns` are what the output's columns hold. One that sorts
     in several ways at once has `heads`; `classes` are those of all heads then, each with its head's name before it.
+    A file that ships says how sure it may be: `confidence` has one entry a head, or none where that is not known.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -141,10 +160,12 @@ class Signature(Value):
     classes: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     heads: tuple[Head, ...] = ()
+    confidence: tuple[Confidence, ...] = ()
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Of classes of one kind, what was asked before there were numbers to tell, and heads."""
-        return {name: value for name, value in fields.items() if name not in ("columns", "heads") or value}
+        """Of classes of one kind, what was asked before there were numbers to tell, heads, and confidence."""
+        later = ("columns", "heads", "confidence")
+        return {name: value for name, value in fields.items() if name not in later or value}
 
 
 class Mistake(Value):
@@ -730,6 +751,13 @@ class Compared(Value):
     """The answer of Compare."""
 
     gain: Gain
+
+
+class Calibrated(Value):
+    """The answer of Calibrate: one entry a head, or `why` there is none."""
+
+    confidence: tuple[Confidence, ...] = ()
+    why: str = ""
 
 
 class Trial(Value):

@@ -282,7 +282,7 @@ class Effort(Value):
 
 OFFLINE = Choice(name="offline")
 # Of a plan, what was not there before and changes nothing where it is left out.
-NAMED = ("pareto", "objectives")
+NAMED = ("pareto", "selective_accuracy", "objectives")
 
 
 class Plan(Value):
@@ -293,7 +293,8 @@ class Plan(Value):
     the user named it, to be typed again, `said` what stood on the command line in its place; `cards` are the digests of
     the pages that the plan was read from. `objectives` are the recipe's own, in the place of a race of methods, and
     `scheme` is how networks are trained together. Without a student nothing is trained: the teacher itself is what
-    ships. With `pareto` several students of the front ship.
+    ships. With `pareto` several students of the front ship. With a `selective_accuracy` the file that ships refuses the
+    answers it is least sure of, so that so many of the others are right.
     """
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"page", "said", "cards", "bench"})
@@ -316,6 +317,7 @@ class Plan(Value):
     accept_stand_in: bool = False
     skip_bad: bool = False
     pareto: bool = False
+    selective_accuracy: float | None = None
     objectives: tuple[Objective, ...] = ()
     scheme: Choice = OFFLINE
 

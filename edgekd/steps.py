@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from edgekd.kept import Appraised, Contrasted, Endured, Explained, Resemblance
 from edgekd.results import (
     Artifact,
+    Calibrated,
     Checked,
     Checkpoint,
     Compared,
@@ -603,6 +604,24 @@ class Compare(Step[Compared]):
 
     def warm(self) -> tuple[str, ...]:
         return ("edgekd.stages.compare",)
+
+
+class Calibrate(Step[Calibrated]):
+    """How sure may a file say it is? A temperature, fitted on the validation part and judged on the test part.
+
+    With `accuracy` also from which probability on so many of its answers are right.
+    """
+
+    stage: ClassVar[str] = "calibrate"
+    answer: ClassVar[type[Value]] = Calibrated
+    usual: ClassVar[float] = 2.0
+    validation: Predictions
+    test: Predictions
+    splits: Splits
+    accuracy: float | None = None
+
+    def warm(self) -> tuple[str, ...]:
+        return ("edgekd.stages.evaluate",)
 
 
 class Contrast(Step[Contrasted]):

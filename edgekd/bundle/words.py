@@ -1,6 +1,7 @@
 """A signature, a student and its training in words, for the pages of a bundle."""
 
-from edgekd.results import LogMel, Preprocess, Report, Row, Signature, TensorSpec
+from edgekd import units
+from edgekd.results import Confidence, LogMel, Preprocess, Report, Row, Signature, TensorSpec
 from edgekd.spec import Architecture, Choice
 
 
@@ -49,6 +50,24 @@ def answered(signature: Signature) -> str:
     if not signature.heads:
         return f"one of {len(signature.classes)} classes"
     return "one class for each head: " + told(signature)
+
+
+def confidence(one: Confidence) -> str:
+    """temperature 1.43: expected calibration error 1.2 % (0.9 to 2.0), 6.1 % without; answers below 62 % are refused"""
+    error = (
+        f"{units.show_share(one.error.value)} ({units.show_share(one.error.low)} to {units.show_share(one.error.high)})"
+    )
+    told = (
+        f"{one.head + ': ' if one.head else ''}temperature {one.temperature:.3g}: expected calibration error {error}, "
+        f"{units.show_share(one.error_before.value)} without"
+    )
+    if one.threshold is None or one.coverage is None:
+        return told + "; every answer is accepted"
+    right = f", of which {units.show_share(one.accuracy.value)} are right" if one.accuracy else ""
+    return (
+        f"{told}; answers below {units.show_share(one.threshold)} are refused: "
+        f"{units.show_share(one.coverage)} are accepted{right}"
+    )
 
 
 def steps(spec: TensorSpec) -> tuple[str, ...]:

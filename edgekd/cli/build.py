@@ -80,6 +80,7 @@ def build(
     bench: o.Bench = None,
     seed: o.Seed = None,
     teacher_share: o.TeacherShare = None,
+    selective_accuracy: o.SelectiveAccuracy = None,
     trust: o.Trust = False,
     skip_bad: o.SkipBad = False,
     accept_stand_in: o.AcceptStandIn = False,

@@ -59,6 +59,7 @@ def export(
     threads: o.Threads = None,
     bench: o.Bench = None,
     seed: o.Seed = None,
+    selective_accuracy: o.SelectiveAccuracy = None,
     trust: o.Trust = False,
     skip_bad: o.SkipBad = False,
     accept_stand_in: o.AcceptStandIn = False,

@@ -84,6 +84,12 @@ TeacherShare = Annotated[
     str | None,
     _text("--teacher-share", "25%", "Most of the teacher's MACs and parameters that a student may have.", _TRAINING),
 ]
+SelectiveAccuracy = Annotated[
+    str | None,
+    typer.Option(
+        "--selective-accuracy", metavar="95%", help="Refuse unsure answers, so that so many of the others are right."
+    ),
+]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Load a teacher's .pt2, which can run code. Only for files of your own making.")
 ]

@@ -32,6 +32,7 @@ class Flags(Value):
     seed: str | None = None
     bench: str | None = None
     teacher_share: str | None = None
+    selective_accuracy: str | None = None
     accept_stand_in: bool = False
     skip_bad: bool = False
     trust: bool = False

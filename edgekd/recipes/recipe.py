@@ -41,7 +41,7 @@ SECTIONS = ("data", "teacher", "student", "train", "target")
 DATA_KEYS = (*(key for key in Data.model_fields if key != "source"), "name")
 TEACHER_KEYS = ("image", "name")
 STUDENT_KEYS = ("image", "search", "also", "name")
-PLAN_KEYS = ("effort", "augment", "mirror", "seed", "teacher_share", "max_time", "bench")
+PLAN_KEYS = ("effort", "augment", "mirror", "seed", "teacher_share", "max_time", "bench", "selective_accuracy")
 NO_PAGE = Page(Path(), {}, {}, {})
 
 
@@ -57,6 +57,7 @@ class Training:
     teacher_share: float
     max_time: float | None
     bench: Bench
+    selective_accuracy: float | None
     objectives: tuple[Objective, ...]
     scheme: Choice
 
@@ -70,6 +71,7 @@ class _PlanKeys(Value):
     teacher_share: Share = 0.25
     max_time: Seconds | None = None
     bench: Bench = "auto"
+    selective_accuracy: Share | None = None
 
 
 def load_plan(recipe: str | Path | Page | None = None, flags: Flags | None = None, train: bool = True) -> Plan:
@@ -254,6 +256,9 @@ def read_training(page: Page, flags: Flags) -> Training:
     plan = gather.attempt(parse, _PlanKeys, table, PLAN_KEYS[1:])
     if plan and plan.seed < 0:
         gather.problems.append(Problem(table["seed"].where, f"{plan.seed} must be 0 or above"))
+    if plan and plan.selective_accuracy is not None and not 0 < plan.selective_accuracy < 1:
+        where = table["selective_accuracy"].where
+        gather.problems.append(Problem(where, "must lie between 0 and 100 %", "Write for example 95%"))
     gather.check()
     assert effort and schedule and plan and scheme
     return Training(effort=effort, schedule=schedule, objectives=objectives, scheme=scheme, **dict(plan))

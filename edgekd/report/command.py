@@ -28,6 +28,8 @@ def command(plan: Plan) -> str:
         words.append(f"--bench {plan.bench}")
     if plan.teacher_share != Plan.model_fields["teacher_share"].default:
         words.append(f"--teacher-share {100 * plan.teacher_share:.12g}%")
+    if plan.selective_accuracy is not None:
+        words.append(f"--selective-accuracy {100 * plan.selective_accuracy:.12g}%")
     said = {"--trust": plan.teacher.trust, "--skip-bad": plan.skip_bad, "--accept-stand-in": plan.accept_stand_in}
     said["--pareto"] = plan.pareto
     words += [flag for flag, wanted in said.items() if wanted]

@@ -173,6 +173,9 @@ def _check_budgets(plan: Plan) -> None:
         if not gauge.lower and budget.max_error is not None:
             message = f"{gauge.name} is no error, so more of it is better"
             problems.append(Problem(f"{where}.max_error", message, "Give min_accuracy instead"))
+    if plan.selective_accuracy is not None and plugins.declared("metrics", plan.data.metric).task == "numbers":
+        message = "is for answers that are classes, and these are numbers"
+        problems.append(Problem("--selective-accuracy", message, "Leave it out"))
     if problems:
         raise UsageError(*problems)
 
