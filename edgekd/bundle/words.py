@@ -4,6 +4,23 @@ from edgekd import units
 from edgekd.results import Confidence, LogMel, Preprocess, Report, Row, Signature, TensorSpec
 from edgekd.spec import Architecture, Choice
 
+# What goes wrong in applications, in words, and which check of a self-test sees it.
+MISTAKES = {
+    "bgr": ("red and blue swapped", "decode"),
+    "filter": ("another resize filter, or none that smooths", "decode"),
+    "crop": ("squeezed instead of cut", "decode"),
+    "exif": ("EXIF orientation ignored", "decode"),
+    "alpha": ("transparent parts not put on white", "decode"),
+    "mean": ("another mean and std", "prepare"),
+    "layout": ("channels (of one: rows) in the wrong place", "prepare"),
+    "dtype": ("levels not scaled, or whole numbers", "prepare"),
+    "label": ("classes off by one", "answers"),
+    "softmax": ("no softmax, two, or another temperature", "answers"),
+    "delegate": ("an accelerator that gives the answer of the run before", "model"),
+    "truncated": ("a model file that was cut", "files"),
+    "other": ("another model", "files"),
+}
+
 
 def is_image(signature: Signature) -> bool:
     """Whether the one input is an image that edgekd knows how to prepare."""

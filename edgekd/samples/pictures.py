@@ -1,6 +1,9 @@
 """Encoded images that go wrong in applications: of odd size, turned by EXIF, with alpha. Made from stored samples."""
 
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgekd.samples import faults
+
 Pixels = NDArray[Any]
 
+# Samples that are looked through for those that show mistakes best.
+MOST = 8
 # EXIF tag of the orientation; 6 means: turn by 90 degrees clockwise to see it upright
 ORIENTATION, TURNED = 0x0112, 6
 
@@ -23,18 +30,33 @@ class Picture:
     exact: bool
 
 
-def write(folder: Path, samples: Pixels) -> tuple[Picture, ...]:
-    """Write golden images of stored samples, uint8 (N, canvas, canvas, 1 or 3), larger than these on both sides."""
-    first, last = enlarge(samples[0]), enlarge(samples[-1])
-    Image.fromarray(first).save(folder / "odd-size.png")
-    _save_turned(folder / "turned.jpg", Image.fromarray(first))
-    Image.fromarray(_with_alpha(last)).save(folder / "alpha.png")
-    height, width = first.shape[:2]
-    return (
-        Picture("odd-size.png", f"{width} x {height} pixels", exact=True),
-        Picture("turned.jpg", "the same picture, stored turned, with EXIF orientation 6", exact=False),
-        Picture("alpha.png", "a tinted picture with transparent parts, which belong on white", exact=True),
-    )
+def write(folder: Path, samples: Pixels, how: faults.How) -> tuple[tuple[Picture, ...], dict[str, float]]:
+    """Write golden images of stored samples, uint8 (N, canvas, canvas, 1 or 3), larger than these on both sides.
+
+    Of each kind the sample is taken with which all together show every mistake of faults.py best. Returns them, and by
+    how many times its limit each mistake goes beyond it.
+    """
+    shown: dict[str, list[dict[str, float]]] = {name: [] for name in KINDS}
+    with tempfile.TemporaryDirectory() as work:
+        for sample in samples[:MOST]:
+            for name, (save, picture) in KINDS.items():
+                save(Path(work) / name, enlarge(sample))
+                shown[name].append(faults.decoded(Path(work) / name, how, picture.exact))
+    every = product(range(min(MOST, len(samples))), repeat=len(KINDS))
+    chosen = max(every, key=lambda rows: min(_margins(shown, rows).values()))
+    for (name, (save, _)), row in zip(KINDS.items(), chosen, strict=True):
+        save(folder / name, enlarge(samples[row]))
+    margins = _margins(shown, chosen)
+    canvases = [faults.canvas(folder / name, how) for name in KINDS]
+    of_inputs = [faults.prepared(one, how) for one in canvases]
+    margins |= {name: max(one[name] for one in of_inputs) for name in faults.PREPARED}
+    return tuple(picture for _, picture in KINDS.values()), margins
+
+
+def _margins(shown: dict[str, list[dict[str, float]]], rows: Sequence[int]) -> dict[str, float]:
+    """How well one picture of each kind shows each mistake together."""
+    found = [shown[name][row] for name, row in zip(KINDS, rows, strict=True)]
+    return {fault: max(one[fault] for one in found) for fault in faults.DECODED}
 
 
 def enlarge(sample: Pixels) -> Pixels:
@@ -54,15 +76,40 @@ def enlarge(sample: Pixels) -> Pixels:
     return textured.astype(np.uint8)
 
 
-def _save_turned(path: Path, picture: Image.Image) -> None:
+def _save_odd(path: Path, pixels: Pixels) -> None:
+    """Store a picture in warm light."""
+    Image.fromarray(_warm(pixels)).save(path)
+
+
+def _save_turned(path: Path, pixels: Pixels) -> None:
     """Store a picture turned to the left, with the tag that has viewers turn it back; full colour resolution."""
     exif = Image.Exif()
     exif[ORIENTATION] = TURNED
-    picture.transpose(Image.Transpose.ROTATE_90).save(path, quality=95, subsampling=0, exif=exif)
+    turned = Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90)
+    turned.save(path, quality=95, subsampling=0, exif=exif)
 
 
-def _with_alpha(pixels: Pixels) -> Pixels:
-    """A picture (H, W, 3) in warm light, opaque on the right and ever more transparent to the left: (H, W, 4)."""
-    tinted = pixels * np.array([1.0, 0.8, 0.6])
+def _save_clear(path: Path, pixels: Pixels) -> None:
+    """Store a picture in warm light, opaque on the right and ever more transparent to the left."""
     alpha = np.broadcast_to(np.linspace(40, 255, pixels.shape[1]), pixels.shape[:2])
-    return np.dstack((tinted, alpha)).astype(np.uint8)
+    Image.fromarray(np.dstack((_warm(pixels), alpha.astype(np.uint8)))).save(path)
+
+
+def _warm(pixels: Pixels) -> Pixels:
+    """In warm light, so that even a gray picture tells red from blue."""
+    lit: Pixels = (pixels * np.array([1.0, 0.8, 0.6])).astype(np.uint8)
+    return lit
+
+
+Save = Callable[[Path, Pixels], None]
+KINDS: dict[str, tuple[Save, Picture]] = {
+    "odd-size.png": (_save_odd, Picture("odd-size.png", "a tinted picture of odd size", exact=True)),
+    "turned.jpg": (
+        _save_turned,
+        Picture("turned.jpg", "a picture stored turned, with EXIF orientation 6", exact=False),
+    ),
+    "alpha.png": (
+        _save_clear,
+        Picture("alpha.png", "a tinted picture with transparent parts, which belong on white", exact=True),
+    ),
+}

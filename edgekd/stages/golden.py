@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import files, jobs, plugins
+from edgekd.contrast import answering
 from edgekd.errors import EdgekdError, NotVerified
 from edgekd.results import Artifact, Basis, GoldenSet, Signature
 from edgekd.runtimes import preprocess
@@ -18,7 +19,7 @@ from edgekd.spec import Precision
 from edgekd.steps import Golden
 from edgekd.workspace import Workspace
 
-VERSION = 2
+VERSION = 3
 PACKAGES = ("numpy", "pillow")
 
 Array = NDArray[Any]
@@ -49,6 +50,7 @@ def run(step: Golden, out: Workspace) -> GoldenSet:
     )
     judged = arrays.get(f"runtime:{signature.outputs[0].name}", arrays[f"output:{signature.outputs[0].name}"])
     page["tolerance"], page["tolerance_from"] = tolerance(judged, step.artifact.precision, signature.outputs[0].scale)
+    page["margins"] |= answering.margins(judged.reshape(len(judged), -1), signature, page["tolerance"])
     np.savez(folder / "golden.npz", allow_pickle=False, **arrays)
     files.write(folder / "golden.json", json.dumps(page, indent=2, sort_keys=True) + "\n")
     return GoldenSet(folder=out.file("golden"), tolerance=page["tolerance"])
@@ -84,10 +86,10 @@ def _images(folder: Path, signature: Signature, arrays: Arrays) -> tuple[Arrays,
     """Write encoded images where the one input is an image; returns canvases, prepared inputs, and what each shows."""
     how = signature.inputs[0].preprocess
     if how is None or len(signature.inputs) > 1:
-        return {}, {"images": []}
+        return {}, {"images": [], "margins": {}}
     raw = arrays[f"raw:{signature.inputs[0].name}"]
     channels = "gray" if how.channels == "gray" else "rgb"
-    written = pictures.write(folder, raw)
+    written, margins = pictures.write(folder, raw, how.model_dump(mode="json"))
     canvases = np.stack([preprocess.decode(folder / one.file, how.canvas, channels, how.filter) for one in written])
     inputs = preprocess.prepare(canvases, how.model_dump(mode="json"))
     images = [
@@ -99,7 +101,7 @@ def _images(folder: Path, signature: Signature, arrays: Arrays) -> tuple[Arrays,
         }
         for one, canvas in zip(written, canvases, strict=True)
     ]
-    return {"image:canvas": canvases, "image:input": inputs}, {"images": images}
+    return {"image:canvas": canvases, "image:input": inputs}, {"images": images, "margins": margins}
 
 
 def _recorded(

@@ -1,0 +1,1 @@
+"""Application bundles by kind: folders that drop into a user's project."""
