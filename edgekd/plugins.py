@@ -82,6 +82,7 @@ KINDS = (
     "runtimes",
     "devices",
     "corruptions",
+    "apps",
     "stages",
 )
 Array = NDArray[Any]
@@ -338,6 +339,21 @@ class Corruption(Protocol):
     ) -> Mapping[str, Array]: ...
 
 
+class App(Protocol):
+    """apps/: kinds of application bundles, which are folders that drop into a user's project.
+
+    FORMATS are those of the files that it runs. `files` gives the application's own text files by their paths in the
+    folder, of what edgekd/bundle/content.py has written there; `unfit` says why a file cannot run in it after all, as
+    (message, hint), or nothing.
+    """
+
+    FORMATS: tuple[str, ...]
+
+    def files(self, content: Any) -> Mapping[str, str]: ...
+
+    def unfit(self, content: Any) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True)
 class Front:
     """What stands in a graph before one raw input, for every tool that writes graphs.
@@ -513,6 +529,7 @@ class Declared:
     address: str = ""
     opens: bool = False
     single: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
     resumes: bool = False
     uses: tuple[str, ...] = ()
     summary: str = ""

@@ -963,12 +963,20 @@ class Replayed(Value):
 
 
 class Elsewhere(Value):
-    """What a bundle's file did on another device after its build, at `created`."""
+    """What a bundle's file did on another device after its build, at `created`.
+
+    With an `app` an application's self-test found it there, by the `accelerator`; `failed` are its checks that were
+    wrong, `unseen` those that could not be made there.
+    """
 
     target: str
     measurement: Measurement
     replayed: Replayed | None = None
     created: str
+    app: str = ""
+    accelerator: str = ""
+    failed: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
 
 class StepRecord(Value):

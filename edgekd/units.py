@@ -102,3 +102,8 @@ def show_share(value: float) -> str:
 def show_points(value: float) -> str:
     """-0.0123 -> "-1.2 pp"."""
     return f"{100 * value:+.1f} pp"
+
+
+def plain(text: object, most: int = 60) -> str:
+    """What somebody else wrote, as a short line: a terminal must not be told what to do by a phone."""
+    return "".join(sign for sign in str(text) if sign.isprintable())[:most]

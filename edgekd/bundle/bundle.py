@@ -43,7 +43,7 @@ def write(report: Report, row: Row, golden: GoldenSet, entries: Path, folder: Pa
     artifact = row.artifact
     if artifact is None:
         raise UsageError(Problem(str(folder), f"{text.label(row)} has no file, so there is nothing to bundle"))
-    _refuse_strangers(folder)
+    refuse_strangers(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -57,13 +57,13 @@ def write(report: Report, row: Row, golden: GoldenSet, entries: Path, folder: Pa
         certificate = certify(report, row, digests.listing(work))
         (work / CERTIFICATE).write_text(certificate.model_dump_json(indent=1) + "\n", encoding="utf-8")
         digests.record(work)
-        _replace(work, folder)
+        replace(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
 
 
-def _refuse_strangers(folder: Path) -> None:
+def refuse_strangers(folder: Path) -> None:
     """A folder that is there already is only replaced if a bundle is what it holds."""
     if folder.exists() and not (folder / digests.NAME).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
@@ -71,7 +71,7 @@ def _refuse_strangers(folder: Path) -> None:
         )
 
 
-def _replace(work: Path, folder: Path) -> None:
+def replace(work: Path, folder: Path) -> None:
     """Put the finished folder in place; between the two renames there is none, never half of one."""
     if folder.exists():
         old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))

@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "Print the table of a run again.",
     "compare": "Compare two runs by their reports, or time two bundles or model files in turn on a device.",
     "diff": "Find the first layer at which a file computes something else than torch, and the likely cause.",
+    "bundle": "Write folders that drop into an application, each with a self-test.",
     "verify": "Replay a bundle's golden vectors and check every digest; with --at, measure its budget again.",
     "sign": "Sign bundles' certificates with an ssh key of your own.",
     "bench": "Time model files and bundles on this computer, or on several boards at once.",

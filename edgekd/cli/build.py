@@ -5,10 +5,12 @@ from pathlib import Path
 import typer
 
 from edgekd.build import build as run_build
+from edgekd.bundle.apps import check_formats, read_kinds
 from edgekd.catalog import shown
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
+from edgekd.commands.apps import of_run
 from edgekd.commands.places import check_out, default_out
 from edgekd.recipes.effort import describe
 from edgekd.recipes.recipe import load_plan
@@ -86,19 +88,25 @@ def build(
     accept_stand_in: o.AcceptStandIn = False,
     https: o.Https = False,
     pareto: o.Pareto = False,
+    wanted: o.For = None,
     out: o.Out = None,
     store: o.StoreAt = None,
     json: o.Json = False,
 ) -> None:
     """Make the best student that keeps the budget, and measure it beside its teacher."""
     plan = load_plan(recipe, o.flags(context))
+    kinds = read_kinds(wanted or ())
+    check_formats(kinds, (target.format for target in plan.targets))
     folder = out or default_out(plan)
     check_out(folder)
     output.say(describe(plan.effort))
     with display() as observer, Store(o.store_root(store), observer) as answers:
         report = run_build(plan, answers, folder)
+    written = of_run(report, folder, kinds)
     if json:
         output.answer(report.model_dump_json(indent=2))
     else:
         show(report, folder)
+        for one in written:
+            output.answer(f"{one.kind} application for {one.content.title}: {shown(one.folder)}")
     raise typer.Exit(output.STATUS[report.status])

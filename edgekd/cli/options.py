@@ -100,6 +100,10 @@ AcceptStandIn = Annotated[
 Pareto = Annotated[
     bool, typer.Option("--pareto", help="Also ship the smallest, a middle and the best student of the front.")
 ]
+For = Annotated[
+    list[str] | None,
+    typer.Option("--for", metavar="KIND", help=f"Write application bundles too: {', '.join(plugins.names('apps'))}."),
+]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the run goes.", rich_help_panel=_WHERE)]
 StoreAt = Annotated[
     Path | None,

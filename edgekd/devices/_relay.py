@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from edgekd import units
 from edgekd.devices import _npm, _told
 from edgekd.runtimes.fault import Fault
 from edgekd.runtimes.predict import Writer
@@ -316,7 +317,7 @@ class Relay:
         self.work = work = await asyncio.to_thread(Work, self.count, request, folder, self.accelerator, future)
         answer = await self.answered(work)
         if "error" in answer:
-            raise Fault(f"{request['runtime']} in the browser: {_told.plain(answer['error'], 2000)}")
+            raise Fault(f"{request['runtime']} in the browser: {units.plain(answer['error'], 2000)}")
         if verb == "predict":
             return {**same, **_told.predicted(answer, work.samples.count), "outputs": work.close()}
         return {**same, **_told.clocked(answer, self.facts)}

@@ -6,6 +6,7 @@ from typing import Any
 
 from ua_parser import parse
 
+from edgekd import units
 from edgekd.devices import _npm
 
 UNISOLATED = "the page is not isolated, which takes https; write --https"
@@ -46,11 +47,6 @@ def facts(told: dict[str, Any], accelerator: str) -> dict[str, Any]:
     }
 
 
-def plain(text: object, most: int = 60) -> str:
-    """What a page wrote, as a short line: a terminal must not be told what to do by a phone."""
-    return "".join(sign for sign in str(text) if sign.isprintable())[:most]
-
-
 def _who(told: dict[str, Any]) -> tuple[str, str, str]:
     """Browser, system and model of the device, as far as they are told."""
     found, data = parse(str(told.get("agent", ""))), told.get("data") or {}
@@ -60,7 +56,7 @@ def _who(told: dict[str, Any]) -> tuple[str, str, str]:
         system = f"{data['platform']} {str(data.get('platformVersion') or '').split('.')[0]}".strip()
     family = found.device.family if found.device else ""
     model = str(data.get("model") or "") or (family if family not in ("Other", "K", "Generic Smartphone") else "")
-    return plain(browser) or "a browser", plain(system) or "an unknown system", plain(model)
+    return units.plain(browser) or "a browser", units.plain(system) or "an unknown system", units.plain(model)
 
 
 def predicted(answer: dict[str, Any], count: int) -> dict[str, Any]:

@@ -74,8 +74,12 @@ def elsewhere(report: Report) -> Table:
         facts = found.device
         where = f"{facts.system}, {latency.threads} thread(s)" if facts and latency else facts.system if facts else ""
         numbers = [text.seconds(found, quantile) for quantile in ("p50", "p90", "p99")]
-        name = Cell(f"{one.target} on {facts.name if facts else 'a device'}", where)
-        body.append((name, *numbers, *_replayed(one.replayed), Cell(one.created[:10])))
+        by = f" ({one.app} app)" if one.app else ""
+        name = Cell(f"{one.target} on {facts.name if facts else 'a device'}{by}", where)
+        golden, tests = _replayed(one.replayed)
+        if one.failed:
+            golden = Cell("self-test FAILED", "; ".join(one.failed))
+        body.append((name, *numbers, golden, tests, Cell(one.created[:10])))
     return Table(header, tuple(body), words=frozenset({0, 4}))
 
 
