@@ -26,7 +26,7 @@ COMMANDS = {
     "export": "Convert a model as it is, in every precision; measure, judge, and write the best as a bundle.",
     "plan": "Check everything that build would do, and say what and how long; trains nothing.",
     "init": "Try your own teacher on your own data, and write a commented recipe with what was found.",
-    "report": "Print the table of a run again.",
+    "report": "Print the table of a run again; with --add put what was found on other devices into its report.",
     "compare": "Compare two runs by their reports, or time two bundles or model files in turn on a device.",
     "diff": "Find the first layer at which a file computes something else than torch, and the likely cause.",
     "bundle": "Write folders that drop into an application, each with a self-test.",

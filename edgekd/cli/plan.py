@@ -4,6 +4,7 @@ import typer
 
 from edgekd import units
 from edgekd.build import check, look, reachable
+from edgekd.bundle.apps import check_formats, read_kinds
 from edgekd.cli import options as o
 from edgekd.cli import output
 from edgekd.cli.progress import display
@@ -80,18 +81,20 @@ def plan(
     accept_stand_in: o.AcceptStandIn = False,
     https: o.Https = False,
     pareto: o.Pareto = False,
+    wanted: o.For = None,
     out: o.Out = None,
     store: o.StoreAt = None,
     json: o.Json = False,
 ) -> None:
     """Check everything that build would do, and say what and how long; trains nothing."""
-    wanted = load_plan(recipe, o.flags(context))
-    check_out(out or default_out(wanted))
-    output.say(describe(wanted.effort))
+    plan = load_plan(recipe, o.flags(context))
+    check_formats(read_kinds(wanted or ()), (target.format for target in plan.targets))
+    check_out(out or default_out(plan))
+    output.say(describe(plan.effort))
     with display() as observer, Store(o.store_root(store), observer) as answers:
-        warnings, outlook, told = ahead(wanted, answers)
+        warnings, outlook, told = ahead(plan, answers)
     if json:
-        values = {"plan": wanted, "splits": outlook.splits, "forecast": told}
+        values = {"plan": plan, "splits": outlook.splits, "forecast": told}
         dumped = {name: value.model_dump(mode="json") for name, value in values.items()}
         output.show_json(dumped | {"warnings": warnings})
     else:

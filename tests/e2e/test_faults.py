@@ -65,7 +65,7 @@ def strike(victim: str, running: subprocess.Popen[str], work: Path) -> bool:
 
 
 def kill(victim: str, recipe: Path, home: Path, key: str) -> int:
-    """Begin the build and kill its victim in the step `key`, before it has answered; returns the build's exit status."""
+    """Begin the build and kill its victim before the step `key` is answered; returns the build's exit status."""
     entry = home / "store/entries" / key[:2] / key
     anew = entry.exists()  # a step that every build asks anew
     for _ in range(TRIES):
