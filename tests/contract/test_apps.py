@@ -1,4 +1,4 @@
-"""Every kind of application: its files are plain, fit on a screen where people read them, and say nothing of edgekd's maker."""
+"""Every kind of application: its files are plain text, and what people read fits on a screen."""
 
 import ast
 import json
