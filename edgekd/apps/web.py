@@ -4,15 +4,15 @@ import base64
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import jinja2
 
 from edgekd.bundle.content import Content
 from edgekd.devices import _npm
 
-FORMATS: Final = ("onnx", "tflite")
-VERSION: Final = 1
+VERSION = 1
+FORMATS = ("onnx", "tflite")
 
 TEMPLATES = Path(__file__).parent / "templates/web"
 # Types that LiteRT.js takes and gives; those of 64 bits are its own of 32 there.
