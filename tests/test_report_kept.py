@@ -10,6 +10,7 @@ from edgekd.conditions import Interval
 from edgekd.kept import Kept, Scratch
 from edgekd.report import kept, likeness
 from edgekd.report import report as pages
+from edgekd.results import Confidence
 from tests import synthetic
 from tests.test_report import read
 
@@ -143,3 +144,28 @@ def test_warnings_stand_at_the_end_of_the_command_too(capsys: pytest.CaptureFixt
     cli_build.show(synthetic.report(concerns=(synthetic.CONCERN,)), tmp_path)
     said = capsys.readouterr().out
     assert "warning: transfer data: they are unlike the test data: 31.0 %" in said and "Add unlabelled samples" in said
+
+
+def test_what_a_temperature_leaves_of_the_error_stands_beside_it() -> None:
+    rows = synthetic.rows()
+    one = Confidence(
+        temperature=1.43,
+        error=Interval(value=0.012, low=0.01, high=0.02),
+        error_before=Interval(value=0.08, low=0.06, high=0.1),
+        samples=500,
+    )
+    sure = [
+        row.model_copy(
+            update={
+                "artifact": row.artifact.model_copy(
+                    update={"signature": row.artifact.signature.model_copy(update={"confidence": (one,)})}
+                )
+            }
+        )
+        for row in rows
+        if row.artifact
+    ]
+    table = kept.calibrations(synthetic.contrasted(), sure)
+    assert table is not None and len(table.body) == 2 + sum(row.ships for row in sure)
+    assert table.body[2][0].main == "tflite, temperature 1.43" and table.body[2][3].main == "1.2 %"
+    assert len(kept.calibrations(synthetic.contrasted(), rows).body) == 2

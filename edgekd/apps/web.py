@@ -45,9 +45,13 @@ PACKED = ("*.js", "*.d.ts", "demo.*", "model", "MODEL_CARD.md", "LICENSES", "cer
 
 def files(content: Content) -> dict[str, str]:
     """The application's own files by their paths in the folder."""
-    plain = {path.name: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.iterdir()) if path.suffix != ".jinja"}
+    plain = {
+        path.name: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.iterdir()) if path.suffix != ".jinja"
+    }
     told = _told(content)
-    made = {name: _pages().get_template(f"{name}.jinja").render(told) for name in ("index.d.ts", "demo.html", "README.md")}
+    made = {
+        name: _pages().get_template(f"{name}.jinja").render(told) for name in ("index.d.ts", "demo.html", "README.md")
+    }
     engine = _pages().get_template(f"engine-{content.model['format']}.js.jinja").render(told)
     return {**plain, **made, "engine.js": engine, "package.json": _dump(_package(content))}
 
@@ -64,7 +68,10 @@ def unfit(content: Content) -> tuple[str, ...]:
             message = f"LiteRT.js takes and gives no {' or '.join(sorted(types - set(LITE)))} tensors"
             return message, "Build a file whose inputs and outputs are floats, for example with --precision int8"
     if types - ARRAYS.keys():
-        return f"JavaScript has no arrays of {' or '.join(sorted(types - ARRAYS.keys()))}", "Build with --precision float32"
+        return (
+            f"JavaScript has no arrays of {' or '.join(sorted(types - ARRAYS.keys()))}",
+            "Build with --precision float32",
+        )
     return ()
 
 

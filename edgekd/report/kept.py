@@ -1,5 +1,6 @@
 """What a report shows of what the student kept, as cells of text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekd import units
@@ -8,6 +9,7 @@ from edgekd.kept import Appraised, Attributed, Calibration, Contrasted, Endured,
 from edgekd.report import text
 from edgekd.report.text import Cell
 from edgekd.report.view import Table
+from edgekd.results import Interval, Row
 
 # Classes that are listed; of more the ones with the least agreement.
 MOST_CLASSES = 20
@@ -79,17 +81,25 @@ def _moved(one: Moved) -> tuple[Cell, ...]:
     )
 
 
-def calibrations(told: Contrasted) -> Table | None:
-    """Confidence beside accuracy of both."""
+def calibrations(told: Contrasted, rows: Sequence[Row] = ()) -> Table | None:
+    """Confidence beside accuracy of both, and the error that is left of each of `rows` by its temperature."""
     if told.teacher is None or told.student is None:
         return None
     header = ("", "mean confidence", "accuracy", "calibration error (ECE)")
-    return Table(header, (_calibration("teacher", told.teacher), _calibration("student", told.student)))
+    cooled = [
+        (Cell(f"{row.target}, temperature {one.temperature:.3g}"), Cell(text.NONE), Cell(text.NONE), _error(one.error))
+        for row in rows
+        for one in (row.artifact.signature.confidence if row.ships and row.artifact else ())
+    ]
+    return Table(header, (_calibration("teacher", told.teacher), _calibration("student", told.student), *cooled))
 
 
 def _calibration(name: str, told: Calibration) -> tuple[Cell, ...]:
-    error = Cell(text.share(told.error.value), f"{100 * told.error.low:.1f}–{100 * told.error.high:.1f} %")
-    return Cell(name), Cell(text.share(told.confidence)), Cell(text.share(told.accuracy)), error
+    return Cell(name), Cell(text.share(told.confidence)), Cell(text.share(told.accuracy)), _error(told.error)
+
+
+def _error(told: Interval) -> Cell:
+    return Cell(text.share(told.value), f"{100 * told.low:.1f}–{100 * told.high:.1f} %")
 
 
 def cards(kept: Kept) -> tuple[Card, ...]:
@@ -192,14 +202,14 @@ def scratch(told: Scratch, gauge: Gauge = ACCURACY) -> str:
     )
 
 
-def shown(told: Kept, gauge: Gauge = ACCURACY) -> dict[str, object]:
-    """All that the pages print of it."""
+def shown(told: Kept, gauge: Gauge = ACCURACY, rows: Sequence[Row] = ()) -> dict[str, object]:
+    """All that the pages print of it; `rows` are those of the report."""
     return {
         "told": told,
         "summary": summary(told.contrasted),
         "classes": classes(told.contrasted),
         "moved": moved(told.contrasted),
-        "calibrations": calibrations(told.contrasted),
+        "calibrations": calibrations(told.contrasted, rows),
         "cards": cards(told),
         "parted": parted(told),
         "corruptions": corruptions(told.endured) if told.endured else None,

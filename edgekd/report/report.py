@@ -68,7 +68,7 @@ def _view(report: Report) -> dict[str, Any]:
         "elsewhere": view.elsewhere(report),
         "devices": [view.facts(device) for device in text.devices(report.rows)],
         "notes": (*text.doubts(report), *text.remarks(report)),
-        "kept": kept.shown(report.kept, report.gauge) if report.kept else None,
+        "kept": kept.shown(report.kept, report.gauge, report.rows) if report.kept else None,
         "samples": judged[0] if judged else None,
         "command": command(report.plan),
         "complete": complete(report.plan),

@@ -133,7 +133,9 @@ for name, how in (("gray", GRAY), ("rgb", RGB)):
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an application of each model and format, whose packages of npm are beside their pages."""
     found = tmp_path_factory.mktemp("apps")
-    done = subprocess.run([sys.executable, "-c", MAKE, str(found)], capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", MAKE, str(found)], capture_output=True, text=True, timeout=900, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     for target, name in MODULES.items():
         package = next(one for one in _npm.PACKAGES if one.name == name)
