@@ -4,6 +4,7 @@ import ast
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -83,17 +84,23 @@ def replace(work: Path, folder: Path) -> None:
 
 
 def copy_runtime(format: str, folder: Path) -> None:
-    """Copy the sources that run a format: preprocessing, checks, the runtime's module, and what these import."""
+    """Copy the sources that run a format."""
     folder.mkdir()
-    left, copied = ["__init__", format, *SAMPLE_NEEDS], set()
+    for name, source in runtime_sources(format).items():
+        (folder / name).write_text(source, encoding="utf-8")
+
+
+def runtime_sources(format: str, needs: Iterable[str] = SAMPLE_NEEDS) -> dict[str, str]:
+    """Sources that run a format, by file name: the runtime's module, what is needed besides, and what these import."""
+    left, found = ["__init__", format, *needs], dict[str, str]()
     while left:
         name = left.pop()
-        if name in copied:
+        if f"{name}.py" in found:
             continue
         source = (RUNTIMES / f"{name}.py").read_text(encoding="utf-8")
-        (folder / f"{name}.py").write_text(source, encoding="utf-8")
-        copied.add(name)
+        found[f"{name}.py"] = source
         left += _siblings(source)
+    return found
 
 
 def _siblings(source: str) -> list[str]:
