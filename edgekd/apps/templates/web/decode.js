@@ -1,5 +1,7 @@
 // From whatever a browser shows to pixels: RGBA, upright, not premultiplied, colours as stored.
 
+import { left, turned } from "./orient.js";
+
 const WAY = { imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: "none" };
 // Pixels that are read at once: browsers of phones give no large canvases.
 const STRIP = 1 << 22;
@@ -12,27 +14,29 @@ export async function pixelsOf(image) {
     if (image instanceof ImageBitmap) {
         return read(image);
     }
-    const bitmap = await bitmapOf(image);
+    if (image instanceof Blob || image instanceof ArrayBuffer || ArrayBuffer.isView(image)) {
+        return decoded(image instanceof Blob ? image : new Blob([image]));
+    }
+    await image?.decode?.();
+    return freed(await createImageBitmap(image, WAY));
+}
+
+async function decoded(blob) {
+    if (!blob.size) {
+        throw new Error("an image of no bytes");
+    }
+    const bitmap = await createImageBitmap(blob, WAY).catch((error) => {
+        throw new Error(`not an image that this browser reads (${error.message})`);
+    });
+    return turned(freed(bitmap), await left(blob, WAY));
+}
+
+function freed(bitmap) {
     try {
         return read(bitmap);
     } finally {
         bitmap.close();
     }
-}
-
-async function bitmapOf(image) {
-    const encoded = image instanceof Blob || image instanceof ArrayBuffer || ArrayBuffer.isView(image);
-    if (!encoded) {
-        await image?.decode?.();
-        return createImageBitmap(image, WAY);
-    }
-    const blob = image instanceof Blob ? image : new Blob([image]);
-    if (!blob.size) {
-        throw new Error("an image of no bytes");
-    }
-    return createImageBitmap(blob, WAY).catch((error) => {
-        throw new Error(`not an image that this browser reads (${error.message})`);
-    });
 }
 
 function surface(width, height) {
