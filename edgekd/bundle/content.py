@@ -130,6 +130,8 @@ def _model(inner: Path, title: str, edgekd: str, signature: Signature, golden: M
         "tolerance": golden["tolerance"],
         "tolerance_from": golden["tolerance_from"],
         # outputs that differ by as much in opposite directions move a probability by no more
+        # of answers to recorded outputs, which are the same everywhere
+        "answer_tolerance": answering.PROBABLE,
         "probability_tolerance": min(1.0, golden["tolerance"] / min(divisors) / 2 + answering.PROBABLE),
         "files": {
             path.relative_to(inner).as_posix(): {"sha256": files.digest(path), "size": path.stat().st_size}
