@@ -20,7 +20,7 @@ from edgekd.certificate import Certificate
 from edgekd.contrast import answering
 from edgekd.errors import Problem, UsageError
 from edgekd.results import Signature
-from edgekd.runtimes import digests
+from edgekd.runtimes import digests, replay
 
 Array = NDArray[Any]
 FOLDER = "model"
@@ -159,6 +159,7 @@ def _golden(
         "outputs": [_array(folder, name, array) for name, array in outputs],
         "answers": _answers(outputs[0][1], signature, tolerance) if known else [],
         "pictures": list(_pictures(folder, signature, golden, arrays)),
+        "front_ends": list(_front_ends(source, folder, signature)),
         "margins": [
             {"fault": name, "title": told, "caught_by": check, "margin": golden["margins"].get(name)}
             for name, (told, check) in words.MISTAKES.items()
@@ -211,6 +212,20 @@ def _pictures(
             "outputs": [] if outputs is None else outputs[row].reshape(-1).tolist(),
             "answer": told[row] if told else None,
         }
+
+
+def _front_ends(source: Path, folder: Path, signature: Signature) -> Iterator[dict[str, Any]]:
+    """Recorded sounds and texts with the inputs that were made of them."""
+    for spec in signature.inputs:
+        if spec.front_end is None:
+            continue
+        told = {"name": spec.name, "kind": spec.front_end.kind}
+        if spec.front_end.kind == "tokens":
+            yield told | {"texts": json.loads((source / replay.TEXTS).read_text(encoding="utf-8"))}
+            continue
+        with np.load(source / replay.SOUNDS, allow_pickle=False) as stored:
+            heard = {key: _array(folder, f"{spec.name}.{key}", stored[key]) for key in ("sound", "input")}
+            yield told | {"count": len(stored["sound"]), **heard}
 
 
 def _dump(path: Path, page: Mapping[str, Any]) -> None:

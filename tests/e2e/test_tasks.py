@@ -33,6 +33,7 @@ def test_a_task_is_built_for_two_runtimes_and_its_bundles_are_sound(task: str, t
         checked = toy.ask("verify", str(bundle), home=tmp_path / "home")
         assert checked.returncode == 0, checked.stdout
         _used(bundle, task, tmp_path / "page")
+        _in_an_application(bundle, task, tmp_path / "home")
 
 
 def _used(bundle: Path, task: str, page: Path) -> None:
@@ -49,3 +50,17 @@ def _used(bundle: Path, task: str, page: Path) -> None:
     checks = said.stdout.splitlines()
     for kind in filter(None, KINDS.get(task, ())):
         assert any(line.startswith(f"ok          {kind}") for line in checks), checks
+
+
+def _in_an_application(bundle: Path, task: str, home: Path) -> None:
+    """The bundle's application for Python passes its self-test, front ends too."""
+    made = toy.ask("bundle", str(bundle), "--for", "python", home=home)
+    assert made.returncode == 0, made.stderr
+    command = [sys.executable, "main.py", "--self-test"]
+    place = bundle.parent / f"{bundle.name}-for-python"
+    said = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stdout + said.stderr
+    checks = {one["what"]: one["passed"] for one in json.loads((place / "selftest.json").read_text())["checks"]}
+    fronts = [one for one in json.loads((bundle / "signature.json").read_text())["inputs"] if one["front_end"]]
+    assert len(fronts) == len(list(filter(None, KINDS.get(task, ()))))
+    assert all(checks[f"prepare {one['name']}"] for one in fronts) and checks["answers"]

@@ -39,11 +39,11 @@ class Package:
 
     def inputs(self) -> dict[str, Array]:
         """Recorded inputs by name, sample first."""
-        return {one["name"]: self._array(one) for one in self.golden["inputs"]}
+        return {one["name"]: self.array(one, self.golden["count"]) for one in self.golden["inputs"]}
 
     def outputs(self) -> dict[str, Array]:
         """Recorded outputs by name, sample first; nothing where none were recorded."""
-        return {one["name"]: self._array(one) for one in self.golden["outputs"]}
+        return {one["name"]: self.array(one, self.golden["count"]) for one in self.golden["outputs"]}
 
     def canvas(self, picture: dict[str, Any]) -> Array:
         """The recorded canvas of a picture, uint8 (canvas, canvas, 1 or 3)."""
@@ -60,10 +60,11 @@ class Package:
         """The bytes of a recorded picture."""
         return (self.folder / "golden" / str(picture["file"])).read_bytes()
 
-    def _array(self, told: dict[str, Any]) -> Array:
+    def array(self, told: dict[str, Any], count: int) -> Array:
+        """An array of so many samples."""
         dtype: np.dtype[Any] = np.dtype(told["dtype"])
         values = np.fromfile(self.folder / "golden" / told["file"], dtype.newbyteorder("<")).astype(dtype)
-        return values.reshape(int(self.golden["count"]), *told["shape"])
+        return values.reshape(int(count), *told["shape"])
 
 
 def digest(path: Path) -> str:

@@ -25,8 +25,6 @@ from .timing import latency
 
 Check = dict[str, Any]
 Array = np.ndarray[Any, Any]
-# By how much a probability that is computed of recorded outputs may differ.
-PROBABLE = 1e-4
 
 
 class SelfTest:
@@ -44,8 +42,8 @@ class SelfTest:
         for name, check in (("decode", self._decode), ("prepare", self._prepare)):
             for picture in pictures:
                 found += self._tried(f"{name} {picture['file']}", lambda check=check, one=picture: check(one))
-        if self.samples.kind in ("sound", "text"):
-            found.append(_check("prepare", None, f"no {self.samples.kind} was recorded to be prepared here"))
+        for front in self.package.golden["front_ends"]:
+            found += self._tried(f"prepare {front['name']}", lambda front=front: self._front(front))
         say("running the model on what was recorded")
         for i, spec in enumerate(self.package.signature["outputs"]):
             found += self._tried(f"model {spec['name']}", lambda i=i: self._model(i))
@@ -94,6 +92,22 @@ class SelfTest:
         gap, limit = engine.difference(found, wanted), PREPARED * max(1.0, float(np.abs(wanted).max()))
         return gap <= limit, "" if gap <= limit else f"differs by {gap:.3g}, {limit:.3g} is allowed"
 
+    def _front(self, front: dict[str, Any]) -> tuple[bool, str]:
+        """Recorded sounds or texts become the recorded inputs."""
+        name = front["name"]
+        if front["kind"] == "tokens":
+            pairs = [(self.samples.prepare(one["text"])[name][0], np.asarray(one["ids"])) for one in front["texts"]]
+        else:
+            sounds, inputs = (self.package.array(front[key], front["count"]) for key in ("sound", "input"))
+            pairs = [(self.samples.prepare(sound)[name][0], wanted) for sound, wanted in zip(sounds, inputs)]
+        for found, wanted in pairs:
+            if found.shape != wanted.shape:
+                return False, f"the input is {found.shape}, recorded was {wanted.shape}"
+            gap, limit = engine.difference(found, wanted), PREPARED * max(1.0, float(np.abs(wanted).max()))
+            if not gap <= limit:
+                return False, f"differs by {gap:.3g}, {limit:.3g} is allowed"
+        return True, ""
+
     def _running(self) -> Chosen:
         if self.chosen is None:
             raise ModelError(self.why)
@@ -124,7 +138,7 @@ class SelfTest:
         outputs = package.outputs()[package.signature["outputs"][0]["name"]]
         for i, one in enumerate(told):
             read = answers.answers(answers.read(package.signature, outputs[i], 0.0))
-            why = _unlike(read, one, PROBABLE)
+            why = _unlike(read, one, float(package.page["answer_tolerance"]))
             if why:
                 return False, f"sample {i}, of its recorded outputs: {why}"
         own = engine.recorded(self._running().model, package)[0]
