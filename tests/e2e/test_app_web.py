@@ -45,7 +45,7 @@ from ai_edge_litert.interpreter import Interpreter
 from edgekd.bundle import apps
 from edgekd.certificate import Certificate
 from edgekd.contrast import answering
-from edgekd.results import Confidence, Interval, Preprocess, Signature, TensorSpec
+from edgekd.results import Column, Confidence, Interval, Preprocess, Signature, TensorSpec
 from edgekd.runtimes import digests, preprocess
 from edgekd.samples import pictures
 from edgekd.spec import Budget
@@ -107,17 +107,22 @@ def bundle(folder, format, how, seed=1):
     arrays = {"input:image": preprocess.prepare(stored, said), "image:canvas": canvases, "image:input": preprocess.prepare(canvases, said)}
     arrays["runtime:logits"] = runs(format, file, arrays["input:image"])
     arrays["image:runtime:logits"] = runs(format, file, arrays["image:input"])
-    np.savez(folder / "golden/golden.npz", **arrays)
-    allowed, why = tolerance(arrays["runtime:logits"], "float32")
-    margins |= answering.margins(arrays["runtime:logits"], signature, allowed)
-    model = {"name": file.name, "sha256": digests.sha256(file), "size": file.stat().st_size}
     images = [{"file": one.file, "shows": one.shows, "exact": one.exact} for one in written]
+    finish(folder, file, signature, arrays, images, margins, f"clothes of noise for {format}")
+
+
+def finish(folder, file, signature, arrays, images, margins, title):
+    np.savez(folder / "golden/golden.npz", **arrays)
+    outputs, format = arrays[f"runtime:{signature.outputs[0].name}"], file.suffix[1:]
+    allowed, why = tolerance(outputs, "float32")
+    margins |= answering.margins(outputs, signature, allowed)
+    model = {"name": file.name, "sha256": digests.sha256(file), "size": file.stat().st_size}
     page = dict(format=format, precision="float32", model=model, runtime="1", tolerance=allowed, tolerance_from=why,
                 missing="", margins=margins, images=images)
     (folder / "golden/golden.json").write_text(json.dumps(page))
     (folder / "signature.json").write_text(signature.model_dump_json())
-    (folder / "labels.txt").write_text("\n".join(CLASSES) + "\n")
-    (folder / "README.md").write_text(f"# clothes of noise for {format}\n")
+    (folder / "labels.txt").write_text("".join(f"{one}\n" for one in signature.classes))
+    (folder / "README.md").write_text(f"# {title}\n")
     for name in ("MODEL_CARD.md", "LICENSES", "edgekd.lock.json"):
         (folder / name).write_text(name)
     certificate = Certificate(edgekd="0.1.0", created="2026-11-23", target=format, precision="float32", verdict="holds", terms=(),
@@ -126,7 +131,35 @@ def bundle(folder, format, how, seed=1):
     digests.record(folder)
 
 
+def numbers(folder):
+    # two inputs without images, two numbers
+    (folder / "golden").mkdir(parents=True)
+    torch.manual_seed(4)
+    inputs = tuple(TensorSpec(name=name, shape=(-1, size)) for name, size in (("pulse", 6), ("age", 1)))
+    columns = (Column(name="pressure", unit="mmHg", mean=120, deviation=9), Column(name="risk", mean=0, deviation=1))
+    signature = Signature(inputs=inputs, outputs=(TensorSpec(name="told", shape=(-1, 2)),), columns=columns)
+    file, rng = folder / "student.onnx", np.random.default_rng(5)
+    examples, names = (torch.zeros(1, 6), torch.zeros(1, 1)), [spec.name for spec in inputs]
+    torch.onnx.export(Both().eval(), examples, file, input_names=names, output_names=["told"], dynamo=True, external_data=False)
+    arrays = {f"input:{name}": rng.normal(size=(8, n)).astype(np.float32) for name, n in (("pulse", 6), ("age", 1))}
+    session = onnxruntime.InferenceSession(file)
+    rows = [session.run(None, {name: arrays[f"input:{name}"][i : i + 1] for name in names})[0] for i in range(8)]
+    arrays["runtime:told"] = np.concatenate(rows)
+    finish(folder, file, signature, arrays, [], {}, "numbers of noise for onnx")
+
+
+class Both(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = torch.nn.Linear(7, 2)
+
+    def forward(self, pulse, age):
+        return self.last(torch.cat((pulse, age), 1))
+
+
 home = Path(sys.argv[1])
+numbers(home / "bundles/numbers-onnx")
+apps.write(home / "bundles/numbers-onnx", "web", home / "numbers-onnx")
 for name, how in (("gray", GRAY), ("rgb", RGB)):
     for format in ("onnx", "tflite"):
         bundle(home / "bundles" / f"{name}-{format}", format, how)
@@ -153,7 +186,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).symlink_to(_npm.kept(kept) / name)
     utils.mkdir(parents=True)
     (utils / "index.js").symlink_to(_npm.kept(_npm.PACKAGES[2]) / "wasm-utils.js")
-    for name in APPS:
+    for name in (*APPS, "numbers-onnx"):
         placed(found / name)
     return found
 
@@ -642,3 +675,37 @@ def test_npm_installs_and_packs_the_folder(home: Path, name: str, tmp_path: Path
     held = {path.relative_to(app).as_posix() for path in app.rglob("*") if path.is_file()}
     assert packed >= {"index.js", "index.d.ts", "engine.js", "model/model.json", "model/golden/alpha.png", "LICENSES"}
     assert held - packed <= {"digests.json", "edgekd.lock.json"}, held - packed
+
+
+def test_a_model_of_numbers_takes_arrays_and_tells_values_with_units(run: Run, home: Path) -> None:
+    told = run("numbers-onnx", SELF_TEST)
+    checks = {one["what"]: one["passed"] for one in told["checks"]}
+    assert told["passed"] and checks == {"files": True, "model told": True, "answers": None, "pictures": None}
+    assert SelfTest.model_validate_json(json.dumps(told)).latency
+    script = """
+    const model = await app.load();
+    const { values, outputs } = await model.classify({ pulse: new Float32Array(6), age: new Float32Array(1) });
+    const wrong = await model.classify({ pulse: new Float32Array(6) }).catch((error) => error.message);
+    return { values, outputs: Array.from(outputs), wrong };"""
+    found = run("numbers-onnx", script)
+    assert found["values"] == {
+        "pressure": {"value": found["outputs"][0], "unit": "mmHg"},
+        "risk": {"value": found["outputs"][1], "unit": ""},
+    }
+    assert found["wrong"] == "the input age has 1 numbers, not undefined"
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_webgpu_is_held_against_the_processor(browser: Any, served: dict[bool, str], name: str) -> None:
+    """By a graphics processor in software, which gives the right outputs and is slower."""
+    flags = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+    with_graphics = browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+    page = with_graphics.new_page()
+    page.goto(f"{served[True]}/{name}/bare.html")
+    told = page.evaluate("async () => (await import(new URL('index.js', location).href)).selfTest()")
+    with_graphics.close()
+    (tried,) = told["accelerator"]["tried"]
+    if "no WebGPU adapter" in tried["why"]:
+        pytest.skip("this Chromium has no graphics processor in software")
+    assert told["passed"], failed(told)
+    assert tried["kept"] or re.fullmatch(r"[\d.]+ ms a run, .* on the processor", tried["why"]), tried
