@@ -350,7 +350,9 @@ def changed(home: Path, name: str, fault: str, file: str, old: str, new: str) ->
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
-@pytest.mark.parametrize(("fault", "models", "file", "old", "new", "caught"), FAULTS, ids=[f"{f[0]}-{f[1]}" for f in FAULTS])
+@pytest.mark.parametrize(
+    ("fault", "models", "file", "old", "new", "caught"), FAULTS, ids=[f"{f[0]}-{f[1]}" for f in FAULTS]
+)
 def test_a_fault_is_caught(
     run: Run, home: Path, format: str, fault: str, models: str, file: str, old: str, new: str, caught: str
 ) -> None:
@@ -601,13 +603,17 @@ def test_every_way_of_storing_gives_the_pixels_of_pillow(run: Run, channels: str
 
 def test_without_webgl_colors_under_alpha_lose_one_level_at_most(run: Run) -> None:
     without = "OffscreenCanvas.prototype.getContext = ((get) => function (kind, ...more) {"
-    without += "return kind === 'webgl' ? null : get.call(this, kind, ...more); })(OffscreenCanvas.prototype.getContext);"
+    without += (
+        "return kind === 'webgl' ? null : get.call(this, kind, ...more); })(OffscreenCanvas.prototype.getContext);"
+    )
     data = forms()["alpha"]
     given = {
         "how": {"canvas": 72, "channels": "rgb", "filter": "bilinear"},
         "files": {"alpha": base64.b64encode(data).decode()},
     }
-    apart = np.abs(preprocess.decode(data, 72, "rgb").ravel().astype(int) - run("rgb-onnx", without + FORMS, given)["alpha"])
+    apart = np.abs(
+        preprocess.decode(data, 72, "rgb").ravel().astype(int) - run("rgb-onnx", without + FORMS, given)["alpha"]
+    )
     assert apart.max() <= 1, apart.max()
 
 
