@@ -16,6 +16,8 @@ from .labels import Label
 
 # Classes that an answer lists.
 TOP = 5
+# Of a model whose confidence was not calibrated.
+UNKNOWN: dict[str, Any] = {"temperature": 1.0, "threshold": None}
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _answer(
     signature: Mapping[str, Any], number: int, labels: list[Any], outputs: np.ndarray[Any, Any], milliseconds: float
 ) -> Answer:
     """The answer of one head, or of all classes."""
-    told = signature["confidence"][number] if signature["confidence"] else {"temperature": 1.0, "threshold": None}
+    told: dict[str, Any] = signature["confidence"][number] if signature["confidence"] else UNKNOWN
     shares = probabilities(outputs, told["temperature"])
     order = [int(index) for index in np.argsort(-shares, kind="stable")[:TOP]]
     confidence, least = float(shares[order[0]]), told["threshold"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,12 +42,12 @@ class SelfTest:
         pictures = self.package.golden["pictures"]
         for name, check in (("decode", self._decode), ("prepare", self._prepare)):
             for picture in pictures:
-                found += self._tried(f"{name} {picture['file']}", lambda check=check, one=picture: check(one))
+                found += self._tried(f"{name} {picture['file']}", partial(check, picture))
         for front in self.package.golden["front_ends"]:
-            found += self._tried(f"prepare {front['name']}", lambda front=front: self._front(front))
+            found += self._tried(f"prepare {front['name']}", partial(self._front, front))
         say("running the model on what was recorded")
         for i, spec in enumerate(self.package.signature["outputs"]):
-            found += self._tried(f"model {spec['name']}", lambda i=i: self._model(i))
+            found += self._tried(f"model {spec['name']}", partial(self._model, i))
         found += self._tried("answers", self._answers)
         return found + (self._tried("pictures", self._pictures) if pictures else [])
 
