@@ -100,7 +100,7 @@ class SelfTest:
             pairs = [(self.samples.prepare(one["text"])[name][0], np.asarray(one["ids"])) for one in front["texts"]]
         else:
             sounds, inputs = (self.package.array(front[key], front["count"]) for key in ("sound", "input"))
-            pairs = [(self.samples.prepare(sound)[name][0], wanted) for sound, wanted in zip(sounds, inputs)]
+            pairs = [(self.samples.prepare(sounds[i])[name][0], inputs[i]) for i in range(front["count"])]
         for found, wanted in pairs:
             if found.shape != wanted.shape:
                 return False, f"the input is {found.shape}, recorded was {wanted.shape}"
