@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import wave
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -21,12 +22,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import tokenizers
 from onnx import numpy_helper
 from PIL import Image
 
+from edgekd.apps import python as app_of_python
 from edgekd.bundle import apps, bundle
+from edgekd.bundle.content import Content
 from edgekd.commands.selftest import SelfTest
 from edgekd.results import Artifact, Confidence, Interval, Preprocess, Signature, TensorSpec
+from edgekd.runtimes import logmel
 from edgekd.workspace import locate
 from tests import converted as toy
 from tests import small, test_bundle
@@ -523,3 +528,97 @@ def test_arrays_are_given_by_name(tmp_path: Path, clean: Path) -> None:
     done = python(app, clean, "main.py", "some.npz")
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 8, done.stderr
     assert "pillow" not in (app / "requirements.txt").read_text()
+
+
+def test_heads_get_an_answer_each_and_numbers_their_units(gray: Path) -> None:
+    read = imported(gray)("answers").read
+    heads = [
+        {"name": "kind", "start": 0, "classes": ["bag", "coat"]},
+        {"name": "season", "start": 2, "classes": ["a", "b"]},
+    ]
+    sure = [{"temperature": 2.0, "threshold": 0.9}, {"temperature": 1.0, "threshold": None}]
+    signature = {"classes": [], "columns": [], "heads": heads, "confidence": sure}
+    found = read(signature, np.array([2.0, 0.0, 0.0, 1.0]), 1.5)
+    assert (found["kind"].label, found["season"].label, found["season"].index) == ("bag", "b", 1)
+    assert found["kind"].confidence == pytest.approx(1 / (1 + np.exp(-1))) and not found["kind"].accepted
+    assert found["season"].confidence == pytest.approx(1 / (1 + np.exp(-1))) and found["season"].accepted
+    columns = [{"name": "pressure", "unit": "mmHg"}, {"name": "pulse", "unit": ""}]
+    numbers = read(signature | {"columns": columns, "heads": [], "confidence": []}, np.array([120.0, 61.0]), 1.5)
+    assert numbers["pressure"] == 120 and numbers.units == {"pressure": "mmHg", "pulse": ""}
+
+
+@pytest.mark.parametrize(
+    ("changes", "result", "shown"),
+    [
+        ({"heads": [{"name": "kind", "start": 0, "classes": ["a", "b", 'c"']}]}, "dict[str, Answer]", ".items():"),
+        ({"columns": [{"name": "pulse", "unit": "1/min"}], "classes": []}, "Numbers", "result.units"),
+    ],
+)
+def test_types_and_words_are_those_of_the_model(
+    gray: Path, tmp_path: Path, changes: dict[str, Any], result: str, shown: str
+) -> None:
+    page = json.loads((gray / "model/model.json").read_text())
+    page["signature"] |= {"confidence": []} | changes
+    golden = json.loads((gray / "model/golden/golden.json").read_text())
+    content = Content("a title", "a-title", "0.1.0", page, golden, {}, {}, ("a fact",), True)
+    found = app_of_python.files(content)
+    assert f"Result = {result}" in found["edge_model/result.py"]
+    assert shown in found["README.md"] and "not calibrated" in found["README.md"]
+    assert ('"c\\""' in found["edge_model/labels.py"]) == bool(changes.get("heads"))
+    for name, text in found.items():
+        if name.endswith(".py"):
+            ast.parse(text, feature_version=(3, 9))
+    assert "a-title.service" in found
+
+
+def test_sounds_are_wav_files_or_samples(gray: Path, tmp_path: Path) -> None:
+    samples = imported(gray)("samples")
+    how = {"kind": "log-mel", "rate": 8000, "samples": 4000, "window": 200, "hop": 100, "fft": 256, "mels": 12,
+           "low": 50.0, "high": 3900.0, "floor": 1e-6}  # fmt: skip
+    spec = {"name": "sound", "shape": [-1, logmel.steps(how), 12], "dtype": "float32", "front_end": how}
+    sound = (8000 * np.sin(np.arange(5000) / 7)).astype(np.int16)
+    for rate in (8000, 16000):
+        with wave.open(str(tmp_path / f"{rate}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            file.writeframes(sound.tobytes())
+    made = samples.Samples({"inputs": [spec]}, tmp_path)
+    of_file, of_array = made.prepare(tmp_path / "8000.wav"), made.prepare(sound)
+    assert made.kind == "sound" and (of_file["sound"] == of_array["sound"]).all()
+    assert (of_file["sound"] == logmel.prepare(logmel.cut(sound, 4000)[None], how)).all()
+    with pytest.raises(ValueError, match="16000 samples a second, the model takes 8000"):
+        made.prepare(tmp_path / "16000.wav")
+
+
+def test_texts_are_read_by_the_tokenizer_of_the_training(gray: Path, tmp_path: Path) -> None:
+    words = {"[PAD]": 0, "[UNK]": 1, "good": 2, "bad": 3}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    (tmp_path / "golden").mkdir()
+    tokenizer.save(str(tmp_path / "golden/tokenizer.json"))
+    how = {"kind": "tokens", "file": "tokenizer.json", "length": 4, "padding": 0, "mask": "mask"}
+    specs = [{"name": "ids", "front_end": how}, {"name": "mask", "front_end": None}]
+    made = imported(gray)("samples").Samples({"inputs": specs}, tmp_path)
+    found = made.prepare("bad good news")
+    assert made.kind == "text"
+    assert found["ids"].tolist() == [[3, 2, 1, 0]] and found["mask"].tolist() == [[1, 1, 1, 0]]
+
+
+def test_a_number_takes_its_time_and_few_values(gray: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = imported(gray)
+    timing = package("timing")
+    monkeypatch.setitem(timing.SECONDS, "number", 0.3)
+    monkeypatch.setattr(timing, "MOST", 100)
+    told = package("package").Package(gray / "model")
+    chosen = package("classifier").choose(told, (), None)
+    found = timing.latency(told, chosen, "number", lambda _: None)
+    assert len(found["seconds"]) < 100 and found["means"] > 1 and found["means"] & (found["means"] - 1) == 0
+    assert len(found["seconds"]) * found["means"] >= 1024 and min(found["seconds"]) > 0
+
+
+@pytest.mark.slow
+def test_types_of_the_application_are_right(app: Path) -> None:
+    command = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "main.py", "edge_model"]
+    done = subprocess.run(command, cwd=app, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
