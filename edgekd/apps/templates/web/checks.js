@@ -101,14 +101,16 @@ async function outputs(test, name, number) {
     return gap <= tolerance ? "" : amiss(gap, tolerance);
 }
 
-// Recorded outputs by the app's own softmax and labels: these are the same everywhere, so hardly anything is allowed.
+// What the application makes of the recorded outputs.
 async function answers(test) {
-    if (!test.page.answers.length) {
-        return [null, test.page.missing ? "no outputs are recorded" : "the model tells no classes"];
+    const { page, model } = test;
+    if (!page.answers.length) {
+        return [null, page.missing ? "no outputs are recorded" : "the model tells no classes"];
     }
-    const { outputs } = await goldens(test.base, test.page), { signature, answer_tolerance } = test.model;
-    for (const [i, wanted] of test.page.answers.entries()) {
-        const why = unlike(told(answer(outputs[i][0], signature)), wanted, wanted.decided, true, answer_tolerance);
+    const golden = await goldens(test.base, page);
+    for (const [i, wanted] of page.answers.entries()) {
+        const found = told(answer(golden.outputs[i][0], model.signature));
+        const why = unlike(found, wanted, wanted.decided, true, model.answer_tolerance);
         if (why) {
             return `sample ${i + 1}: ${why}`;
         }
