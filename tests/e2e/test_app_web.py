@@ -320,10 +320,10 @@ FAULTS: tuple[Change, ...] = (
     ("layout", "rgb", "preprocess.js", 'layout === "NCHW"', 'layout !== "NCHW"', "prepare"),
     ("layout", "gray", "preprocess.js", PLACE, "pixel % width * height + Math.trunc(pixel / width)", "prepare"),
     ("filter", "both", "preprocess.js", CENTRAL, 'central(flat, how.canvas, "lanczos").data', "decode"),
-    ("filter-nearest", "both", "preprocess.js", "weighed(data, from, depth, own)", "data[from]", "decode"),
+    ("filter-nearest", "both", "preprocess.js", "weighed(data, from + channel, depth, own)", "data[from + channel]", "decode"),
     ("crop", "both", "preprocess.js", CENTRAL, "resize(flat, how.canvas, how.canvas, how.filter).data", "decode"),
     ("exif", "both", "decode.js", "new Blob([image])", "new Blob([unmarked(image)])", "decode turned.jpg"),
-    ("alpha", "both", "preprocess.js", "+ 255 * rest", "", "decode alpha.png"),
+    ("alpha", "both", "preprocess.js", "+ 255 * (255 - alpha) * 128", "", "decode alpha.png"),
     ("label", "both", "answer.js", "label: classes[index]", "label: classes[(index + 1) % classes.length]", "answers"),
     ("dtype", "both", "preprocess.js", "/ 255)", ")", "prepare"),
     ("dtype-whole", "both", "preprocess.js", VALUE, f"Math.trunc({VALUE})", "prepare"),
@@ -739,3 +739,25 @@ def test_webgpu_is_held_against_the_processor(browser: Any, served: dict[bool, s
         pytest.skip("this Chromium has no graphics processor in software")
     assert told["passed"], failed(told)
     assert tried["kept"] or re.fullmatch(r"[\d.]+ ms a run, .* on the processor", tried["why"]), tried
+
+
+def test_the_demo_answers_what_a_camera_sees(browser: Any, served: dict[bool, str]) -> None:
+    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with_camera = browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+    page = with_camera.new_page()
+    page.goto(f"{served[False]}/gray-onnx/demo.html")
+    page.get_by_text("Ready").wait_for()
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("button", name="What is this?").click()
+    page.locator("#answer dl").wait_for()
+    assert page.locator("#answer meter").count() == 5
+    with_camera.close()
+
+
+def test_a_self_test_without_its_recorded_samples_fails(run: Run, home: Path) -> None:
+    copy = home / "gray-onnx-bare"
+    shutil.copytree(home / "gray-onnx", copy, symlinks=True)
+    (copy / "model/golden/golden.json").unlink()
+    told = run(copy.name, SELF_TEST)
+    assert not told["passed"] and "golden/golden.json cannot be read (404)" in failed(told)["files"]
+    SelfTest.model_validate_json(json.dumps(told))

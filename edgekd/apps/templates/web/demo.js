@@ -49,7 +49,7 @@ function seen(video) {
 }
 
 async function chosen() {
-    const [file] = find("file").files;
+    const file = find("file")?.files[0];
     if (file && model) {
         stop();
         URL.revokeObjectURL(shown);
@@ -126,6 +126,7 @@ try {
     const { used, threads } = model.accelerator;
     find("facts").textContent = `${model.runtime.name} ${model.runtime.version}, ${used}, ${threads} thread${threads > 1 ? "s" : ""}.`;
     say("Ready");
+    await chosen();
 } catch (error) {
     say(error.message, true);
 }

@@ -38,13 +38,18 @@ export function prepare(canvas, how) {
 export function opaque({ data, width, height }) {
     const rgb = new Uint8Array(3 * width * height);
     for (let from = 0, to = 0; from < data.length; from += 4, to += 3) {
-        const alpha = data[from + 3] * 128, rest = 255 * 128 - alpha;
+        const alpha = data[from + 3];
         for (let channel = 0; channel < 3; channel++) {
-            const mixed = data[from + channel] * alpha + 255 * rest + 0x4000;
-            rgb[to + channel] = ((mixed >> 8) + mixed) >> 15;
+            rgb[to + channel] = alpha === 255 ? data[from + channel] : onWhite(data[from + channel], alpha);
         }
     }
     return { data: rgb, width, height, depth: 3 };
+}
+
+// As Pillow's alpha_composite rounds.
+function onWhite(value, alpha) {
+    const mixed = value * alpha * 128 + 255 * (255 - alpha) * 128 + 0x4000;
+    return ((mixed >> 8) + mixed) >> 15;
 }
 
 // Luma of ITU-R 601.
@@ -106,15 +111,15 @@ export function resize(image, width, height, filter) {
 }
 
 function across({ data, width, height, depth }, wide, filter) {
-    const found = new Uint8ClampedArray(wide * height * depth);
-    weights(width, wide, filter).forEach(({ start, own }, x) => {
-        for (let y = 0; y < height; y++) {
+    const found = new Uint8ClampedArray(wide * height * depth), table = weights(width, wide, filter);
+    for (let y = 0, to = 0; y < height; y++) {
+        for (const { start, own } of table) {
+            const from = (y * width + start) * depth;
             for (let channel = 0; channel < depth; channel++) {
-                const from = (y * width + start) * depth + channel;
-                found[(y * wide + x) * depth + channel] = weighed(data, from, depth, own);
+                found[to++] = weighed(data, from + channel, depth, own);
             }
         }
-    });
+    }
     return { data: found, width: wide, height, depth };
 }
 
@@ -130,8 +135,8 @@ function down({ data, width, height, depth }, high, filter) {
 
 function weighed(data, from, step, own) {
     let sum = 1 << (BITS - 1);
-    for (let i = 0; i < own.length; i++) {
-        sum += data[from + i * step] * own[i];
+    for (let i = 0, at = from; i < own.length; i++, at += step) {
+        sum = (sum + Math.imul(data[at], own[i])) | 0;
     }
     return sum >> BITS;
 }
