@@ -13,6 +13,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	&& { command -v $$p; break; }; done)
 BIN := .venv/bin
 PIP_ARGS ?=
+BROWSER := tests/e2e/test_browser.py tests/e2e/test_app_web.py
 TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
 
 .PHONY: demo test check lint types imports slow browser long board bench teacher clean
@@ -36,11 +37,11 @@ imports: .venv/installed
 	$(BIN)/lint-imports
 
 slow: .venv/installed browser
-	$(BIN)/python -m pytest -m slow -n auto --ignore=tests/e2e/test_browser.py
+	$(BIN)/python -m pytest -m slow -n auto $(BROWSER:%=--ignore=%)
 
 browser: .venv/installed
 	-$(BIN)/edgekd doctor --at browser --provision
-	$(BIN)/python -m pytest -m slow tests/e2e/test_browser.py
+	$(BIN)/python -m pytest -m slow $(BROWSER)
 
 long: .venv/installed
 	$(BIN)/python -m pytest -m long
