@@ -8,6 +8,7 @@ import pytest
 
 from edgekd import plugins
 from edgekd.bundle import apps
+from edgekd.bundle.verify import verify
 from edgekd.commands.apps import make, of_run
 from edgekd.errors import UsageError
 from edgekd.report.report import render
@@ -75,6 +76,22 @@ def test_a_file_that_cannot_run_there_leaves_nothing_behind(run: tuple[Path, Rep
     with pytest.raises(UsageError, match=r"it is too large for a watch. Build a smaller one"):
         make(folder, ["never"])
     assert sorted(folder.iterdir()) == before
+
+
+def test_an_application_is_verified_by_its_digests_and_its_certificate(
+    run: tuple[Path, Report], kinds: SimpleNamespace
+) -> None:
+    folder = make(run[0], ["plain"])[0].folder
+    (folder / "node_modules").mkdir()
+    (folder / "node_modules/own.txt").write_text("a user's")
+    told = {one.what: one.passed for one in verify(folder)}
+    assert told == {"digests": True, "student.onnx": True, "self-test": None}
+    with (folder / "model/student.onnx").open("ab") as model:
+        model.write(b"more")
+    apps.digests.record(folder)
+    assert {one.what: one.why for one in verify(folder)}["student.onnx"] == "the certificate is of another file"
+    (folder / "src/main.txt").write_text("changed")
+    assert [one.what for one in verify(folder) if one.passed is False] == ["src/main.txt", "student.onnx"]
 
 
 def test_what_is_neither_run_nor_bundle_is_refused(tmp_path: Path, kinds: SimpleNamespace) -> None:

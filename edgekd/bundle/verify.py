@@ -19,6 +19,8 @@ from edgekd.runtimes import digests
 from edgekd.spec import Value
 
 TIMEOUT = 300.0
+# What only application bundles hold (content.py).
+APPLICATION = "model/model.json"
 
 
 class Finding(Value):
@@ -39,7 +41,26 @@ def verify(folder: Path, signers: Path | None = None) -> tuple[Finding, ...]:
         hint = "Name the folder that build wrote for one target"
         raise UsageError(Problem(str(folder), f"is not a bundle: it holds no {digests.NAME}", hint))
     found = [Finding.model_validate(one) for one in digests.check(folder)]
+    if (folder / APPLICATION).is_file():
+        return (*_but_added(found), *_application(folder))
     return (*found, *certified(folder, signers), *_model(folder), *_replayed(folder))
+
+
+def _but_added(found: list[Finding]) -> list[Finding]:
+    """What a user adds to an application is no damage."""
+    kept = [one for one in found if one.why != digests.UNLISTED]
+    return kept or [Finding(what="digests", passed=True, why="the files that were written are as they were")]
+
+
+def _application(folder: Path) -> tuple[Finding, ...]:
+    """Whether an application holds the model that its certificate is of; what it computes its self-test tells."""
+    certificate, inner = read(folder), (folder / APPLICATION).parent
+    model = Path(certificate.model).name
+    wanted = {name: value for name, value in certificate.sha256.items() if name.split("/")[0] == model}
+    here = {name: value for name, value in digests.listing(inner).items() if name.split("/")[0] == model}
+    why = "" if here == wanted else "the certificate is of another file"
+    test = Finding(what="self-test", passed=None, why="it runs in the application; its README.md says how")
+    return Finding(what=model, passed=not why, why=why), test
 
 
 def sound(findings: tuple[Finding, ...]) -> bool:

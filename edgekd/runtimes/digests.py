@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 NAME = "digests.json"
+UNLISTED = "it is not listed in digests.json"
 Finding = dict[str, Any]
 
 
@@ -46,7 +47,7 @@ def check(folder: Path) -> list[Finding]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return [finding(NAME, False, f"it cannot be read: {type(error).__name__}: {error}")]
     bad = [finding(name, False, why) for name in sorted(wanted) for why in _problem(folder, name, wanted[name])]
-    bad += [finding(name, False, "it is not listed in digests.json") for name in _unlisted(folder, wanted)]
+    bad += [finding(name, False, UNLISTED) for name in _unlisted(folder, wanted)]
     return bad or [finding("digests", True, f"{len(wanted)} files are as they were written")]
 
 
