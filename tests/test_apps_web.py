@@ -305,3 +305,30 @@ def test_heads_and_numbers_are_told_by_name() -> None:
     assert told["labels"] == ["b", "x"]
     assert answered([7.5], **KINDS["numbers"])[0] == {"values": {"pressure": {"value": 7.5, "unit": "mmHg"}}}
     assert answered([7.5], classes=[])[0] == {}
+
+
+LATENCY = """
+import { readFileSync } from "node:fs";
+const { latency } = await import(process.argv[1]);
+const { protocol, milliseconds, step } = JSON.parse(readFileSync(0, "utf8"));
+let now = 0, looked = 0, done = 0;
+Object.defineProperty(globalThis, "performance", { value: { now: () => {
+    now += 0.001;
+    return Math.floor(now / step) * step;
+} } });
+const run = async () => { now += milliseconds; };
+const found = await latency(run, protocol, (share) => { done = Math.max(done, share); });
+process.stdout.write(JSON.stringify({ ...found, now, done }));
+"""
+
+
+@node
+def test_times_are_means_of_as_many_runs_as_the_clock_needs() -> None:
+    look = in_node(LATENCY, "latency.js", {"protocol": "look", "milliseconds": 0.02, "step": 0.1})
+    assert len(look["seconds"]) == 50 and 200 <= look["means"] <= 300 and look["warmup"] >= 32
+    assert all(abs(one - 0.02e-3) < 1e-6 for one in look["seconds"])
+    number = in_node(LATENCY, "latency.js", {"protocol": "number", "milliseconds": 2, "step": 0.005})
+    assert 2500 <= len(number["seconds"]) <= 5000 and number["means"] == 8 and number["done"] > 0.9
+    assert 60_000 <= number["now"] < 61_000 and all(abs(one - 2e-3) < 1e-5 for one in number["seconds"])
+    slow = in_node(LATENCY, "latency.js", {"protocol": "number", "milliseconds": 100, "step": 0.005})
+    assert len(slow["seconds"]) == 1024 and slow["means"] == 1

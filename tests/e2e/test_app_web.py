@@ -450,7 +450,7 @@ def test_accelerators_that_lie_or_are_slow_are_not_kept(run: Run, name: str) -> 
     assert re.match(r"outputs differ by 1\.00e\+28, 0\.\d+ is allowed", tried["huge"]["why"])
     assert tried["nan"]["why"].startswith("outputs are no finite numbers")
     assert tried["stale"]["why"].startswith("outputs differ by")
-    assert re.fullmatch(r"[\d.]+ ms a run, [\d.]+ ms on the processor", tried["slow"]["why"])
+    assert re.fullmatch(r"[\d.]+ ms a run, the processor takes .+", tried["slow"]["why"])
     assert tried["slow"]["seconds"] > 0.019
     assert tried["breaks"]["why"] == "the device was lost" and tried["absent"]["why"] == "no such chip"
     assert found["after"] == "this classifier is closed"
@@ -738,7 +738,7 @@ def test_webgpu_is_held_against_the_processor(browser: Any, served: dict[bool, s
     if "no WebGPU adapter" in tried["why"]:
         pytest.skip("this Chromium has no graphics processor in software")
     assert told["passed"], failed(told)
-    assert tried["kept"] or re.fullmatch(r"[\d.]+ ms a run, .* on the processor", tried["why"]), tried
+    assert tried["kept"] or re.fullmatch(r"[\d.]+ ms a run, the processor takes .+", tried["why"]), tried
 
 
 def test_the_demo_answers_what_a_camera_sees(browser: Any, served: dict[bool, str]) -> None:

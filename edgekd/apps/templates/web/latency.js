@@ -15,10 +15,12 @@ export async function latency(run, protocol, progress) {
     const [least, lasting] = PROTOCOLS[protocol];
     progress(0, "warming up");
     const [typical, warmup] = await warmUp(run);
-    const means = Math.max(1, Math.ceil(STEPS * resolution() / typical), Math.ceil(lasting / typical / MOST));
-    const started = performance.now(), seconds = [];
-    let said = started;
-    while (seconds.length < MOST && (seconds.length < least || performance.now() - started < lasting)) {
+    const started = performance.now();
+    let means = Math.max(1, Math.ceil(STEPS * resolution() / typical)), seconds = [], said = started;
+    while (seconds.length < least || performance.now() - started < lasting) {
+        if (seconds.length === MOST) {
+            [seconds, means] = [paired(seconds), 2 * means];
+        }
         seconds.push(await timed(run, means) / means / 1000);
         if (performance.now() - said > 200) {
             said = performance.now();
@@ -28,6 +30,11 @@ export async function latency(run, protocol, progress) {
         }
     }
     return { protocol, seconds, means, warmup };
+}
+
+// Means of twice as many runs in a row.
+function paired(seconds) {
+    return Array.from({ length: seconds.length / 2 }, (_, i) => (seconds[2 * i] + seconds[2 * i + 1]) / 2);
 }
 
 async function timed(run, runs) {

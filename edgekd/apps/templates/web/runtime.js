@@ -166,7 +166,7 @@ async function judged(engine, model, golden, cpu) {
         return { why: amiss(gap, model.tolerance), seconds: null };
     }
     const theirs = await median(engine, golden), ours = await median(cpu, golden);
-    const slow = theirs < ours ? "" : `${show(theirs)} a run, ${show(ours)} on the processor`;
+    const slow = theirs < ours ? "" : `${show(theirs)} a run, the processor takes ${show(ours)}`;
     return { why: slow, seconds: theirs };
 }
 
