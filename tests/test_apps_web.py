@@ -21,7 +21,7 @@ from edgekd import plugins
 from edgekd.apps import web
 from edgekd.bundle.content import Content
 from edgekd.devices import _npm
-from edgekd.runtimes import preprocess
+from edgekd.runtimes import preprocess, tensors
 
 TEMPLATES = Path(edgekd.apps.__file__).parent / "templates/web"
 NODE = shutil.which("node")
@@ -332,3 +332,41 @@ def test_times_are_means_of_as_many_runs_as_the_clock_needs() -> None:
     assert 60_000 <= number["now"] < 61_000 and all(abs(one - 2e-3) < 1e-5 for one in number["seconds"])
     slow = in_node(LATENCY, "latency.js", {"protocol": "number", "milliseconds": 100, "step": 0.005})
     assert len(slow["seconds"]) == 1024 and slow["means"] == 1
+
+
+# An engine that gives its input back, for the file's own numbers.
+MIRROR = """
+export const RUNTIME = { name: "mirror", version: "1" };
+const open = async () => ({ threads: 1, run: async ([array]) => [array], close() {} });
+export const CPU = { name: "wasm", open }, OTHERS = [];
+"""
+QUANTIZED = """
+import { readFileSync } from "node:fs";
+const { choose } = await import(process.argv[1]);
+const { values, signature } = JSON.parse(readFileSync(0, "utf8"));
+const golden = { inputs: [[new Float32Array(values.length)]], outputs: [[new Float32Array(values.length)]] };
+const { engine } = await choose({ signature }, { tolerance: 0.5, file: {} }, golden);
+const [found] = await engine.run([Float32Array.from(values)]);
+const wrong = await engine.run([new Float32Array(3)]).catch((error) => error.message);
+process.stdout.write(JSON.stringify([Array.from(found), wrong]));
+"""
+
+
+@node
+@pytest.mark.parametrize(("dtype", "zero"), [("int8", -3), ("uint8", 128), ("int16", 0)])
+def test_quantized_inputs_and_outputs_are_coded_as_on_other_devices(dtype: str, zero: int, tmp_path: Path) -> None:
+    (tmp_path / "engine.js").write_text(MIRROR)
+    shutil.copy(TEMPLATES / "runtime.js", tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    scale = 0.05
+    edges = np.arange(-40, 40) * scale / 2  # halves between levels
+    values = np.concatenate((edges, RNG.normal(0, 3, 200), [1e9, -1e9])).astype(np.float32)
+    spec = tensor("x", len(values), dtype=dtype, scale=scale, zero_point=zero)
+    found, wrong = in_node(
+        QUANTIZED,
+        str(tmp_path / "runtime.js"),
+        {"values": values.tolist(), "signature": {"inputs": [spec], "outputs": [spec]}},
+    )
+    wanted = tensors.decode(tensors.encode(values[None], spec), spec)[0]
+    assert np.allclose(found, wanted, rtol=1e-6, atol=0)
+    assert wrong == f"the input x has {len(values)} numbers, not 3"

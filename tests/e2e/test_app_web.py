@@ -320,7 +320,14 @@ FAULTS: tuple[Change, ...] = (
     ("layout", "rgb", "preprocess.js", 'layout === "NCHW"', 'layout !== "NCHW"', "prepare"),
     ("layout", "gray", "preprocess.js", PLACE, "pixel % width * height + Math.trunc(pixel / width)", "prepare"),
     ("filter", "both", "preprocess.js", CENTRAL, 'central(flat, how.canvas, "lanczos").data', "decode"),
-    ("filter-nearest", "both", "preprocess.js", "weighed(data, from + channel, depth, own)", "data[from + channel]", "decode"),
+    (
+        "filter-nearest",
+        "both",
+        "preprocess.js",
+        "weighed(data, from + channel, depth, own)",
+        "data[from + channel]",
+        "decode",
+    ),
     ("crop", "both", "preprocess.js", CENTRAL, "resize(flat, how.canvas, how.canvas, how.filter).data", "decode"),
     ("exif", "both", "decode.js", "new Blob([image])", "new Blob([unmarked(image)])", "decode turned.jpg"),
     ("alpha", "both", "preprocess.js", "+ 255 * (255 - alpha) * 128", "", "decode alpha.png"),
@@ -671,6 +678,7 @@ def test_the_demo_of_a_damaged_application_says_so(browser: Any, served: dict[bo
     page = browser.new_page()
     page.goto(f"{served[False]}/{copy.name}/demo.html")
     page.get_by_text("student.onnx cannot be read (404)").wait_for()
+    page.get_by_text("Choose a photo").wait_for(state="hidden")
     page.get_by_role("button", name="Self-test").click()
     page.get_by_text("Something is wrong on this device").wait_for()
     assert page.locator("#checks li.bad").count() >= 2

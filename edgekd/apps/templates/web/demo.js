@@ -129,5 +129,6 @@ try {
     await chosen();
 } catch (error) {
     say(error.message, true);
+    find("try")?.setAttribute("hidden", "");
 }
 find("test").disabled = false;
