@@ -769,3 +769,20 @@ def test_a_self_test_without_its_recorded_samples_fails(run: Run, home: Path) ->
     told = run(copy.name, SELF_TEST)
     assert not told["passed"] and "golden/golden.json cannot be read (404)" in failed(told)["files"]
     SelfTest.model_validate_json(json.dumps(told))
+
+
+def test_litert_has_one_thread_where_there_is_no_relaxed_simd(run: Run) -> None:
+    without = """
+    const known = WebAssembly.instantiate;
+    WebAssembly.instantiate = (source, ...more) => (source.byteLength < 1000
+        ? Promise.reject(new WebAssembly.CompileError("no relaxed SIMD")) : known(source, ...more));
+    """
+    told = run("rgb-tflite", without + SELF_TEST, isolated=True)
+    assert told["passed"] and told["accelerator"]["threads"] == 1, failed(told)
+
+
+@pytest.mark.parametrize("name", ["rgb-onnx", "rgb-tflite"])
+def test_where_the_runtime_is_not_there_it_is_named(run: Run, name: str) -> None:
+    script = "return app.load({ wasm: '/nowhere/' }).then(() => '', (error) => error.message);"
+    said = run(name, script)
+    assert "/nowhere/" in said or "say where its files are by `wasm`" in said, said
