@@ -7,6 +7,7 @@ const WINDOW_RUNS = 16, WINDOW = 40, AGREE = 0.05;
 const STEPS = 50;
 const FLOAT = ": build a file whose inputs and outputs are floats, for example with --precision int8";
 const SINGLE = "LiteRT.js runs files for one sample at a time, and this one takes any number: build with --target tflite@browser";
+const SLOWER = "LiteRT.js has threads only in browsers with relaxed SIMD, which this one has not: write --threads 1";
 const SCRIPT = { type: "text/javascript" };
 const ARRAYS = {
   float32: Float32Array, float16: Uint16Array, int8: Int8Array, uint8: Uint8Array, int16: Int16Array,
@@ -63,11 +64,14 @@ const RUNTIMES = {
     // requests that die with an earlier job's threads can hold up those of the next
     self.Module = { locateFile: (name) => place + name };
     if (job.threads > 1) {
+      if (!await litert.supportsFeature("relaxedSimd")) {
+        throw new Error(SLOWER);
+      }
       self.Module.mainScriptUrlOrBlob = new Blob([await fetched(`${place}litert_wasm_threaded_internal.js`)], SCRIPT);
     }
     const lite = await litert.loadLiteRt(place, { threads: job.threads > 1 });
-    if (job.accelerator === "webgpu") {
-      lite.setWebGpuDevice(await device());
+    if (job.accelerator === "webgpu" && !await navigator.gpu?.requestAdapter()) {
+      throw new Error("this browser gives no WebGPU adapter");
     }
     const options = { accelerator: job.accelerator, cpuOptions: { numThreads: job.threads } };
     const compiled = await lite.loadAndCompile(model, options).catch((error) => {
@@ -105,14 +109,6 @@ const RUNTIMES = {
     };
   },
 };
-
-async function device() {
-  const adapter = await navigator.gpu?.requestAdapter();
-  if (!adapter) {
-    throw new Error("this browser gives no WebGPU adapter");
-  }
-  return adapter.requestDevice();
-}
 
 // Where each wanted name is among a file's own; by position if it has none of them.
 function match(wanted, own, what) {
