@@ -95,6 +95,14 @@ def test_a_failed_check_stands_in_the_report(run: Path) -> None:
     assert "off by &lt;b&gt;200" in page and "off by <b>" not in page
 
 
+def test_seconds_of_an_emulated_device_are_no_measurement(run: Path) -> None:
+    device = {"name": "Raspberry Pi 4", "system": "Debian", "cores": 4, "emulated": "qemu-aarch64-static"}
+    found = add(run, said(device=device))
+    assert found.measurement.basis == "not measured" and found.measurement.latency is None
+    assert found.measurement.why == "its programs run in qemu-aarch64-static, whose seconds are no device's"
+    assert found.replayed is not None and found.replayed.passed, "what it computes counts"
+
+
 def test_what_it_says_cannot_command_a_terminal(run: Path) -> None:
     device = {"name": "\x1b[31mPixel\n7" + "x" * 200, "system": "", "processor": "", "cores": 1, "memory": None}
     found = add(run, said(device=device))

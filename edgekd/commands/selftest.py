@@ -43,6 +43,7 @@ class _Device(_Said):
     cores: Annotated[int, Field(ge=0, lt=10_000)] = 0
     memory: Annotated[int, Field(ge=0)] | None = None
     agent: Long = ""
+    emulated: Line = ""
 
 
 class _Runtime(_Said):
@@ -168,7 +169,10 @@ def _measurement(said: SelfTest, row: Row) -> Measurement:
         memory=device.memory or 0,
         python="",
         runtimes={row.artifact.format: f"{said.runtime.name} {said.runtime.version}"},
+        emulated=f"its programs run in {device.emulated}" if device.emulated else "",
     )
+    if device.emulated:
+        return Measurement(basis="not measured", device=facts, why=f"{facts.emulated}, whose seconds are no device's")
     if said.latency is None:
         why = "a check failed, so nothing was timed" if not said.passed else "the application timed nothing"
         return Measurement(basis="not measured", device=facts, why=why)

@@ -107,6 +107,8 @@ def self_test(arguments: argparse.Namespace) -> int:
         times = result["latency"]["seconds"]
         middle = f"{statistics.median(times) * 1e3:.3g} ms a run (median)"
         _say(f"{'latency':13} {middle} on {result['device']['name']}, by {result['accelerator']['used']}")
+    elif result["device"]["emulated"]:
+        _say(f"{'not timed':13} programs run in {result['device']['emulated']} here, whose seconds are no device's")
     arguments.out.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     _say(f"{'passed' if result['passed'] else 'FAILED'}: see {arguments.out}")
     return 0 if result["passed"] else 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,8 @@ from .timing import latency
 
 Check = dict[str, Any]
 Array = np.ndarray[Any, Any]
+# Where these run a board's programs, seconds are no board's.
+EMULATORS = ("qemu-", "box64", "rosetta", "FEX")
 
 
 class SelfTest:
@@ -183,7 +186,7 @@ def run(
     test = SelfTest(package, chosen, why)
     checks = test.checks(say)
     passed = all(one["passed"] is not False for one in checks)
-    gap = test.difference
+    gap, here = test.difference, device()
     return {
         "schema_version": 1,
         "kind": "edgekd self-test",
@@ -194,7 +197,7 @@ def run(
             "sha256": package.sha256(),
             "slug": package.page["slug"],
         },
-        "device": device(),
+        "device": here,
         "runtime": {"name": package.page["format"], "version": _version(package)},
         "accelerator": {
             "used": chosen.used if chosen else "none",
@@ -205,7 +208,7 @@ def run(
         "checks": checks,
         "difference": gap if gap is not None and math.isfinite(gap) else None,
         "tolerance": package.tolerance,
-        "latency": latency(package, chosen, protocol, say) if passed and chosen else None,
+        "latency": latency(package, chosen, protocol, say) if passed and chosen and not here["emulated"] else None,
     }
 
 
@@ -219,7 +222,20 @@ def device() -> dict[str, Any]:
         "cores": told["cores"],
         "memory": told["memory"] or None,
         "agent": f"Python {told['python']}",
+        "emulated": emulator(),
     }
+
+
+def emulator() -> str:
+    """The program that runs programs here in a processor's place, such as qemu-aarch64-static; nothing where none does.
+
+    An emulator shows a process itself as it should look, so the one that started this is looked at.
+    """
+    try:
+        program = Path(f"/proc/{os.getppid()}/exe").readlink().name
+    except OSError:
+        return ""
+    return program if program.startswith(EMULATORS) else ""
 
 
 def _version(package: Package) -> str:
