@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from edgekd.bundle.bundle import runtime_sources
 from edgekd.bundle.content import Content
+from edgekd.bundle.pages import pages
 from edgekd.runtimes import facts
 
 # Not executorch: its Python package brings all of torch with it.
@@ -15,6 +14,7 @@ FORMATS = ("onnx", "tflite", "openvino")
 VERSION = 1
 
 TEMPLATES = Path(__file__).parent / "templates/python"
+PAGES = pages(TEMPLATES)
 PACKAGE = "edge_model"
 # Modules of runtimes/ that the package imports besides the runtime; what these import comes along.
 NEEDS = ("facts", "fault", "logmel", "preprocess", "replay", "tensors", "tokens")
@@ -104,16 +104,7 @@ def _told(content: Content) -> dict[str, Any]:
 
 
 def _render(name: str, told: dict[str, Any]) -> str:
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    pages.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)
-    return pages.get_template(name).render(told)
+    return PAGES.get_template(name).render(told)
 
 
 def _text(path: Path) -> str:

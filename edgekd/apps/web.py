@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from edgekd.bundle.content import Content
+from edgekd.bundle.pages import pages
 from edgekd.devices import _npm
 
 VERSION = 1
 FORMATS = ("onnx", "tflite")
 
 TEMPLATES = Path(__file__).parent / "templates/web"
+PAGES = pages(TEMPLATES)
 # Types that LiteRT.js takes and gives; those of 64 bits are its own of 32 there.
 LITE = ("float32", "int32", "int64", "uint8")
 # The array of JavaScript that holds samples of a type. Quantized inputs take plain numbers and are encoded.
@@ -49,10 +49,8 @@ def files(content: Content) -> dict[str, str]:
         path.name: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.iterdir()) if path.suffix != ".jinja"
     }
     told = _told(content)
-    made = {
-        name: _pages().get_template(f"{name}.jinja").render(told) for name in ("index.d.ts", "demo.html", "README.md")
-    }
-    engine = _pages().get_template(f"engine-{content.model['format']}.js.jinja").render(told)
+    made = {name: PAGES.get_template(f"{name}.jinja").render(told) for name in ("index.d.ts", "demo.html", "README.md")}
+    engine = PAGES.get_template(f"engine-{content.model['format']}.js.jinja").render(told)
     return {**plain, **made, "engine.js": engine, "package.json": _dump(_package(content))}
 
 
@@ -78,19 +76,6 @@ def unfit(content: Content) -> tuple[str, ...]:
 def runtime(format: str) -> _npm.Package:
     """The package of npm that runs a format in browsers."""
     return next(package for package in _npm.PACKAGES if package.runtime == format)
-
-
-def _pages() -> jinja2.Environment:
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    pages.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)
-    return pages
 
 
 def _told(content: Content) -> dict[str, Any]:

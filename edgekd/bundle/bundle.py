@@ -9,10 +9,9 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from edgekd import files, units
 from edgekd.bundle import words
+from edgekd.bundle.pages import pages
 from edgekd.certificate import NAME as CERTIFICATE
 from edgekd.certificate import certify
 from edgekd.errors import Problem, UsageError
@@ -26,14 +25,7 @@ from edgekd.workspace import locate
 RUNTIMES = Path(digests.__file__).parent
 # modules of runtimes/ that run.py imports besides its runtime; what these import comes along
 SAMPLE_NEEDS = ("digests", "preprocess", "replay")
-PAGES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,
-)
+PAGES = pages(Path(__file__).parent / "templates")
 
 
 def write(report: Report, row: Row, golden: GoldenSet, entries: Path, folder: Path, lock: Lock) -> Path:
