@@ -227,7 +227,8 @@ def test_it_tests_itself_and_answers_without_edgekd(app: Path, clean: Path) -> N
     raw = json.loads((app / "told.json").read_text())
     assert set(raw) == {"schema_version", "kind", "app", "created", "model", "device", "runtime", "accelerator",
                         "passed", "checks", "difference", "tolerance", "latency"}  # fmt: skip
-    assert set(raw["device"]) == {"name", "system", "processor", "cores", "memory", "agent"}
+    assert set(raw["device"]) == {"name", "system", "processor", "cores", "memory", "agent", "emulated"}
+    assert raw["device"]["emulated"] == ""
     golden = json.loads((app / "model/golden/golden.json").read_text())
     done = python(app, clean, "main.py", *(f"model/golden/{one['file']}" for one in golden["pictures"]))
     assert done.returncode == 0, done.stderr
