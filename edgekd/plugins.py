@@ -42,6 +42,7 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
                                   "inner" in NEEDS at the student's alone (optional)
     ADDRESS = "pi@board.local"    devices only: it needs an address, such as this one (optional)
     SINGLE = ("tflite",)          devices only: formats whose files there are for one sample at a time (optional)
+    SILENT = ("onnx",)            devices only: formats that are timed there, but whose outputs nobody tells (optional)
     OPENS = True                  devices only: it has opened(settings, device, tell), without which it is not reached:
                                   a context that lasts as long as a command (optional)
     RESUMES = True                stages only: its workspace survives a kill
@@ -529,6 +530,7 @@ class Declared:
     address: str = ""
     opens: bool = False
     single: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
     resumes: bool = False
     uses: tuple[str, ...] = ()

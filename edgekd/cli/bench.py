@@ -76,7 +76,9 @@ def bench_artifact(
     artifact: Annotated[list[Path], typer.Argument(help="Bundles, or .tflite, .onnx or OpenVINO .xml files.")],
     at: Annotated[
         list[str] | None,
-        typer.Option("--at", metavar="NAME=ADDRESS", help="A board, reached by ssh, or browser; none: this computer."),
+        typer.Option(
+            "--at", metavar="NAME=ADDRESS", help="A board by ssh, a phone by adb, or browser; none: this computer."
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of an inference.")] = 1,
     bench: Annotated[

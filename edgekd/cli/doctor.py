@@ -7,10 +7,10 @@ import typer
 
 from edgekd.cli import options as o
 from edgekd.cli import output
-from edgekd.commands import boards, browsers
+from edgekd.commands import boards, browsers, phones
 from edgekd.commands.doctor import Finding, examine, here
 from edgekd.errors import EdgekdError, Problem, UsageError
-from edgekd.recipes.targets import BROWSER, read_boards
+from edgekd.recipes.targets import BROWSER, PHONE, read_boards
 from edgekd.spec import Device
 
 app = typer.Typer(add_completion=False)
@@ -23,7 +23,9 @@ Found = tuple[Finding, ...] | EdgekdError
 def doctor(
     at: Annotated[
         list[str] | None,
-        typer.Option("--at", metavar="NAME=ADDRESS", help="Look at a board reached by ssh, or at browser."),
+        typer.Option(
+            "--at", metavar="NAME=ADDRESS", help="Look at a board reached by ssh, a phone by adb, or at browser."
+        ),
     ] = None,
     provision: Annotated[
         bool, typer.Option("--provision", help="Fetch what is lacking here, and unpack it on the board.")
@@ -40,8 +42,9 @@ def doctor(
         pages = [_page(name, each) for name, each in found.items()]
         output.show_json(pages[0] if len(pages) == 1 else pages)
     else:
+        reaches = {device.name: device.reach.name for device in devices}
         for name, each in found.items():
-            _show(name, each, any(device.name == name and device.reach.name != BROWSER for device in devices))
+            _show(name, each, reaches.get(name, ""))
     raise typer.Exit(max(_status(each) for each in found.values()))
 
 
@@ -63,6 +66,11 @@ def _board(device: Device, provision: bool) -> tuple[Finding, ...]:
         if provision:
             browsers.provision(device, output.say)
         return browsers.examine(device)
+    if device.reach.name == PHONE:
+        if provision:
+            hint = f"Look at what is missing: edgekd doctor --at {device.name}"
+            raise UsageError(Problem("--provision", f"no package has what {device.name} needs", hint))
+        return phones.examine(device)
     if provision:
         boards.provision(device, output.say)
     return boards.examine(device)
@@ -82,16 +90,17 @@ def _page(name: str, found: Found) -> dict[str, object]:
     return {"platform": name, "findings": [finding.model_dump(mode="json") for finding in found]}
 
 
-def _show(name: str, found: Found, board: bool) -> None:
-    """What was found, and below it what to do."""
+def _show(name: str, found: Found, reach: str) -> None:
+    """What was found, and below it what to do; `reach` is how the device is reached, empty for this computer."""
     output.answer(f"platform: {name}")
     if isinstance(found, EdgekdError):
         output.answer(str(found))
         return
     output.answer(output.lines([(f.what, f.state, f.versions or f.why) for f in found]))
-    run = "Run there" if board else "Run"
+    board = reach not in ("", BROWSER, PHONE)
+    run = "Run there: " if board else "" if reach == PHONE else "Run: "
     missing = [finding for finding in found if finding.state in ("missing", "broken")]
     for finding in missing:
-        output.answer(f"{finding.what}: {finding.why}. {f'{run}: {finding.fix}' if finding.fix else ''}".rstrip())
+        output.answer(f"{finding.what}: {finding.why}. {f'{run}{finding.fix}' if finding.fix else ''}".rstrip())
     if board and any(finding.state == "missing" for finding in found):
         output.answer("or let this computer fetch and bring it: the same command with --provision")

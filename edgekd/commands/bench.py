@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
-from edgekd import files, jobs
+from edgekd import files, jobs, plugins
 from edgekd.catalog import shown
 from edgekd.commands import elsewhere
 from edgekd.commands.subjects import Subject, is_bundle, subject
@@ -13,6 +13,7 @@ from edgekd.errors import DeviceError
 from edgekd.results import Measurement, Replayed
 from edgekd.spec import Device, Value
 
+SILENT = "golden vectors were not replayed there: the program that runs such files on the device tells no outputs"
 WRONG = "its golden vectors are not what was recorded, so it computes something else there"
 
 
@@ -62,6 +63,8 @@ def _bench(path: Path, one: Subject, device: Device, how: How, store: Path) -> B
             (found,) = measure([one], reached, how)
         else:
             found = Measurement(basis="not measured", device=reached.facts(), why=WRONG)
+        if is_bundle(path) and _silent(one, device):
+            found = found.model_copy(update={"why": "; ".join(filter(None, (found.why, SILENT)))})
     except DeviceError as error:
         if here:
             raise
@@ -80,11 +83,16 @@ def _bench(path: Path, one: Subject, device: Device, how: How, store: Path) -> B
 def _replayed(path: Path, one: Subject, reached: jobs.Reached, how: How, store: Path | None) -> Replayed | None:
     """What the golden vectors of a bundle say; None for bare files, and where nothing can run there."""
     facts = reached.facts()
-    if not is_bundle(path) or cannot(facts, one, how):
+    if not is_bundle(path) or cannot(facts, one, how) or _silent(one, reached.device):
         return None
     how.tell(0.0, f"{facts.name}: golden vectors")
     runtime = f"{how.runtime} {facts.runtimes[module(one, how)]}".strip()
     return elsewhere.replay(path, one, reached, runtime, store)
+
+
+def _silent(one: Subject, device: Device) -> bool:
+    """Whether nobody tells what the device computes of such a file."""
+    return one.format in plugins.declared("devices", device.reach.name).silent
 
 
 def _reported(path: Path, one: Benched) -> Benched:

@@ -11,11 +11,13 @@ from edgekd.recipes.flags import Flags
 from edgekd.recipes.parsing import parse
 from edgekd.spec import Budget, Choice, Device, Target
 
-THIS_COMPUTER, BROWSER = "this-computer", "browser"
+THIS_COMPUTER, BROWSER, PHONE = "this-computer", "browser", "adb"
+# Ways to reach a device that need no card: --at NAME=browser, --at NAME=adb:SERIAL.
+REACHES = (BROWSER, PHONE)
 OWN_KEYS = ("precision", "ranges", "input", "runtime", "threads")
 TARGET_KEYS = (*OWN_KEYS, *Budget.model_fields)
 HINTS = {
-    "android": "Android apps run TFLite files: write tflite; this version times it on this computer, not on a phone",
+    "android": "Android apps run TFLite files: write tflite, or tflite@android to time it on a phone",
     "ios": "For iPhones write coreml; on Linux it is converted but cannot be timed",
     "iphone": "For iPhones write coreml; on Linux it is converted but cannot be timed",
     "torch": "Training is done with torch; what ships is one of the formats",
@@ -81,8 +83,8 @@ def board(name: str, reach: Choice, at: Mapping[str, str], where: str) -> Device
 def read_boards(texts: Sequence[str], https: bool = False) -> tuple[Device, ...]:
     """Devices of NAME=ADDRESS: by their cards where there are such, else boards reached by ssh. Raises UsageError.
 
-    NAME=browser (or NAME=browser:HOST:PORT, where its page is served) is one more browser, and a device that needs no
-    address may be named alone.
+    NAME=browser (or NAME=browser:HOST:PORT, where its page is served) is one more browser, NAME=adb (or
+    NAME=adb:SERIAL) a phone, and a device that needs no address may be named alone.
     """
     gather, known = Gather(), cards("devices")
     found: list[Device | None] = []
@@ -92,8 +94,9 @@ def read_boards(texts: Sequence[str], https: bool = False) -> tuple[Device, ...]
         names.append(name)
         if name == THIS_COMPUTER and not address:
             found.append(Device())
-        elif address.partition(":")[0] == BROWSER:
-            found.append(Device(name=name, reach=Choice(name=BROWSER), address=address.partition(":")[2]))
+        elif address.partition(":")[0] in REACHES:
+            reach, _, place = address.partition(":")
+            found.append(gather.attempt(board, name, Choice(name=reach), {name: place}, "--at"))
         elif name in known and (address or _alone(known[name])):
             found.append(gather.attempt(read_device, name, {name: address}, "--at"))
         elif not (name and address):
@@ -135,6 +138,10 @@ def read_name(text: str, at: Mapping[str, str], where: str) -> tuple[str, Device
     device = gather.attempt(read_device, right.strip() or ("" if at_sign else THIS_COMPUTER), at, where)
     gather.check()
     assert format_name is not None and device is not None
+    if format_name in plugins.declared("devices", device.reach.name).silent:
+        message = f"{text.strip()} cannot be judged: the program that runs {format_name} there tells no outputs"
+        hint = f"Build for this computer, then: edgekd bench BUNDLE --at {device.name}"
+        raise UsageError(Problem(where, message, hint))
     return format_name, device
 
 

@@ -150,8 +150,9 @@ def _remarks(protocol: Protocol, taken: Taken) -> Iterator[str]:
     runs = sum(session["runs"] * session["stride"] for session in told)
     if runs < protocol.inferences:
         yield f"{runs} inferences only, because each takes long"
-    if "fallback" in told[0].get("notes", {}):
-        yield str(told[0]["notes"]["fallback"])
+    for remark in ("fallback", "summary"):
+        if remark in told[0].get("notes", {}):
+            yield str(told[0]["notes"][remark])
     means = max(session.get("notes", {}).get("means", 1) for session in told)
     if means > 1:
         step = told[0]["notes"]["resolution"]
