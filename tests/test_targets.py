@@ -8,7 +8,7 @@ from edgekd import plugins
 from edgekd.errors import UsageError
 from edgekd.recipes.flags import Flags
 from edgekd.recipes.recipe import load_plan
-from edgekd.recipes.targets import read_addresses, read_format, read_name, split
+from edgekd.recipes.targets import read_addresses, read_boards, read_format, read_name, split
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,34 @@ def test_this_computer_is_the_device_where_none_is_named():
         assert (name, device.name, device.reach.name) == ("tflite", "this-computer", "local")
 
 
-def test_a_phone_that_cannot_be_reached_yet_is_refused_in_a_sentence():
-    assert "adb" not in plugins.names("devices"), "the phone can be reached now: test that instead"
-    with pytest.raises(UsageError, match="measuring on pixel-8 needs the adb device, which this version does not"):
-        read_name("tflite@pixel-8", {}, "--target")
+def test_a_phone_is_reached_by_adb_and_judged_only_by_files_whose_outputs_it_tells():
+    name, device = read_name("tflite@pixel-8", {"pixel-8": "R5CX"}, "--target")
+    assert (name, device.reach.name, device.address) == ("tflite", "adb", "R5CX")
+    with pytest.raises(
+        UsageError, match=r"onnx@pixel-8 cannot be judged: .*no outputs.*edgekd bench BUNDLE --at"
+    ):
+        read_name("onnx@pixel-8", {}, "--target")
+
+
+def test_phones_and_browsers_need_no_card():
+    devices = read_boards(["mine=adb", "hers=adb:192.168.1.30:5555", "android=R5CX", "tab=browser:10.0.0.2:80"])
+    found = [(device.name, device.reach.name, device.address) for device in devices]
+    assert found == [
+        ("mine", "adb", ""),
+        ("hers", "adb", "192.168.1.30:5555"),
+        ("android", "adb", "R5CX"),
+        ("tab", "browser", "10.0.0.2:80"),
+    ]
+    with pytest.raises(UsageError, match="'-x' is no address of mine"):
+        read_boards(["mine=adb:-x"])
+
+
+def test_a_device_that_cannot_be_reached_yet_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets/rover.toml").write_text('[device]\nreach = "radio"\n', encoding="utf-8")
+    with pytest.raises(UsageError, match="measuring on rover needs the radio device, which this version does not"):
+        read_name("tflite@rover", {}, "--target")
 
 
 def test_a_board_needs_an_address_and_one_that_is_one():

@@ -17,7 +17,7 @@ REACHES = (BROWSER, PHONE)
 OWN_KEYS = ("precision", "ranges", "input", "runtime", "threads")
 TARGET_KEYS = (*OWN_KEYS, *Budget.model_fields)
 HINTS = {
-    "android": "Android apps run TFLite files: write tflite, or tflite@android to time it on a phone",
+    "android": "Android apps run TFLite files: write tflite; tflite@android measures on a phone",
     "ios": "For iPhones write coreml; on Linux it is converted but cannot be timed",
     "iphone": "For iPhones write coreml; on Linux it is converted but cannot be timed",
     "torch": "Training is done with torch; what ships is one of the formats",
