@@ -26,6 +26,8 @@ HOME = "/data/local/tmp"
 class Phone:
     """What the phone is: a folder that stands for HOME, programs of its own, and how it fails.
 
+    With a `root` its HOME is /tmp there, and its programs and packages are those of /board.
+
     `rules` is a JSON file that is read anew at each request: {"authorized": bool, "room": bool, "drop": "word"}; a
     command that holds the word ends the connection, as a pulled plug does.
     """
@@ -40,15 +42,18 @@ class Phone:
     def path(self, name: str) -> Path:
         """Where a file of the phone is here."""
         if self.root:
-            return self.root / name.lstrip("/")
+            return self.root / name.replace(HOME, "tmp").lstrip("/")
         return Path(name.replace(HOME, str(self.folder)))
 
     def command(self, text: str) -> tuple[list[str], dict[str, str]]:
         """How a shell command of the phone is run here, and in which environment."""
         if self.root:
-            path = "/system/bin:/usr/local/bin:/usr/bin:/bin"
-            shell = ["/usr/bin/env", "-i", f"PATH={path}", "HOME=/root", "PYTHONPATH=/opt/w", "QEMU_CPU=cortex-a76"]
-            return ["chroot", str(self.root), *shell, "/bin/sh", "-c", text], dict(os.environ)
+            text = text.replace(HOME, "/tmp")
+            shell = ["/usr/bin/env", "-i", "PATH=/board/system:/usr/bin:/bin", "HOME=/root", "PYTHONPATH=/board/site"]
+            return ["chroot", str(self.root), *shell, "QEMU_CPU=cortex-a76", "/bin/sh", "-c", text], {
+                "PATH": os.environ["PATH"],
+                "QEMU_CPU": "cortex-a76",
+            }
         path = f"{self.folder.parent / 'system'}:{os.environ['PATH']}"
         return ["/bin/sh", "-c", text.replace(HOME, str(self.folder))], {**os.environ, "PATH": path}
 

@@ -119,26 +119,36 @@ class Board(sshd.Server):
     def __init__(self, folder: Path, processor: str = "cortex-a72") -> None:
         self.root = root()
         super().__init__(folder, {"QEMU_CPU": processor, "TMPDIR": "/tmp"})
-        (folder / "cpuinfo").write_text(CPUINFO)
         told = (folder / "sshd_config").read_text().replace(str(folder), "/board")
         (folder / "sshd_config").write_text(told)
 
     def command(self) -> list[str]:
-        """Its own mounts, host name and processes; all of it ends with the process that unshared them."""
-        devices = "\n".join(f"mount --bind /dev/{name} {self.root}/dev/{name}" for name in DEVICES)
-        script = f"""set -e
+        """Its sshd; all of it ends with the process that unshared the mounts."""
+        return mounted(
+            self.root, self.folder, f"chroot {self.root} /usr/sbin/sshd -D -f /board/sshd_config -E /board/log"
+        )
+
+
+def mounted(root: Path, folder: Path, program: str) -> list[str]:
+    """A program beside the root file system with mounts, host name and processes of its own; `folder` is /board there.
+
+    All of it ends with the process that is started.
+    """
+    (folder / "cpuinfo").write_text(CPUINFO)
+    devices = "\n".join(f"mount --bind /dev/{name} {root}/dev/{name}" for name in DEVICES)
+    script = f"""set -e
 hostname emulated
-mount -t proc proc {self.root}/proc
-mount --bind {self.folder}/cpuinfo {self.root}/proc/cpuinfo
-mount -t sysfs -o ro sysfs {self.root}/sys
-mount -t tmpfs tmpfs {self.root}/dev/shm
-mount -t tmpfs tmpfs {self.root}/tmp
-mount --bind {self.folder} {self.root}/board
+mount -t proc proc {root}/proc
+mount --bind {folder}/cpuinfo {root}/proc/cpuinfo
+mount -t sysfs -o ro sysfs {root}/sys
+mount -t tmpfs tmpfs {root}/dev/shm
+mount -t tmpfs tmpfs {root}/tmp
+mount --bind {folder} {root}/board
 {devices}
-exec chroot {self.root} /usr/sbin/sshd -D -f /board/sshd_config -E /board/log
+exec {program}
 """
-        unshared = ["unshare", "--mount", "--propagation", "private", "--uts", "--pid", "--fork", "--kill-child"]
-        return [*unshared, "bash", "-c", script]
+    unshared = ["unshare", "--mount", "--propagation", "private", "--uts", "--pid", "--fork", "--kill-child"]
+    return [*unshared, "bash", "-c", script]
 
 
 if __name__ == "__main__":

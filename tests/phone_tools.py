@@ -1,12 +1,20 @@
 """Stand-ins for benchmark_model and onnxruntime_perf_test: the same flags and words, around the real runtimes.
 
-They print what the tools' public sources print (tflite/tools/benchmark/benchmark_model.cc and XLA's
+As programs they take most of a second to start, so `serve` keeps a process that has imported all and forks for each call
+of `CLIENT`. They print what the tools' public sources print (tflite/tools/benchmark/benchmark_model.cc and XLA's
 stats_calculator.h; onnxruntime/test/perftest), since no package has the tools themselves. Run as a program:
 phone_tools.py TOOL ARGUMENTS...
 """
 
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +115,51 @@ def say(text: str) -> None:
     sys.stdout.write(f"INFO: {text}\n")
 
 
+TOOLS = {"benchmark_model": benchmark_model, "onnxruntime_perf_test": onnxruntime_perf_test}
+# Starts in a few milliseconds: asks the server at the first argument's socket, prints what it says, ends as it says.
+CLIENT = """
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as asked:
+    asked.connect(sys.argv[1])
+    asked.sendall(json.dumps([os.getcwd(), sys.argv[2:]]).encode() + b"\\n")
+    text = b"".join(iter(lambda: asked.recv(65536), b"")).decode()
+text, _, status = text.rpartition("\\n")
+sys.stdout.write(text)
+sys.exit(int(status))
+"""
+
+
+def serve(path: Path) -> None:
+    """Answer clients at a socket until the process is ended, each in a process of its own."""
+    import ai_edge_litert.interpreter  # noqa: F401, PLC0415
+    import onnx.numpy_helper  # noqa: PLC0415
+    import onnxruntime  # noqa: F401, PLC0415
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen(16)
+        while True:
+            client, _ = listening.accept()
+            if os.fork() == 0:
+                answer(client)
+            client.close()
+
+
+def answer(client: socket.socket) -> None:
+    """One call, in a process that ends with it."""
+    status = 1
+    with client, client.makefile("r") as asked, io.StringIO() as said, contextlib.redirect_stdout(said):
+        try:
+            folder, (tool, *arguments) = json.loads(asked.readline())
+            os.chdir(folder)
+            status = TOOLS[tool](arguments)
+        except Exception:
+            traceback.print_exc(file=said)
+        client.sendall(f"{said.getvalue()}\n{status}".encode())
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    tool = Path(sys.argv[1]).name
-    sys.exit({"benchmark_model": benchmark_model, "onnxruntime_perf_test": onnxruntime_perf_test}[tool](sys.argv[2:]))
+    name, *given = sys.argv[1:]
+    sys.exit(serve(Path(given[0])) if name == "serve" else TOOLS[name](given))

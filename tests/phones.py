@@ -2,17 +2,21 @@
 
 import json
 import os
+import shlex
 import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests import board
 from tests.adbd import says, script
+from tests.phone_tools import CLIENT, TOOLS
 
 TESTS = Path(__file__).parent
 MACHINES = {"x86_64": 62, "aarch64": 183}
@@ -82,8 +86,8 @@ class Pretend:
 
 
 @contextmanager
-def adb(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
-    """The real adb server, on a port of its own and with keys of its own, ended afterwards."""
+def adb(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[int]:
+    """The real adb server, on a port of its own and with keys of its own, ended afterwards; its port."""
     adbutils = pytest.importorskip("adbutils")
     with socket.socket() as probing:
         probing.bind(("127.0.0.1", 0))
@@ -93,7 +97,7 @@ def adb(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
     monkeypatch.setenv("ADB_MDNS_AUTO_CONNECT", "0")
     monkeypatch.setenv("EDGEKD_LOCKS", str(folder / "locks"))
     try:
-        yield
+        yield port
     finally:
         subprocess.run(
             [adbutils.adb_path(), "-P", str(port), "kill-server"], capture_output=True, timeout=20, check=False
@@ -102,7 +106,7 @@ def adb(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def phone(folder: Path, properties: Mapping[str, str] | None = None, root: Path | None = None) -> Iterator[Pretend]:
-    """A pretend phone while the block lasts."""
+    """A pretend phone while the block lasts; with a `root` file system of arm64, what it runs is emulated."""
     (folder / "tmp").mkdir(parents=True)
     told = {
         "ro.product.manufacturer": "Pretend",
@@ -116,9 +120,11 @@ def phone(folder: Path, properties: Mapping[str, str] | None = None, root: Path 
         **(properties or {}),
     }
     script(folder / "system/getprop", "cat <<'END'", *(f"[{name}]: [{value}]" for name, value in told.items()), "END")
-    script(folder / "system/cmd", f'echo "$@" >>{folder}/commands')
-    script(folder / "system/taskset", f'echo "$1" >>{folder}/masks', "shift", 'exec "$@"')
+    there = "/board" if root else folder
+    script(folder / "system/cmd", f'echo "$@" >>{there}/commands')
+    script(folder / "system/taskset", f'echo "$1" >>{there}/masks', "shift", 'exec "$@"')
     command = [sys.executable, str(TESTS / "adbd.py"), str(folder), *(("--root", str(root)) if root else ())]
+    command = board.mounted(root, folder, shlex.join(command)) if root else command
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -127,16 +133,31 @@ def phone(folder: Path, properties: Mapping[str, str] | None = None, root: Path 
             pretend.is_throttled(0)
             yield pretend
         finally:
-            process.terminate()
+            process.kill()  # unshare takes what it has started along
             process.wait(10)
 
 
-def tool(folder: Path, name: str, machine: str = "", run_by: str = "") -> Path:
-    """A stand-in for one of the tools, as a program that a phone of this processor runs."""
+@contextmanager
+def quick_tools(folder: Path) -> Iterator[dict[str, Path]]:
+    """Both tools by name, in one process that forks for each call: they start as quickly as programs do."""
+    folder.mkdir(parents=True)
+    (folder / "client.py").write_text(CLIENT)
+    with subprocess.Popen([sys.executable, str(TESTS / "phone_tools.py"), "serve", str(folder / "s")]) as process:
+        try:
+            while not (folder / "s").exists() and process.poll() is None:
+                time.sleep(0.05)
+            run_by = f'exec {sys.executable} -I -S {folder}/client.py {folder}/s {{}} "$@"'
+            yield {name: tool(folder, name, run_by=run_by.format(name)) for name in TOOLS}
+        finally:
+            process.kill()
+
+
+def tool(folder: Path, name: str, machine: str = "", run_by: str = "", seen: str = "") -> Path:
+    """A stand-in for one of the tools, as a program for a processor; `seen` is where the phone sees its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     inner = folder / f"{name}.sh"
     script(inner, run_by or f'exec {sys.executable} {TESTS / "phone_tools.py"} {name} "$@"')
     path = folder / name
-    path.write_bytes(launcher(str(inner), machine))
+    path.write_bytes(launcher(f"{seen or folder}/{inner.name}", machine))
     path.chmod(0o755)
     return path

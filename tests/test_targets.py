@@ -63,9 +63,7 @@ def test_this_computer_is_the_device_where_none_is_named():
 def test_a_phone_is_reached_by_adb_and_judged_only_by_files_whose_outputs_it_tells():
     name, device = read_name("tflite@pixel-8", {"pixel-8": "R5CX"}, "--target")
     assert (name, device.reach.name, device.address) == ("tflite", "adb", "R5CX")
-    with pytest.raises(
-        UsageError, match=r"onnx@pixel-8 cannot be judged: .*no outputs.*edgekd bench BUNDLE --at"
-    ):
+    with pytest.raises(UsageError, match=r"onnx@pixel-8 cannot be judged: .*no outputs.*edgekd bench BUNDLE --at"):
         read_name("onnx@pixel-8", {}, "--target")
 
 
