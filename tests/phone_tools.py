@@ -1,7 +1,7 @@
 """Stand-ins for benchmark_model and onnxruntime_perf_test: the same flags and words, around the real runtimes.
 
-As programs they take most of a second to start, so `serve` keeps a process that has imported all and forks for each call
-of `CLIENT`. They print what the tools' public sources print (tflite/tools/benchmark/benchmark_model.cc and XLA's
+As programs they take most of a second to start, so `serve` keeps a process that has imported all and forks for each
+call of `CLIENT`. They print what the tools' public sources print (tflite/tools/benchmark/benchmark_model.cc and XLA's
 stats_calculator.h; onnxruntime/test/perftest), since no package has the tools themselves. Run as a program:
 phone_tools.py TOOL ARGUMENTS...
 """
@@ -132,7 +132,7 @@ sys.exit(int(status))
 def serve(path: Path) -> None:
     """Answer clients at a socket until the process is ended, each in a process of its own."""
     import ai_edge_litert.interpreter  # noqa: F401, PLC0415
-    import onnx.numpy_helper  # noqa: PLC0415
+    import onnx.numpy_helper  # noqa: F401, PLC0415
     import onnxruntime  # noqa: F401, PLC0415
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

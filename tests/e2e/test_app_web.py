@@ -762,6 +762,27 @@ def test_the_demo_answers_what_a_camera_sees(browser: Any, served: dict[bool, st
     with_camera.close()
 
 
+def test_the_example_names_what_a_camera_sees(browser: Any, served: dict[bool, str], home: Path) -> None:
+    """examples/web with the application as its `classifier`, as its README says."""
+    example = home / "example"
+    shutil.copytree(Path(__file__).parents[2] / "examples/web", example)
+    (example / "node_modules").mkdir()
+    (example / "node_modules/classifier").symlink_to(home / "gray-onnx")
+    (example / "node_modules/onnxruntime-web").symlink_to(home / "gray-onnx/node_modules/onnxruntime-web")
+    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    with_camera = browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+    page = with_camera.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{served[False]}/example/index.html")
+    page.get_by_text("Ready").wait_for()
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_text("ms a frame").wait_for()
+    classes = ("T-shirt/top", 'a "quoted" one', "schöner Hut", "Coat", "Bag")
+    assert page.locator("#facts").inner_text().startswith(classes) and not errors
+    with_camera.close()
+
+
 def test_a_self_test_without_its_recorded_samples_fails(run: Run, home: Path) -> None:
     copy = home / "gray-onnx-bare"
     shutil.copytree(home / "gray-onnx", copy, symlinks=True)

@@ -1,4 +1,4 @@
-"""Phones by adb as users meet them: doctor, bench on two at once, a whole build, and one that runs programs of arm64."""
+"""Phones by adb as users meet them: doctor, bench on two at once, a whole build, and one of arm64."""
 
 import json
 import subprocess
