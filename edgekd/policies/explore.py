@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekd.policies import limits
 from edgekd.policies.known import Outlook
-from edgekd.policies.pricing import judged, price
+from edgekd.policies.pricing import cheaper, judged, price
 from edgekd.results import Candidate, Cost, Estimate, Estimated, Option, Predictor, Series, Work
 from edgekd.spec import Target, Value
 from edgekd.steps import Foretell, Policy
@@ -28,6 +28,8 @@ IDLE = 0.2
 ONE_IN = 5
 # Fewer networks than these say nothing of a law.
 LEAST = 4
+# A latency is doubted that is longer than what the others say of it by more than this share of that.
+DOUBTED = 0.3
 
 
 class Explored(Value):
@@ -49,17 +51,42 @@ def explore(
     priced, gone = ([one for one in again if (_name(one) in names) == kept] for kept in (True, False))
     count = known.plan.effort.candidates
     end = len(priced) + max((count - len(before)) // 2, AT_ONCE) if before else count
+    sure: set[str] = set()
     if not before:
         priced = yield from price(known, fill(within, _first(count)), margin)
+        priced = yield from recheck(known, priced, margin, sure)
     while len(priced) < end and _bounded(known) and not _settled(known, priced, within, margin):
         picks = yield from _pick(known, priced, gone, within, margin)
         if not picks:
             break
         priced += yield from price(known, picks[: end - len(priced)], margin)
+        priced = yield from recheck(known, priced, margin, sure)
     if not priced:  # and nothing to tell which of those left are worth it
         priced = yield from price(known, fill(within, AT_ONCE), margin)
     predictors = yield from _predictors([one for one in (*gone, *priced) if not one.fault])
     return Explored(priced=tuple(sorted(priced, key=lambda c: c.size.macs)), predictors=predictors)
+
+
+def recheck(
+    known: Outlook, priced: Sequence[Candidate], margin: Mapping[str, float], sure: set[str]
+) -> Policy[list[Candidate]]:
+    """Price once more those that take far longer than the others say: something else may have had the device meanwhile.
+
+    `sure` gets the names of those that were; none is priced a third time.
+    """
+    good = [one for one in priced if not one.fault]
+    series = tuple(one for one in _series(good) if one.cost == "latency") if len(good) > LEAST else ()
+    if not series:
+        return list(priced)
+    (told,) = yield [_ask(good, series, ())]
+    worst = [max(errors) for errors in zip(*(one.errors for one in told.estimates), strict=True)]
+    doubted = [one for one, error in zip(good, worst, strict=True) if error > DOUBTED and _name(one) not in sure]
+    if not doubted:
+        return list(priced)
+    sure.update(map(_name, doubted))
+    options = [Option(architecture=one.architecture, size=one.size, work=one.work) for one in doubted]
+    again = {_name(one): one for one in (yield from price(known, options, margin, attempt=1))}
+    return [cheaper(known, one, again[_name(one)], margin) if _name(one) in again else one for one in priced]
 
 
 def _pick(

@@ -14,8 +14,12 @@ NOT_TIMED = Measurement(basis="not measured", why="")
 UNMEASURED = "not measured:"
 
 
-def price(known: Outlook, options: Sequence[Option], margin: Mapping[str, float]) -> Policy[list[Candidate]]:
+def price(
+    known: Outlook, options: Sequence[Option], margin: Mapping[str, float], attempt: int = 0
+) -> Policy[list[Candidate]]:
     """Price untrained networks on every target; `margin` is by how much a target's latencies are to be lengthened.
+
+    Each `attempt` may take two timings: of a file whose first one settles nothing there is a second.
 
     A price is asked for each file alone and by its graph, so that whoever wants that graph's again has it.
     A student that has no file, or none that could be timed for a latency budget, comes back with its fault.
@@ -32,7 +36,7 @@ def price(known: Outlook, options: Sequence[Option], margin: Mapping[str, float]
             all_of(made, wanted)  # raises what stands in the place of the first file
         found = [one.model_copy(update={"fault": one.fault or faults[i]}) for i, one in enumerate(found)]
         artifacts = all_of([made[i] for i in good], wanted)
-        timed = yield from _time(known, target, artifacts)
+        timed = yield from _time(known, target, artifacts, 2 * attempt)
         for i, (artifact, measurement) in enumerate(zip(artifacts, timed, strict=True)):
             one = found[good[i // len(wanted)]]
             costs = (*one.costs, _cost(target, artifact, measurement))
@@ -41,15 +45,15 @@ def price(known: Outlook, options: Sequence[Option], margin: Mapping[str, float]
     return [judged(known, one, margin) for one in found]
 
 
-def _time(known: Outlook, target: Target, artifacts: Sequence[Artifact]) -> Policy[list[Measurement]]:
+def _time(known: Outlook, target: Target, artifacts: Sequence[Artifact], attempt: int) -> Policy[list[Measurement]]:
     """Time files, each alone; once more those that were refused or unstable. Nothing can be timed without a runtime."""
     if not _can_time(known, target):
         return [NOT_TIMED] * len(artifacts)
-    answers: Sequence[Measured] = yield [_ask(known, target, artifact) for artifact in artifacts]
+    answers: Sequence[Measured] = yield [_ask(known, target, artifact, attempt) for artifact in artifacts]
     timed = [answer.measurements[0] for answer in answers]
     weak = [i for i, one in enumerate(timed) if one.latency is None or not one.latency.stable]
     if weak:
-        answers = yield [_ask(known, target, artifacts[i], attempt=1) for i in weak]
+        answers = yield [_ask(known, target, artifacts[i], attempt + 1) for i in weak]
         for i, answer in zip(weak, answers, strict=True):
             timed[i] = answer.measurements[0] if answer.measurements[0].latency else timed[i]
     return timed
@@ -73,7 +77,7 @@ def _fault(target: Target, made: Made, wanted: Sequence[Precision]) -> str:
     return next((f"no {p} file for {target.name}: {faults[p]}" for p in wanted if p in faults), "")
 
 
-def _ask(known: Outlook, target: Target, artifact: Artifact, attempt: int = 0) -> Measure:
+def _ask(known: Outlook, target: Target, artifact: Artifact, attempt: int) -> Measure:
     return Measure(
         artifacts=(artifact,),
         splits=known.splits,
@@ -99,6 +103,15 @@ def _cost(target: Target, artifact: Artifact, measurement: Measurement) -> Cost:
         memory=measurement.memory,
         unstable=bool(latency and not latency.stable),
     )
+
+
+def cheaper(known: Outlook, one: Candidate, other: Candidate, margin: Mapping[str, float]) -> Candidate:
+    """A student that was priced twice: of each file the timing with the lower quiet latency, which less disturbed."""
+    if one.fault or other.fault:
+        return other if one.fault else one
+    pairs = zip(one.costs, other.costs, strict=True)
+    costs = tuple(b if a.quiet and b.quiet and b.quiet < a.quiet else a for a, b in pairs)
+    return judged(known, one.model_copy(update={"costs": costs}), margin)
 
 
 def judged(known: Outlook, candidate: Candidate, margin: Mapping[str, float]) -> Candidate:
