@@ -2,9 +2,10 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgekd import plugins
 from edgekd.bundle import content
@@ -16,11 +17,14 @@ from edgekd.runtimes import digests
 
 @dataclass(frozen=True)
 class Written:
-    """One application bundle: its kind, where it is, and what it holds."""
+    """One application bundle: its kind, where it is, what it holds, and the mistakes that its self-test sees, by how
+    many times what is allowed.
+    """
 
     kind: str
     folder: Path
     content: content.Content
+    margins: Sequence[Mapping[str, Any]]
 
 
 def read_kinds(wanted: Iterable[str], where: str = "--for") -> tuple[str, ...]:
@@ -78,4 +82,5 @@ def write(bundle: Path, kind: str, folder: Path) -> Written:
         replace(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return Written(kind, folder, held)
+    narrowed = getattr(plugin, "margins", None)
+    return Written(kind, folder, held, narrowed(held) if narrowed else held.golden["margins"])

@@ -34,7 +34,7 @@ class Content:
 
     `slug` is a name for packages: small letters, digits and hyphens. `steps` are, for each input, what happens to a
     sample before the network sees it, `tensors` inputs and outputs in words, `facts` lines for a README. With an
-    `image` the one input is an image that the application prepares.
+    `image` the one input is an image that the application prepares. `bundle` is the folder that it is made of.
     """
 
     title: str
@@ -46,6 +46,7 @@ class Content:
     tensors: Mapping[str, str]
     facts: tuple[str, ...]
     image: bool
+    bundle: Path
 
 
 def write(bundle: Path, folder: Path) -> Content:
@@ -73,6 +74,7 @@ def write(bundle: Path, folder: Path) -> Content:
         tensors={spec.name: words.tensor(spec) for spec in (*signature.inputs, *signature.outputs)},
         facts=_facts(certificate, golden["model"]["size"]),
         image=words.is_image(signature),
+        bundle=bundle,
     )
 
 

@@ -18,7 +18,7 @@ def show(found: Written) -> None:
     """Print where an application bundle is, and how well its golden files tell each mistake."""
     output.answer(f"{found.kind} application for {found.content.title}: {shown(found.folder)}")
     rows: list[tuple[str, ...]] = [("its self-test catches", "by", "times what is allowed")]
-    for one in found.content.golden["margins"]:
+    for one in found.margins:
         margin = "any difference" if one["margin"] is None else f"{one['margin']:.3g}"
         rows.append((one["title"], one["caught_by"], margin))
     output.answer(output.lines(rows))
@@ -37,7 +37,7 @@ def bundle_for(
     """Write folders that drop into an application, each with a self-test."""
     found = make(run, read_kinds(wanted or ()), out)
     if json:
-        output.show_json([{"kind": one.kind, "folder": str(one.folder), **one.content.golden} for one in found])
+        output.show_json([{"kind": one.kind, "folder": str(one.folder), **one.content.golden, "margins": list(one.margins)} for one in found])
         return
     for one in found:
         show(one)
