@@ -85,6 +85,20 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     return make
 
 
+@pytest.fixture(scope="session")
+def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with files for microcontrollers (tests/micro.py), made once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "micro"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "words.json").is_file():
+            folder.mkdir(exist_ok=True)
+            command = [sys.executable, "-m", "tests.micro", str(folder)]
+            made = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+            assert made.returncode == 0, made.stderr[-2000:]
+    return folder
+
+
 def made(folder: Path, *names: str) -> Path:
     """`folder` with Core ML packages and what they must compute (tests/packages.py), made by the first who asks."""
     with FileLock(f"{folder}.lock"):

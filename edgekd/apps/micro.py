@@ -220,7 +220,7 @@ def _told(content: Content, tried: Tried) -> Spec:
                 "frame": f"frame_{row}",
                 "crc": zlib.crc32(np.ascontiguousarray(recorded.pictures[row]).tobytes()),
                 "outputs": f"picture_output_{row}",
-                **_answer(f"picture_{row}", pictures[row]["answer"]),
+                **_answer(f"picture_{row}", pictures[row]["answer"] if signature["classes"] else None),
             }
             for row in range(len(recorded.frames))
         ],

@@ -79,12 +79,12 @@ class _Latency(_Said):
 
 
 class SelfTest(_Said):
-    """The file that an application's self-test writes, selftest.json."""
+    """The file that an application's self-test writes, selftest.json. One that has no clock says not when."""
 
     schema_version: Literal[1]
     kind: Literal["edgekd self-test"]
     app: Line
-    created: AwareDatetime
+    created: AwareDatetime | None = None
     model: _Model
     device: _Device
     runtime: _Runtime
@@ -108,7 +108,7 @@ def add(run: Path, report: Report, file: Path) -> Elsewhere:
         target=row.target,
         measurement=_measurement(said, row),
         replayed=_replayed(said),
-        created=said.created.astimezone(datetime.UTC).isoformat(timespec="seconds"),
+        created=_when(said, file).isoformat(timespec="seconds"),
         app=said.app,
         accelerator=said.accelerator.used,
         failed=tuple(_told(one) for one in said.checks if one.passed is False),
@@ -118,6 +118,13 @@ def add(run: Path, report: Report, file: Path) -> Elsewhere:
         raise UsageError(Problem(shown(file), "is in the report already"))
     render(report.model_copy(update={"elsewhere": (*report.elsewhere, found)}), run)
     return found
+
+
+def _when(said: SelfTest, file: Path) -> datetime.datetime:
+    """When it was; where the device does not know, when the file was last written."""
+    if said.created is None:
+        return datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC)
+    return said.created.astimezone(datetime.UTC)
 
 
 def _read(file: Path) -> SelfTest:

@@ -11,6 +11,9 @@ from edgekd.bundle import apps, content
 from edgekd.bundle.verify import verify
 from edgekd.errors import UsageError
 from edgekd.runtimes import digests
+from edgekd.workspace import locate
+from tests import micro
+from tests.test_apps_python import bundled
 from tests.test_bundle import written
 
 KINDS = plugins.names("apps")
@@ -24,6 +27,19 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: written(tmp_path_factory.mktemp(name), images) for name, images in kinds.items()}
 
 
+@pytest.fixture
+def bundle(kind: str, bundles: dict[str, Path], request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """One that the kind runs: of an ONNX file, or of one for microcontrollers."""
+    inputs = request.node.callspec.params.get("inputs", "images")
+    if "onnx" in plugins.declared("apps", kind).formats:
+        return bundles[inputs]
+    pytest.importorskip("tflite_micro")
+    folder: Path = request.getfixturevalue("micro")
+    made = micro.artifact(folder, {"images": "int8-full", "words": "words"}[inputs])
+    told = (made.signature, ("tflite", made.precision), micro.samples(folder, made))
+    return bundled(tmp_path / "bundled", locate(folder / "entries", made.file), *told)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_names_formats_and_says_what_it_is(kind: str) -> None:
     declared = plugins.declared("apps", kind)
@@ -33,8 +49,8 @@ def test_it_names_formats_and_says_what_it_is(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("inputs", ["images", "words"])
-def test_its_files_are_text_in_the_folder(kind: str, inputs: str, bundles: dict[str, Path], tmp_path: Path) -> None:
-    held = content.write(bundles[inputs], tmp_path / "app")
+def test_its_files_are_text_in_the_folder(kind: str, inputs: str, bundle: Path, tmp_path: Path) -> None:
+    held = content.write(bundle, tmp_path / "app")
     plugin = plugins.find("apps", kind)
     assert plugin.unfit(held) == ()
     found = plugin.files(held)
@@ -51,17 +67,17 @@ def test_its_files_are_text_in_the_folder(kind: str, inputs: str, bundles: dict[
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_written_whole_with_digests(kind: str, bundles: dict[str, Path], tmp_path: Path) -> None:
-    made = apps.write(bundles["images"], kind, tmp_path / "app")
+def test_it_is_written_whole_with_digests(kind: str, bundle: Path, tmp_path: Path) -> None:
+    made = apps.write(bundle, kind, tmp_path / "out/app")
     assert [one for one in digests.check(made.folder) if one["passed"] is False] == []
     assert {"model", "README.md", "MODEL_CARD.md", "LICENSES", "certificate.json"} <= {
         p.name for p in made.folder.iterdir()
     }
-    again = apps.write(bundles["images"], kind, tmp_path / "app")
+    again = apps.write(bundle, kind, tmp_path / "out/app")
     assert digests.listing(again.folder) == digests.listing(made.folder), "the same bundle gives the same folder"
-    assert [path.name for path in tmp_path.iterdir()] == ["app"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["app"]
     with pytest.raises(UsageError):
-        verify(tmp_path)
+        verify(tmp_path / "out")
 
 
 @pytest.mark.parametrize("kind", KINDS)
