@@ -345,7 +345,8 @@ class App(Protocol):
 
     FORMATS are those of the files that it runs. `files` gives the application's own text files by their paths in the
     folder, of what edgekd/bundle/content.py has written there; `unfit` says why a file cannot run in it after all, as
-    (message, hint), or nothing.
+    (message, hint), or nothing. One whose self-test does not see all mistakes also has margins(content): those that it
+    does, by how many times what is allowed.
     """
 
     FORMATS: tuple[str, ...]

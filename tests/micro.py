@@ -1,6 +1,6 @@
 """Files for one sample at a time, as microcontrollers want them, of toy networks: python -m tests.micro FOLDER
 
-FOLDER/PRECISION.json describes each; their files are in FOLDER/entries. "raw" takes pixels as a camera gives them, and
+FOLDER/NAME.json describes each; their files are in FOLDER/entries. "raw" takes pixels as a camera gives them, and
 "words" ids and a mask.
 """
 
@@ -41,7 +41,9 @@ def main(folder: Path) -> None:
     pixels = raw.run(Raw(program=program, splits=data), toy.entry(folder, "raw"))
     step = plain.model_copy(update={"program": pixels})
     base = convert.run(step, toy.entry(folder, "raw-float32"))
-    made["raw"] = convert.run(step.model_copy(update={"precision": "int8-full", "base": base}), toy.entry(folder, "rawi"))
+    made["raw"] = convert.run(
+        step.model_copy(update={"precision": "int8-full", "base": base}), toy.entry(folder, "rawi")
+    )
     told = toy.splits(folder)["words"]
     program = export.run(Export(source=toy.sources(folder)["words"], splits=told, seed=3), toy.entry(folder, "words"))
     step = plain.model_copy(update={"program": program, "splits": told})

@@ -46,7 +46,9 @@ def table(app: Path, model: Path | None = None) -> str:
     for more in stored[1:]:
         sums = [one ^ zlib.crc32(row.tobytes()) for one, row in zip(sums, more, strict=True)]
     outputs = [signature["outputs"][list(asked.outputs.values()).index(k)] for k in range(len(ran.outputs))]
-    rows = [[_c.numbers(np.frombuffer(out[row].tobytes(), np.uint8)) for out in ran.outputs] for row in range(len(sums))]
+    rows = [
+        [_c.numbers(np.frombuffer(out[row].tobytes(), np.uint8)) for out in ran.outputs] for row in range(len(sums))
+    ]
     most = max(len(out[0].tobytes()) for out in ran.outputs)
     inputs = [signature["inputs"][list(asked.inputs.values()).index(k)] for k in range(len(stored))]
     return "\n".join([
@@ -72,7 +74,7 @@ def compiled(app: Path, folder: Path, given: str, lie: str = "honest", arm: bool
     """A program of the application's own C sources and the board, for this computer or a Cortex-M4."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.h").write_text(given)
-    emulated = "EMULATED=\"QEMU's Cortex-M4\"" if arm else "EMULATED=0"
+    emulated = 'EMULATED="QEMU\'s Cortex-M4"' if arm else "EMULATED=0"
     flags = [*WARNINGS, f"-I{app / 'edge_model'}", f"-I{folder}", f"-DLIE={LIES.index(lie)}", f"-D{emulated}"]
     sources = [HERE / "micro_board.c", *sorted((app / "edge_model").glob("*.c"))]
     if arm:

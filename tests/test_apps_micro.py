@@ -33,6 +33,7 @@ from edgekd.tflm import kernels, operators
 
 gcc = pytest.mark.skipif(bool(board.missing("gcc", "g++")), reason="there is no C compiler")
 arm = pytest.mark.skipif(bool(board.missing(board.ARM)), reason="gcc-arm-none-eabi is not here")
+SLOW = pytest.mark.slow
 qemu = pytest.mark.skipif(bool(board.missing("qemu-system-arm")), reason="qemu-system-arm is not here")
 STEPS = ("prepare", "model", "answers", "pictures")
 
@@ -127,6 +128,7 @@ def test_the_arena_is_the_smallest_that_is_enough(made: Callable[[str], Made]) -
         runtime.Interpreter.from_bytes(model, arena_size=arena - 16).invoke()
 
 
+@SLOW
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -150,7 +152,9 @@ def test_what_cannot_be_tried_is_refused(made: Callable[[str], Made], tmp_path: 
     assert "any number" in app_of_micro.unfit(many)[0]
     unseen = dataclasses.replace(held, golden=held.golden | {"missing": "there was no device"})
     assert "there was no device" in app_of_micro.unfit(unseen)[0]
-    odd = dataclasses.replace(held, model=held.model | {"signature": signature | {"inputs": [spec | {"dtype": "bf16"}]}})
+    odd = dataclasses.replace(
+        held, model=held.model | {"signature": signature | {"inputs": [spec | {"dtype": "bf16"}]}}
+    )
     assert "bf16" in app_of_micro.unfit(odd)[0]
 
 
@@ -184,7 +188,7 @@ def test_the_array_is_the_file_to_the_byte(made: Callable[[str], Made], tmp_path
 
 
 @gcc
-@pytest.mark.parametrize("name", ["int8-full", "float32", "raw", "words"])
+@pytest.mark.parametrize("name", ["int8-full", *(pytest.param(n, marks=SLOW) for n in ("float32", "raw", "words"))])
 def test_it_tests_itself(made: Callable[[str], Made], tmp_path: Path, name: str) -> None:
     one = made(name)
     found = board.run(board.compiled(one.app, tmp_path, one.table))
@@ -203,6 +207,7 @@ def test_it_tests_itself(made: Callable[[str], Made], tmp_path: Path, name: str)
     assert len(said.latency.seconds) * said.latency.means >= 50
 
 
+@SLOW
 @arm
 @qemu
 def test_it_tests_itself_on_an_emulated_cortex_m4(made: Callable[[str], Made], tmp_path: Path) -> None:
@@ -217,6 +222,7 @@ def test_it_tests_itself_on_an_emulated_cortex_m4(made: Callable[[str], Made], t
     assert failed(board.run_on_cortex(program))[0] == "answers"
 
 
+@SLOW
 @arm
 def test_it_compiles_for_a_cortex_m4_without_a_warning(made: Callable[[str], Made], tmp_path: Path) -> None:
     sizes = {}
@@ -254,20 +260,25 @@ def test_the_class_loads_answers_and_tests_itself_on_stand_ins(made: Callable[[s
 
 LEVELS = "levels[channel][frame[pixel]]"
 TAKEN = "answers[k].index = best;"
+EXPONENT = "expf((own[i] - largest) / head->temperature)"
+LABEL = "edgekd_labels[head->start + best]"
+VALUE = "(value - (float)tensor->zero_point) * tensor->scale"
+FIRST = "prepare odd-size.png"
 # The mistake, the file and the text in it, what to write instead, and the check that has to see it first.
 FAULTS = (
-    ("dtype", "prepare.c", LEVELS, "(int8_t)(frame[pixel] + 0 * levels[0][0])", "prepare odd-size.png"),
-    ("dtype", "prepare.c", LEVELS, "(int8_t)(levels[channel][frame[pixel]] / 35)", "prepare odd-size.png"),
-    ("layout", "prepare.c", LEVELS, "levels[channel][frame[pixel % 16 * 16 + pixel / 16]]", "prepare odd-size.png"),
+    ("dtype", "prepare.c", LEVELS, "(int8_t)(frame[pixel] + 0 * levels[0][0])", FIRST),
+    ("dtype", "prepare.c", LEVELS, "(int8_t)(levels[channel][frame[pixel]] / 35)", FIRST),
+    ("layout", "prepare.c", LEVELS, "levels[channel][frame[pixel % 16 * 16 + pixel / 16]]", FIRST),
     ("label", "answer.c", TAKEN, "answers[k].index = (best + 1) % head->count;", "answers"),
-    ("label", "answer.c", "edgekd_labels[head->start + best]", "edgekd_labels[(best + 1) % head->count]", "answers"),
-    ("softmax", "answer.c", "return expf((own[index] - largest) / head->temperature) / sum", "return own[index]", "answers"),
-    ("softmax", "answer.c", "sum += expf((own[i] - largest) / head->temperature)", "sum += expf(own[i] - largest)", "answers"),
+    ("label", "answer.c", LABEL, "edgekd_labels[(best + 1) % head->count]", "answers"),
+    ("softmax", "answer.c", "head->temperature) / sum", "head->temperature) * sum", "answers"),
+    ("softmax", "answer.c", f"sum += {EXPONENT}", "sum += expf(own[i] - largest)", "answers"),
+    ("softmax", "answer.c", f"sum += {EXPONENT}", f"sum += expf({EXPONENT})", "answers"),
     ("softmax", "spec.c", "1.43e+00f", "1.0e+00f", "answers"),
     ("threshold", "answer.c", "confidence >= head->threshold", "confidence < head->threshold", "answers"),
-    ("dtype", "spec.c", "EDGEKD_INT8, 256, 256", "EDGEKD_UINT8, 256, 256", "prepare odd-size.png"),
-    ("scale", "values.c", "(value - (float)tensor->zero_point) * tensor->scale", "value * tensor->scale", "model logits"),
-)  # fmt: skip
+    ("dtype", "spec.c", "EDGEKD_INT8, 256, 256", "EDGEKD_UINT8, 256, 256", FIRST),
+    ("scale", "values.c", VALUE, "value * tensor->scale", "model logits"),
+)
 
 
 @gcc
@@ -307,6 +318,7 @@ def test_another_model_and_half_of_one_are_seen(made: Callable[[str], Made], app
     assert failed(judged(app, table)) == ["files"]
 
 
+@SLOW
 @gcc
 def test_another_model_with_its_own_sum_is_seen_by_its_outputs(
     made: Callable[[str], Made], app: Path, micro: Path, tmp_path: Path
@@ -335,6 +347,7 @@ def turned(file: Path) -> bytes:
     return data[:place] + bytes(weights)[::-1] + data[place + len(weights) :]
 
 
+@SLOW
 @gcc
 @pytest.mark.parametrize(
     ("name", "lie", "first", "why"),
@@ -379,7 +392,8 @@ def test_frames_are_prepared_as_in_training(tmp_path: Path, channels: str, layou
         '#include <stdio.h>\n#include "prepare.h"\nint main(void) {\n  static uint8_t frame[EDGEKD_FRAME_BYTES];\n'
         "  static float input[EDGEKD_FRAME_BYTES];\n"
         "  while (fread(frame, 1, sizeof frame, stdin) == sizeof frame) {\n"
-        f"    edgekd_prepare(frame, input);\n    fwrite(input, {np.dtype(dtype).itemsize}, sizeof frame, stdout);\n  }}\n"
+        f"    edgekd_prepare(frame, input);\n    fwrite(input, {np.dtype(dtype).itemsize}, sizeof frame, stdout);\n"
+        "  }\n"
         "  return 0;\n}\n"
     )
     sources = [tmp_path / "main.c", tmp_path / "prepare.c"]
@@ -389,7 +403,9 @@ def test_frames_are_prepared_as_in_training(tmp_path: Path, channels: str, layou
     wanted = tensors.encode(preprocess.prepare(frames, how), spec)
     assert done.stdout == wanted.tobytes()
     if planes == 3:
-        swapped = subprocess.run([tmp_path / "main"], input=frames[..., ::-1].tobytes(), capture_output=True, check=True)
+        swapped = subprocess.run(
+            [tmp_path / "main"], input=frames[..., ::-1].tobytes(), capture_output=True, check=True
+        )
         assert swapped.stdout != done.stdout
 
 
@@ -397,6 +413,7 @@ def blank() -> content.Content:
     return content.Content("", "", "", {}, {}, {}, {}, (), False, Path())
 
 
+@SLOW
 @gcc
 def test_heads_get_an_answer_each_and_numbers_their_units(made: Callable[[str], Made], tmp_path: Path) -> None:
     one = made("int8-full")
@@ -440,7 +457,13 @@ def test_flash_is_spent_on_few_samples_of_large_inputs(
     fewer = {row["fault"]: row["margin"] for row in app_of_micro.margins(held)}
     assert whole["label"] == 8 and fewer["label"] == 3 and fewer["softmax"] > 0.5 * whole["softmax"]
     assert set(whole) == {"mean", "layout", "dtype", "label", "softmax", "delegate", "truncated", "other"}
-    assert [name for name, margin in whole.items() if margin is None] == ["mean", "layout", "dtype", "truncated", "other"]
+    assert [name for name, margin in whole.items() if margin is None] == [
+        "mean",
+        "layout",
+        "dtype",
+        "truncated",
+        "other",
+    ]
 
 
 @gcc

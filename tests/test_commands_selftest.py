@@ -1,6 +1,7 @@
 """What a phone wrote is read with care, and stands in the report as measured there."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,12 @@ def test_the_same_file_is_added_once(run: Path) -> None:
         add(run, said())
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         selftest.add(run, read(run), run / "nothing.json")
+
+
+def test_without_a_clock_the_time_of_the_file_counts(run: Path, tmp_path: Path) -> None:
+    page = said(app="micro")
+    del page["created"]
+    (tmp_path / "selftest.json").write_text(json.dumps(page))
+    os.utime(tmp_path / "selftest.json", (1.8e9, 1.8e9))
+    report = Report.model_validate_json((run / "report.json").read_text())
+    assert selftest.add(run, report, tmp_path / "selftest.json").created == "2027-01-15T08:00:00+00:00"

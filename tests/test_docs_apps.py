@@ -47,7 +47,7 @@ def test_the_code_of_the_pi_page_runs(app: Path) -> None:
     assert re.search(r"0\.\d+|I do not know", run([sys.executable, "-c", code], app))
 
 
-@pytest.mark.parametrize("page", ["apps.md", "on-your-pi.md", "web-page.md", "phone.md"])
+@pytest.mark.parametrize("page", ["apps.md", "on-your-pi.md", "web-page.md", "microcontroller.md", "phone.md"])
 def test_a_page_by_task_fits_on_a_screen_or_two(page: str) -> None:
     assert len((ROOT / "docs" / page).read_text(encoding="utf-8").splitlines()) <= 60
 
@@ -57,3 +57,14 @@ def test_the_code_of_the_web_page_is_that_of_the_folder() -> None:
     types = (ROOT / "edgekd/apps/templates/web/index.d.ts.jinja").read_text(encoding="utf-8")
     for name in ("load", "classify", "label", "confidence", "accepted"):
         assert name in code and re.search(rf"\b{name}\b", types)
+
+
+def test_the_code_of_the_microcontroller_page_is_that_of_the_folder() -> None:
+    """What it does is compiled and run in tests/test_apps_micro.py."""
+    (code,) = [text for kind, _, _, text in blocks(ROOT / "docs/microcontroller.md") if kind == "cpp"]
+    folder = ROOT / "edgekd/apps/templates/micro/edge_model"
+    header, answer = ((folder / name).read_text(encoding="utf-8") for name in ("model.h.jinja", "answer.h"))
+    for name in ("Model", "load", "error", "classify"):
+        assert re.search(rf"\b{name}\b", code) and re.search(rf"\b{name}\b", header)
+    for name in ("edgekd_answer", "accepted", "label", "confidence"):
+        assert name in code and re.search(rf"\b{name}\b", answer)

@@ -36,7 +36,7 @@ GOLDEN_BYTES = 64 << 10
 # What the self-test looks at; encoded pictures are decoded, turned and resized elsewhere.
 CHECKS = ("files", "prepare", "model", "answers")
 QUANTIZED = "Build with --precision int8-full, or float32 on a microcontroller with a floating-point unit"
-SINGLE = "Build with --target tflite@micro, whose files are for one"
+SINGLE = "Build with --target tflite@browser, whose files are for one"
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,9 @@ def _run(bundle: Path, digest: str) -> Tried:
     }
     ran = kernels.run(model, [stored[number] for number in range(len(stored))])
     gaps = [
-        np.abs(tensors.decode(ran.outputs[numbers[f"outputs {spec['name']}"]], spec) - arrays[f"runtime:{spec['name']}"])
+        np.abs(
+            tensors.decode(ran.outputs[numbers[f"outputs {spec['name']}"]], spec) - arrays[f"runtime:{spec['name']}"]
+        )
         for spec in signature["outputs"]
     ]
     difference = float(max(gap.max() for gap in gaps)) if all(np.isfinite(gap).all() for gap in gaps) else np.inf
@@ -184,7 +186,9 @@ def _telling(outputs: Array, signature: Signature) -> Array:
     """Rows of outputs, those first that are most unsure: there another softmax shows."""
     if not signature.classes:
         return np.arange(len(outputs))
-    shares = [[share for _, share in heads] for heads in answering.answers(outputs.reshape(len(outputs), -1), signature)]
+    shares = [
+        [share for _, share in heads] for heads in answering.answers(outputs.reshape(len(outputs), -1), signature)
+    ]
     return np.argsort(np.mean(shares, axis=1), kind="stable")
 
 
@@ -323,7 +327,9 @@ def _pairs(heads: Sequence[tuple[int, float]]) -> str:
 
 
 def _answer(name: str, answer: Spec | None) -> dict[str, str]:
-    return {"answers": name, "decided": _c.truth(answer["decided"])} if answer else {"answers": "NULL", "decided": "false"}
+    return (
+        {"answers": name, "decided": _c.truth(answer["decided"])} if answer else {"answers": "NULL", "decided": "false"}
+    )
 
 
 def _page(content: Content, told: Spec) -> Spec:

@@ -37,7 +37,12 @@ def bundle_for(
     """Write folders that drop into an application, each with a self-test."""
     found = make(run, read_kinds(wanted or ()), out)
     if json:
-        output.show_json([{"kind": one.kind, "folder": str(one.folder), **one.content.golden, "margins": list(one.margins)} for one in found])
+        output.show_json(
+            [
+                {"kind": one.kind, "folder": str(one.folder), **one.content.golden, "margins": list(one.margins)}
+                for one in found
+            ]
+        )
         return
     for one in found:
         show(one)
