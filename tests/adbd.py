@@ -159,23 +159,37 @@ class Link:
         child = await asyncio.create_subprocess_exec(
             *words,
             env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE if second else asyncio.subprocess.STDOUT,
         )
+        feeding = asyncio.create_task(self.feed(stream, child, second))
         try:
-            out, err = await child.communicate()
+            out, err = await asyncio.gather(_read(child.stdout), _read(child.stderr))
+            status = await child.wait()
         finally:
-            if child.returncode is None:
-                child.kill()
+            feeding.cancel()
+            if child.stdin:
+                child.stdin.close()  # whoever reads it sees its end, and ends by itself
         if not second:
             await stream.send(out)
             return
-        status = child.returncode or 0
         status = status if status >= 0 else 128 - status
         for kind, data in ((STDOUT, out), (STDERR, err), (EXIT, bytes([status & 255]))):
             if data:
                 await stream.send(struct.pack("<BI", kind, len(data)) + data)
+
+    async def feed(self, stream: Stream, child: asyncio.subprocess.Process, second: bool) -> None:
+        """What the other end writes goes to the command, until the stream is closed."""
+        assert child.stdin is not None
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                kind, length = struct.unpack("<BI", await stream.read(5)) if second else (0, 1)
+                data = await stream.read(length)
+                if kind == 0:
+                    child.stdin.write(data)
+                    await child.stdin.drain()
+        child.stdin.close()
 
     async def sync(self, stream: Stream) -> None:
         """Files to and from the phone."""
@@ -226,6 +240,10 @@ class Link:
             piece = data[at : at + (1 << 16)]
             await stream.send(b"DATA" + struct.pack("<I", len(piece)) + piece)
         await stream.send(b"DONE" + struct.pack("<I", 0))
+
+
+async def _read(pipe: asyncio.StreamReader | None) -> bytes:
+    return await pipe.read() if pipe else b""
 
 
 async def main() -> None:

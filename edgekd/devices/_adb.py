@@ -84,7 +84,7 @@ def _listens(client: Any) -> bool:
 
 
 class Phone:
-    """One phone, by its serial number, with a folder of our own on it that ends with `close`."""
+    """One phone, by its serial number, with a folder of our own on it that ends with `close`, or with this process."""
 
     def __init__(self, name: str, address: str) -> None:
         self.name = name
@@ -95,17 +95,31 @@ class Phone:
         self.folder = f"{TEMPORARY}/{PREFIX}{secrets.token_hex(8)}"
         self._sent: dict[str, str] = {}
         self._lock = -1
-        self.closing: list[str] = []
+        self.undoing = False
         sweep = f"find {TEMPORARY} -maxdepth 1 -name '{PREFIX}*' -mmin +{OLD} -exec rm -rf {{}} ';'"
         made = self.shell(f"{sweep} 2>/dev/null; mkdir {self.folder}")
         if made.status:
             raise self._unwritten(made.text.strip())
+        self._kept = self._keep()
 
     def shell(self, command: str, timeout: float = ANSWER) -> Said:
         """Run a command of ours. Raises DeviceError where it takes longer, Unreachable where the phone is gone."""
         with self._mended(timeout):
             told = self._device.shell2(command, timeout=timeout, v2=True)
         return Said(int(told.returncode), str(told.output))
+
+    def _keep(self) -> Any:
+        """A shell there that undoes what was set and removes our folder as soon as this process is gone or done.
+
+        It reads commands until its input ends: at the end of the stream, whoever ended it. A phone that is unplugged
+        ends it as well.
+        """
+        read = 'undo=:; while read -r line; do undo="$line; $undo"; done'
+        with self._mended(ANSWER):
+            stream = self._device.open_transport()
+            stream.send_command(f"shell,v2,raw:trap '' HUP; {read}; eval \"$undo\"; rm -rf {self.folder}")
+            stream.check_okay()
+        return stream
 
     def send(self, source: Path, name: str = "") -> str:
         """Put a file there once, by its content; returns its path. Raises Unreachable where there is no room."""
@@ -134,12 +148,16 @@ class Phone:
             self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
+    def undo(self, command: str) -> None:
+        """Run one more command of ours there when this connection ends, however that comes about."""
+        with self._mended(ANSWER):
+            self._kept.send(b"\0" + len(command + "\n").to_bytes(4, "little") + f"{command}\n".encode())
+        self.undoing = True
+
     def close(self) -> None:
-        """Undo what was set there, and remove our folder; a phone that is gone keeps it for a day."""
-        for command in (*self.closing, f"rm -rf {self.folder}") if _listens(self._client) else ():
-            with suppress(DeviceError):
-                self.shell(command)
-        self.closing.clear()
+        """End the connection: what was set there is undone and our folder removed."""
+        with suppress(self._adb.AdbError, OSError):
+            self._kept.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

@@ -294,12 +294,12 @@ class Work:
     def _steady(self) -> None:
         """Ask for clocks that last, once a connection; whoever leaves puts that back. Raises DeviceError."""
         phone = self.phone
-        if not self.settings.fixed_performance or phone.closing:
+        if not self.settings.fixed_performance or phone.undoing:
             return
         said = phone.shell(f"{FIXED} true")
         if said.status or "rror" in said.text or "not supported" in said.text.lower():
             raise DeviceError(f"{phone.name} has no fixed performance mode: take fixed_performance out of its card")
-        phone.closing.append(f"{FIXED} false")
+        phone.undo(f"{FIXED} false")
 
     def _cool(self) -> tuple[float, bool, dict[str, Any]]:
         """Wait until the phone is as cool as at `rest`: seconds waited, whether it is, and how it is now."""

@@ -38,7 +38,7 @@ def phone(server: dict[str, str], tmp_path: Path) -> Iterator[phones.Pretend]:
 
 
 def ask(home: Path, server: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return toy.ask(*arguments, home=home, env=toy.environment(home) | server)
+    return toy.ask(*arguments, home=home, env=toy.environment(home) | server, timeout=900)
 
 
 def test_doctor_looks_at_a_phone(phone: phones.Pretend, server: dict[str, str], tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_doctor_looks_at_a_phone(phone: phones.Pretend, server: dict[str, str], 
     assert "Download android_aarch64_benchmark_model" in done.stdout and adb.WHERE["tflite"] in done.stdout
     done = ask(tmp_path, server, "doctor", "--at", f"phone=adb:{phone.serial}", "--provision")
     assert done.returncode == 2 and "--provision: no package has what phone needs" in done.stderr
-    assert phone.left() == []
+    assert device.emptied(phone)
 
 
 def test_two_phones_at_once_give_one_table(
@@ -70,7 +70,7 @@ def test_two_phones_at_once_give_one_table(
         assert sum("gone" in row and "not measured" in row for row in rows) == 2
         assert "gone (R5CX) is not there; adb sees 127.0.0.1:" in done.stdout
         assert "what stands as p90 is its p95" in done.stdout
-        assert phone.left() == other.left() == []
+        assert device.emptied(phone) and device.emptied(other)
 
 
 def test_a_build_for_a_phone(finished: Path, phone: phones.Pretend, server: dict[str, str], tmp_path: Path) -> None:
@@ -78,18 +78,27 @@ def test_a_build_for_a_phone(finished: Path, phone: phones.Pretend, server: dict
     home = tmp_path / "home"
     toy.copy(finished / "store", home)
     build = ("build", str(finished / "task/toy.toml"), "--precision", "float32", "--max-params", "2k")
-    build += ("--target", "tflite@android", "--at", f"android={phone.serial}", "--out", str(home / "run"))
+    build += (
+        "--bench",
+        "quick",
+        "--target",
+        "tflite@android",
+        "--at",
+        f"android={phone.serial}",
+        "--out",
+        str(home / "run"),
+    )
     phone.rule(drop="--min_secs")
     done = ask(home, server, *build)
     assert done.returncode == 4 and "was lost in mid-run" in done.stderr, done.stderr
     phone.rule()
-    done = ask(home, server, *build, "--max-latency", "1s")
-    assert done.returncode in (0, 4), done.stdout + done.stderr  # 4: a busy computer, an unstable latency
+    assert device.emptied(phone)
+    done = ask(home, server, *build)
+    assert done.returncode == 0, done.stdout + done.stderr
     (row,) = [row for row in toy.report(home)["rows"] if row["role"] == "student"]
     assert row["measurement"]["device"]["model"] == "Pretend Stand-in 1"
     assert row["measurement"]["latency"]["p90"] < 1 and "its p95" in row["measurement"]["latency"]["why"]
-    assert row["accuracy"]["basis"] == "measured" and row["accuracy"]["value"] > 0.8
-    assert phone.left() == []
+    assert device.emptied(phone)
     done = ask(home, server, "build", *build[1:3], "--target", "onnx@android", "--at", f"android={phone.serial}")
     assert done.returncode == 2 and "onnx@android cannot be judged" in done.stderr
 
