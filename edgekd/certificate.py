@@ -14,8 +14,10 @@ NAME = "certificate.json"
 SIGNATURE = f"{NAME}.sig"
 Verdict = Literal["holds", "broken", "inconclusive"]
 # What a file's budget is held against once more on a device; the rest cannot change there.
-AGAIN = ("max_latency", "max_memory", "max_size")
-UNITS = {"max_latency": "s", "max_memory": "bytes", "max_size": "bytes", "max_params": "", "max_macs": ""}
+AGAIN = ("max_latency", "max_memory", "max_size", "max_arena", "max_flash")
+ARENA = "smallest arena of the reference kernels, with pointers of 64 bits"
+FLASH = "size of the file, without the code that runs it"
+UNITS = {"max_latency": "s", "max_params": "", "max_macs": ""} | dict.fromkeys(AGAIN[1:], "bytes")
 
 
 class Term(Value):
@@ -98,6 +100,10 @@ def measured(budget: Budget, size: int, measurement: Measurement) -> tuple[Term,
         found.append(_exact("max_memory", budget.max_memory, memory, "peak over the empty runtime's", measurement.why))
     if budget.max_size is not None:
         found.append(_exact("max_size", budget.max_size, size, "size of the file"))
+    if budget.max_arena is not None:
+        found.append(_exact("max_arena", budget.max_arena, measurement.memory, ARENA, measurement.why))
+    if budget.max_flash is not None:
+        found.append(_exact("max_flash", budget.max_flash, size, FLASH))
     return tuple(found)
 
 

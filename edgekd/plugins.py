@@ -43,6 +43,10 @@ A plug-in is a module named after itself in the folder of its kind (or in anothe
     ADDRESS = "pi@board.local"    devices only: it needs an address, such as this one (optional)
     SINGLE = ("tflite",)          devices only: formats whose files there are for one sample at a time (optional)
     SILENT = ("onnx",)            devices only: formats that are timed there, but whose outputs nobody tells (optional)
+    RUNS = {"tflite": "name"}     devices only: packages that run a format's files there, if not its own; the memory of
+                                  a model is what they say of its arena then (optional)
+    PRECISION = "int8-full"       devices only: of files where none is asked for (optional)
+    UNTIMED = "why"               devices only: why seconds mean nothing there (optional)
     OPENS = True                  devices only: it has opened(settings, device, tell), without which it is not reached:
                                   a context that lasts as long as a command (optional)
     RESUMES = True                stages only: its workspace survives a kill
@@ -532,6 +536,9 @@ class Declared:
     opens: bool = False
     single: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    runs: Mapping[str, str] = field(default_factory=dict)
+    precision: str = "auto"
+    untimed: str = ""
     formats: tuple[str, ...] = ()
     resumes: bool = False
     uses: tuple[str, ...] = ()

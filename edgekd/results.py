@@ -440,7 +440,8 @@ class DeviceFacts(Value):
     """What a device says of itself; None where it has no such sensor. `fingerprint` identifies it in store keys.
 
     `runtimes` are the versions of those that can run there; `missing` says of each other one why it cannot. `emulated`
-    says how one knows that it is no real device: nothing is timed or weighed there.
+    says how one knows that it is no real device: nothing is timed or weighed there. `untimed` says why seconds mean
+    nothing although what is computed and kept there is the device's: then memory is the arena.
     """
 
     name: str
@@ -456,6 +457,7 @@ class DeviceFacts(Value):
     governor: str | None = None
     temperature: float | None = None
     emulated: str = ""
+    untimed: str = ""
 
 
 class Latency(Value):

@@ -183,7 +183,8 @@ class Budget(Value):
 
     Where the metric is an error, `max_error` is in its unit, and drops are shares of the teacher's error.
     `max_fallback` is the largest share of a file's operators, and of their time where it is told, off the kernels that
-    one wants (runtimes/placement.py says which these are).
+    one wants (runtimes/placement.py says which these are). `max_arena` and `max_flash` are a microcontroller's: RAM for
+    tensors, and the file, without the code that runs it.
     """
 
     max_latency: Seconds | None = None
@@ -196,10 +197,23 @@ class Budget(Value):
     max_quantization_loss: Share | None = None
     max_fallback: Share | None = None
     max_error: float | None = None
+    max_arena: Bytes | None = None
+    max_flash: Bytes | None = None
 
     def question(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Without a limit on an error the question is the one asked before there was one."""
-        return {name: value for name, value in fields.items() if name != "max_error" or value is not None}
+        """Without a limit on an error, an arena or flash the question is the one asked before there were any."""
+        later = ("max_error", "max_arena", "max_flash")
+        return {name: value for name, value in fields.items() if name not in later or value is not None}
+
+    @property
+    def memory(self) -> int | None:
+        """The limit on what a model keeps in memory, which on a microcontroller is its arena."""
+        return self.max_memory if self.max_arena is None else self.max_arena
+
+    @property
+    def size(self) -> int | None:
+        """The tightest limit on the file."""
+        return min((limit for limit in (self.max_size, self.max_flash) if limit is not None), default=None)
 
 
 class Device(Value):

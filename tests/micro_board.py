@@ -41,15 +41,15 @@ def table(app: Path, model: Path | None = None) -> str:
     for picture in golden["pictures"]:
         more = tensors.encode(read(golden["inputs"][0], picture["input"]), signature["inputs"][0])
         stored[0] = np.concatenate([stored[0], more])
-    ran = kernels.run(path, stored)
+    ran = kernels.run(path, signature, stored)
     sums = [zlib.crc32(row.tobytes()) for row in stored[0]]
     for more in stored[1:]:
         sums = [one ^ zlib.crc32(row.tobytes()) for one, row in zip(sums, more, strict=True)]
-    outputs = [signature["outputs"][list(asked.outputs.values()).index(k)] for k in range(len(ran.outputs))]
-    rows = [
-        [_c.numbers(np.frombuffer(out[row].tobytes(), np.uint8)) for out in ran.outputs] for row in range(len(sums))
-    ]
-    most = max(len(out[0].tobytes()) for out in ran.outputs)
+    order = [list(asked.outputs.values()).index(k) for k in range(len(ran.outputs))]
+    outputs = [signature["outputs"][k] for k in order]
+    given = [ran.outputs[k] for k in order]
+    rows = [[_c.numbers(np.frombuffer(out[row].tobytes(), np.uint8)) for out in given] for row in range(len(sums))]
+    most = max(len(out[0].tobytes()) for out in given)
     inputs = [signature["inputs"][list(asked.inputs.values()).index(k)] for k in range(len(stored))]
     return "\n".join([
         f"#define TABLE_ROWS {len(sums)}",

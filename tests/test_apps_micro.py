@@ -104,7 +104,7 @@ def test_it_says_what_tensorflow_lite_micro_did(made: Callable[[str], Made]) -> 
     assert told["operators"] == list(operators.asked(model.read_bytes()).methods)
     arrays = np.load(one.bundle / "golden/golden.npz")
     spec = json.loads((one.app / "model/model.json").read_text())["signature"]
-    ran = kernels.run(model, [tensors.encode(arrays["input:image"], spec["inputs"][0])])
+    ran = kernels.run(model, spec, [tensors.encode(arrays["input:image"], spec["inputs"][0])])
     gap = np.abs(tensors.decode(ran.outputs[0], spec["outputs"][0]) - arrays["runtime:logits"]).max()
     assert told["difference"] == float(gap) <= told["tolerance"]
     assert told["arena"]["bytes"] == ran.arena >= told["arena"]["used"]["total"] > 1000
@@ -170,7 +170,7 @@ def test_without_its_package_the_extra_is_named(
 def test_what_ends_the_kernels_process_is_told(tmp_path: Path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"no model at all, but TFL3 nowhere" * 8)
     with pytest.raises(kernels.Refused):
-        kernels.run(tmp_path / "broken.tflite", [np.zeros((1, 4), np.float32)])
+        kernels.run(tmp_path / "broken.tflite", {"inputs": [], "outputs": []}, [np.zeros((1, 4), np.float32)])
 
 
 @gcc

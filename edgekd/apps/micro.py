@@ -36,7 +36,7 @@ GOLDEN_BYTES = 64 << 10
 # What the self-test looks at; encoded pictures are decoded, turned and resized elsewhere.
 CHECKS = ("files", "prepare", "model", "answers")
 QUANTIZED = "Build with --precision int8-full, or float32 on a microcontroller with a floating-point unit"
-SINGLE = "Build with --target tflite@browser, whose files are for one"
+SINGLE = "Build with --target tflite@micro, whose files are for one"
 
 
 @dataclass(frozen=True)
@@ -134,16 +134,11 @@ def _run(bundle: Path, digest: str) -> Tried:
     asked = operators.asked(model.read_bytes())
     numbers = _numbers(signature, asked.inputs, "inputs") | _numbers(signature, asked.outputs, "outputs")
     arrays = _arrays(bundle)
-    stored = {
-        numbers[f"inputs {spec['name']}"]: tensors.encode(arrays[f"input:{spec['name']}"], spec)
-        for spec in signature["inputs"]
-    }
-    ran = kernels.run(model, [stored[number] for number in range(len(stored))])
+    stored = [tensors.encode(arrays[f"input:{spec['name']}"], spec) for spec in signature["inputs"]]
+    ran = kernels.run(model, signature, stored)
     gaps = [
-        np.abs(
-            tensors.decode(ran.outputs[numbers[f"outputs {spec['name']}"]], spec) - arrays[f"runtime:{spec['name']}"]
-        )
-        for spec in signature["outputs"]
+        np.abs(tensors.decode(ran.outputs[k], spec) - arrays[f"runtime:{spec['name']}"])
+        for k, spec in enumerate(signature["outputs"])
     ]
     difference = float(max(gap.max() for gap in gaps)) if all(np.isfinite(gap).all() for gap in gaps) else np.inf
     return Tried(asked.methods, asked.custom, numbers, ran.arena, ran.used, ran.version, difference)

@@ -67,6 +67,8 @@ def build(
     max_macs: o.MaxMacs = None,
     max_size: o.MaxSize = None,
     max_memory: o.MaxMemory = None,
+    max_arena: o.MaxArena = None,
+    max_flash: o.MaxFlash = None,
     max_drop: o.MaxDrop = None,
     min_accuracy: o.MinAccuracy = None,
     max_quantization_loss: o.MaxQuantizationLoss = None,

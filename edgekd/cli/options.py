@@ -39,6 +39,10 @@ MaxParams = Annotated[str | None, _text("--max-params", "100k", "Parameters of t
 MaxMacs = Annotated[str | None, _text("--max-macs", "5M", "Multiply-accumulates of one inference.", _BUDGET)]
 MaxSize = Annotated[str | None, _text("--max-size", "256KiB", "Size of the file that ships.", _BUDGET)]
 MaxMemory = Annotated[str | None, _text("--max-memory", "16MiB", "Peak memory over the empty runtime's.", _BUDGET)]
+MaxArena = Annotated[
+    str | None, _text("--max-arena", "64KiB", "RAM for tensors on a microcontroller (tflite@micro).", _BUDGET)
+]
+MaxFlash = Annotated[str | None, _text("--max-flash", "256KiB", "Flash for the file there, without code.", _BUDGET)]
 MaxDrop = Annotated[str | None, _text("--max-drop", "1pp", "Accuracy lost against the teacher.", _BUDGET)]
 MinAccuracy = Annotated[str | None, _text("--min-accuracy", "90%", "Accuracy of the file that ships.", _BUDGET)]
 MaxQuantizationLoss = Annotated[

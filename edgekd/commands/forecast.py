@@ -122,7 +122,7 @@ def _binds(known: Outlook) -> tuple[str, ...]:
             told.append(f"{target.name} does not run on {where}: its latency budget cannot be judged (inconclusive)")
         elif budget.max_latency:
             told.append(f"{target.name}: latency is measured on {where} with untrained students, before training")
-        if budget.max_size or budget.max_memory:
+        if budget.size or budget.memory:
             told.append(f"{target.name}: size and memory are measured on files of untrained students, before training")
     return tuple(told)
 

@@ -92,4 +92,4 @@ def cannot(facts: DeviceFacts, subject: Subject, how: How) -> str:
     if name not in facts.runtimes:
         missing = facts.missing.get(name, f"{name} is not installed there")
         return f"{subject.format} cannot run on {facts.name}: {missing}"
-    return jobs.cannot_time(facts)
+    return jobs.cannot_time(facts) or facts.untimed

@@ -150,7 +150,7 @@ def _bounded(known: Outlook) -> bool:
 
 def _limits(target: Target) -> dict[str, float]:
     budget = target.budget
-    found = {"latency": budget.max_latency, "memory": budget.max_memory, "size": budget.max_size}
+    found = {"latency": budget.max_latency, "memory": budget.memory, "size": budget.size}
     return {cost: float(limit) for cost, limit in found.items() if limit is not None}
 
 

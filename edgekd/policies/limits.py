@@ -97,10 +97,15 @@ def physical(budget: Budget, size: int, memory: int | None, latency: float | Non
     found = []
     if budget.max_latency is not None and latency is not None and latency > budget.max_latency:
         found.append(f"latency: p90 {units.show_seconds(latency)} over {units.show_seconds(budget.max_latency)}")
-    if budget.max_size is not None and size > budget.max_size:
-        found.append(f"size: {units.show_size(size)} over {units.show_size(budget.max_size)}")
-    if budget.max_memory is not None and memory is not None and memory > budget.max_memory:
-        found.append(f"memory: {units.show_size(memory)} over {units.show_size(budget.max_memory)}")
+    weighed = (
+        ("size", size, budget.max_size),
+        ("memory", memory, budget.max_memory),
+        ("arena", memory, budget.max_arena),
+        ("flash", size, budget.max_flash),
+    )
+    for name, value, limit in weighed:
+        if limit is not None and value is not None and value > limit:
+            found.append(f"{name}: {units.show_size(value)} over {units.show_size(limit)}")
     return tuple(found)
 
 
@@ -119,7 +124,7 @@ def used(plan: Plan, candidate: Candidate) -> float:
 
 def share(budget: Budget, size: int | None, memory: int | None, latency: float | None) -> float:
     """The largest share of its limits that a file uses; above one it breaks a limit."""
-    pairs = ((latency, budget.max_latency), (size, budget.max_size), (memory, budget.max_memory))
+    pairs = ((latency, budget.max_latency), (size, budget.size), (memory, budget.memory))
     return max((cost / limit for cost, limit in pairs if cost and limit), default=0.0)
 
 
@@ -183,7 +188,7 @@ def unknown(budget: Budget, size: Size | None, measurement: Measurement, score: 
             budget.max_latency is not None
             and (measurement.basis not in judges or not conclusive(budget, measurement.latency))
         )
-        or (budget.max_memory is not None and measurement.memory is None)
+        or (budget.memory is not None and measurement.memory is None)
         or (size is None and (budget.max_params, budget.max_macs) != (None, None))
         or (any(limit is not None for limit in needs_score) and score is None)
     )

@@ -142,12 +142,14 @@ def _smallest_budget(known: Outlook, priced: Sequence[Candidate], margin: Mappin
         if target.budget.max_latency and latencies:
             least = min(latencies) * margin.get(target.name, 1.0)
             parts.append(f"latency {units.show_seconds(least)} (p90 of the fastest student found)")
-        if target.budget.max_size:
+        if target.budget.size:
             smallest = min(c.file_size[target.name] for c in priced)
-            parts.append(f"size {units.show_size(smallest)} (the smallest file found)")
+            name = "flash" if target.budget.max_flash else "size"
+            parts.append(f"{name} {units.show_size(smallest)} (the smallest file found)")
         memories = [c.memory[target.name] for c in priced if target.name in c.memory]
-        if target.budget.max_memory and memories:
-            parts.append(f"memory {units.show_size(min(memories))} (the least found)")
+        if target.budget.memory and memories:
+            name = "arena" if target.budget.max_arena else "memory"
+            parts.append(f"{name} {units.show_size(min(memories))} (the least found)")
         if parts:
             told.append(f"the nearest that {target.name} can keep is about {', '.join(parts)}")
     return "; ".join(told)

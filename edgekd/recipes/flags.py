@@ -17,6 +17,8 @@ class Flags(Value):
     max_macs: str | None = None
     max_size: str | None = None
     max_memory: str | None = None
+    max_arena: str | None = None
+    max_flash: str | None = None
     max_drop: str | None = None
     min_accuracy: str | None = None
     max_quantization_loss: str | None = None

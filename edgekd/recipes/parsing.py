@@ -24,7 +24,10 @@ AT_LEAST_ONE = (
     "threads",
 )
 # Seconds or milliseconds, bytes or kilobytes: a bare number on a page would be guessed.
-WITH_UNIT = {"max_latency": "20ms", "max_time": "10m", "max_size": "256KiB", "max_memory": "16MiB"}
+WITH_UNIT = {"max_latency": "20ms", "max_time": "10m", "max_size": "256KiB", "max_memory": "16MiB"} | {
+    "max_arena": "64KiB",
+    "max_flash": "256KiB",
+}
 
 
 def parse(kind: type[V], table: Table, keys: Iterable[str], more: Mapping[str, Any] | None = None) -> V:

@@ -236,9 +236,34 @@ def read_target(table: Table, where: str, at: Mapping[str, str]) -> Target:
             message = f"{format_name} does not find ranges by {target.ranges}"
             hint = f"It does by: {', '.join(declared.ranges)}"
             gather.problems.append(Problem(table["ranges"].where, message, hint))
-        target = gather.attempt(_with_runtime, target, table)
+        target = gather.attempt(_with_runtime, _of_device(target, table), table)
+        target = gather.attempt(_held, target, table) if target else None
     gather.check()
     assert target is not None
+    return target
+
+
+def _of_device(target: Target, table: Table) -> Target:
+    """The target with what its device says of runtime and precision where the user does not."""
+    device = plugins.declared("devices", target.device.reach.name)
+    usual = {"runtime": device.runs.get(target.format, ""), "precision": device.precision}
+    return target.model_copy(update={key: value for key, value in usual.items() if key not in table})
+
+
+def _held(target: Target, table: Table) -> Target:
+    """The target; UsageError for limits that nothing on its device can be held against."""
+    device = plugins.declared("devices", target.device.reach.name)
+    wrong = {}
+    if device.untimed:
+        wrong["max_latency"] = device.untimed, "Leave it out, and time the model on the board by its self-test"
+    if device.runs:
+        wrong["max_memory"] = "the memory of a microcontroller is its arena", "Write --max-arena"
+    else:
+        wrong["max_arena"] = f"{target.name} is no microcontroller", "Write --max-memory, or --target tflite@micro"
+        wrong["max_flash"] = f"{target.name} is no microcontroller", "Write --max-size, or --target tflite@micro"
+    problems = [Problem(table[key].where, *why) for key, why in wrong.items() if key in table]
+    if problems:
+        raise UsageError(*problems)
     return target
 
 
@@ -249,7 +274,7 @@ def _with_runtime(target: Target, table: Table) -> Target:
     own, others = plugins.declared("runtimes", target.format).packages[:1], plugins.alternatives(target.format)
     if target.runtime in own:
         return target.model_copy(update={"runtime": ""})
-    where = table["runtime"].where
+    where = table["runtime"].where if "runtime" in table else table["format"].where
     if target.runtime not in others:
         hint = nearest(target.runtime, (*own, *others))
         raise UsageError(Problem(where, f"nothing of edgekd runs {target.format} by {target.runtime!r}", hint))

@@ -55,5 +55,6 @@ def _budget(budget: Budget) -> list[str]:
 
 def _whole(budget: Budget) -> list[tuple[str, str]]:
     counts = [(name, str(value)) for name in ("max_params", "max_macs") if (value := getattr(budget, name)) is not None]
-    sizes = [(name, f"{value}B") for name in ("max_size", "max_memory") if (value := getattr(budget, name)) is not None]
+    bytes = ("max_size", "max_memory", "max_arena", "max_flash")
+    sizes = [(name, f"{value}B") for name in bytes if (value := getattr(budget, name)) is not None]
     return counts + sizes

@@ -105,7 +105,9 @@ def seconds(measurement: Measurement, quantile: str, place: str = "") -> Cell:
 
 
 def memory(measurement: Measurement) -> Cell:
-    """Peak memory over the empty runtime's, with its basis."""
+    """Peak memory over the empty runtime's, with its basis; the arena of a microcontroller."""
+    if measurement.device and measurement.device.untimed and measurement.memory is not None:
+        return Cell(units.show_size(measurement.memory), f"arena, {measurement.basis}")
     if measurement.memory is None:
         return Cell("not measured", "" if measurement.latency is None else measurement.why)
     return Cell(units.show_size(measurement.memory), measurement.basis)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgekd import files, jobs
-from edgekd.results import Measured, Measurement
+from edgekd.results import DeviceFacts, Measured, Measurement
 from edgekd.steps import Measure
 from edgekd.timing.measurement import measurement
 from edgekd.timing.protocols import PROTOCOLS, Answer
@@ -32,6 +32,8 @@ def run(step: Measure, out: Workspace) -> Measured:
     why = why or jobs.cannot_time(facts)
     if why:
         return Measured(measurements=(Measurement(basis="not measured", device=facts, why=why),) * len(step.artifacts))
+    if facts.untimed:
+        return Measured(measurements=_weighed(step, out, reached, facts))
     protocol = PROTOCOLS[step.protocol]
     with ExitStack() as stack:
         sent = [stack.enter_context(job) for job in _jobs(step, out)]
@@ -41,6 +43,24 @@ def run(step: Measure, out: Workspace) -> Measured:
     _keep(out, taken, memory)
     measurements = (measurement(facts, step.threads, protocol, one, memory[i], power[i]) for i, one in enumerate(taken))
     return Measured(measurements=tuple(measurements))
+
+
+def _weighed(step: Measure, out: Workspace, reached: jobs.Reached, facts: DeviceFacts) -> tuple[Measurement, ...]:
+    """What artifacts take where nothing is timed: what the runtime itself keeps for tensors."""
+    with ExitStack() as stack:
+        sent = [stack.enter_context(job) for job in _jobs(step, out)]
+        told = [job.ask(reached, "memory", TIMEOUT, _inputs(step)) for job in sent]
+    return tuple(
+        Measurement(
+            basis="measured",
+            device=facts,
+            memory=one["arena"],
+            arena=one["arena"],
+            arena_why=one["arena_why"],
+            why=facts.untimed,
+        )
+        for one in told
+    )
 
 
 def _inputs(step: Measure) -> dict[str, Any]:

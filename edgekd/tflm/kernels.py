@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +19,8 @@ from edgekd.tflm import EXTRA, PACKAGE
 
 Array = NDArray[Any]
 TIMEOUT = 600.0
+# Where in the library's sources something was said.
+PLACE = re.compile(r"^\S+\.(?:cc|h):\d+ ")
 # What is not about the file: lines that are said of every file, and those of Python.
 NOISE = ("Number of resource variables", "Traceback", "  ")
 
@@ -45,12 +47,16 @@ def check() -> None:
         raise MissingExtra(PACKAGE, f"pip install 'edgekd[{EXTRA}]'")
 
 
-def run(model: Path, inputs: Sequence[Array]) -> Ran:
-    """Run every sample of the inputs, arrays by number in the file's own types. Raises Refused and MissingExtra."""
+def run(model: Path, signature: Mapping[str, Any], inputs: Sequence[Array]) -> Ran:
+    """Run every sample of the inputs, which are in the file's own types and in the signature's order, as outputs are.
+
+    Raises Refused and MissingExtra.
+    """
     check()
     with tempfile.TemporaryDirectory(prefix="edgekd-") as name:
         folder = Path(name)
         np.savez(folder / "inputs.npz", allow_pickle=False, **{str(k): array for k, array in enumerate(inputs)})
+        (folder / "signature.json").write_text(json.dumps(signature), encoding="utf-8")
         command = [sys.executable, "-P", "-m", "edgekd.tflm.child", str(model), str(folder)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
@@ -67,6 +73,6 @@ def run(model: Path, inputs: Sequence[Array]) -> Ran:
 def _reason(errors: str, status: int) -> str:
     """What the kernels said, in one line, without the places in their sources."""
     lines = [line for line in errors.splitlines() if line.strip() and not line.startswith(NOISE)]
-    plain = [re.sub(r"^\S+\.(?:cc|h):\d+ ", "", line) for line in lines]
+    plain = [PLACE.sub("", line) for line in lines]
     told = "; ".join(dict.fromkeys(line.removeprefix("RuntimeError: ").rstrip(".") for line in plain[:3]))
     return told or f"its process ended with status {status}"

@@ -5,6 +5,8 @@ from typing import Any
 
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
+from edgekd.runtimes import tflite_micro
+
 # Methods of MicroMutableOpResolver whose names are not the operators' own in camel case.
 ODD = {
     "AVERAGE_POOL_2D": "AveragePool2D",
@@ -44,13 +46,12 @@ def asked(model: bytes) -> Asked:
     content = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
     codes = [_name(one) for one in content.operatorCodes]
     used = list(dict.fromkeys(codes[one.opcodeIndex] for graph in content.subgraphs for one in graph.operators))
-    graph = content.subgraphs[0]
-    signature = content.signatureDefs[0] if content.signatureDefs else None
+    inputs, outputs = tflite_micro.numbers(model)
     return Asked(
         operators=tuple(name for name, custom in used if not custom),
         custom=tuple(name for name, custom in used if custom),
-        inputs=_numbers(graph, list(graph.inputs), signature.inputs if signature else ()),
-        outputs=_numbers(graph, list(graph.outputs), signature.outputs if signature else ()),
+        inputs=inputs,
+        outputs=outputs,
     )
 
 
@@ -60,10 +61,3 @@ def _name(code: Any) -> tuple[str, bool]:
     if number == schema.BuiltinOperator.CUSTOM:
         return code.customCode.decode(), True
     return next(name for name, own in vars(schema.BuiltinOperator).items() if own == number), False
-
-
-def _numbers(graph: Any, tensors: list[int], named: Any) -> dict[str, int]:
-    """Which of a graph's inputs or outputs each name is; tensors' own names where the file has no signature."""
-    if not named:
-        return {graph.tensors[tensor].name.decode(): number for number, tensor in enumerate(tensors)}
-    return {slot.name.decode(): tensors.index(slot.tensorIndex) for slot in named}
