@@ -112,6 +112,8 @@ def test_build_passes_every_flag_on(fake_build: dict[str, Any], tmp_path: Path):
         "max_quantization_loss": 0.005,
         "max_fallback": 0.05,
         "max_error": 12.5,
+        "max_arena": None,
+        "max_flash": None,
     }
     assert (plan.targets[1].precision, plan.targets[1].threads) == ("int8", 2)
     assert plan.effort == PRESETS["standard"]

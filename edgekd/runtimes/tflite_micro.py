@@ -26,18 +26,13 @@ PLATFORMS = ("linux-x86_64",)
 # The format whose files it runs, if one asks for it.
 INSTEAD_OF = "tflite"
 UNPROFILED = "TensorFlow Lite Micro's Python package has no door to its profiler"
-ROWS = (
-    "TensorFlow Lite Micro scales all rows of such weights by the first one's scale, and so computes wrong numbers "
-    "without an error; ask for int8-full"
-)
-REFUSED = "TensorFlow Lite Micro has no kernels for such weights beside float inputs; ask for int8-full"
 # Found by running files in it (tests/test_runtimes_tflite_micro.py).
 LACKS = {
     "float16": "TensorFlow Lite Micro does not read weights of 16-bit floats; ask for int8-full",
-    "int8": ROWS,
-    "int8-weights": ROWS,
-    "int8-dynamic": REFUSED,
-    "int4-weights": REFUSED,
+    "int8": "TensorFlow Lite Micro scales all rows of such weights by the first one's scale; ask for int8-full",
+    "int8-weights": "TensorFlow Lite Micro scales all rows of such weights by the first one's scale; ask for int8-full",
+    "int8-dynamic": "TensorFlow Lite Micro has no kernels for such weights beside floats; ask for int8-full",
+    "int4-weights": "TensorFlow Lite Micro has no kernels for such weights beside floats; ask for int8-full",
 }
 
 # Far more than any microcontroller has; what is not written to is not taken.

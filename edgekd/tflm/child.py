@@ -1,6 +1,6 @@
 """Runs a file in TensorFlow Lite Micro: python -m edgekd.tflm.child MODEL FOLDER
 
-FOLDER/signature.json is that of the file, and inputs.npz holds an array for each of its inputs, by number, sample first.
+FOLDER/signature.json is that of the file; inputs.npz holds an array for each of its inputs by number, sample first.
 Afterwards outputs.npz holds what came out, and told.json the bytes of the arena. The kernels may end the process, and
 say why on the standard error alone.
 """
