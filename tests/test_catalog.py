@@ -30,7 +30,7 @@ def test_shipped_cards_are_found_everywhere(here: Path):
         "intel-n100",
         "mac",
     }
-    assert {*boards, "android", "pixel-8", "browser", "browser-webgpu"} == set(catalog.cards("devices"))
+    assert {*boards, "android", "pixel-8", "browser", "browser-webgpu", "micro"} == set(catalog.cards("devices"))
     for name in boards:
         page = catalog.read_page(catalog.cards("devices")[name])
         assert page.tables["device"]["reach"].value == "ssh"
