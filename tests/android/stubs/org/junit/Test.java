@@ -1,0 +1,4 @@
+// A stub, not JUnit or AndroidX: what the instrumented test uses, after their public reference. It runs nothing.
+package org.junit;
+
+public @interface Test {}
