@@ -3,6 +3,7 @@
 # make check   everything that a change must pass: lint, format, types, import rules, tests
 # make slow    real but slow checks;  make long  every network in every precision, and whole recoveries
 # make browser a real browser's part of the slow checks: needs Chromium, and npm for the runtimes
+# make android the Android application's part of the slow checks: needs a JDK, and npm for kotlinc and onnxruntime's classes
 # make board   the emulated board of the slow checks: needs root, mmdebstrap and qemu-user-static
 # make bench   the committed benchmarks;  make teacher  train the shipped teacher again
 # PIP_ARGS     passed to pip, e.g. make demo PIP_ARGS="-i https://..." for an index of your choice
@@ -14,9 +15,11 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 BIN := .venv/bin
 PIP_ARGS ?=
 BROWSER := tests/e2e/test_browser.py tests/e2e/test_app_web.py
+EDGEKD_ANDROID ?= $(HOME)/.cache/edgekd/android
+export EDGEKD_ANDROID
 TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
 
-.PHONY: demo test check lint types imports slow browser long board bench teacher clean
+.PHONY: demo test check lint types imports slow browser android long board bench teacher clean
 
 demo: .venv/installed
 	$(BIN)/edgekd build --target tflite --max-latency 20ms
@@ -45,6 +48,12 @@ browser: .venv/installed
 
 long: .venv/installed
 	$(BIN)/python -m pytest -m long
+
+android: .venv/installed
+	mkdir -p $(EDGEKD_ANDROID)
+	npm install --prefix $(EDGEKD_ANDROID) --no-audit --no-fund --ignore-scripts \
+	  kotlin-compiler@2.4.20 com.github.asus4.onnxruntime@0.4.9
+	$(BIN)/python -m pytest -m slow tests/e2e/test_app_android.py
 
 board: .venv/installed
 	$(BIN)/python -m tests.board

@@ -47,7 +47,7 @@ def test_the_code_of_the_pi_page_runs(app: Path) -> None:
     assert re.search(r"0\.\d+|I do not know", run([sys.executable, "-c", code], app))
 
 
-@pytest.mark.parametrize("page", ["apps.md", "on-your-pi.md", "web-page.md", "microcontroller.md", "phone.md"])
+@pytest.mark.parametrize("page", ["apps.md", "web-page.md", "on-your-pi.md", "android-app.md", "microcontroller.md", "phone.md"])
 def test_a_page_by_task_fits_on_a_screen_or_two(page: str) -> None:
     assert len((ROOT / "docs" / page).read_text(encoding="utf-8").splitlines()) <= 60
 

@@ -1,4 +1,4 @@
-"""A Gradle library module for Android: the model behind suspending functions, typed, with its runtime and a self-test."""
+"""A Gradle library module for Android: the model in typed Kotlin, with its runtime and a self-test."""
 
 import json
 from dataclasses import dataclass
