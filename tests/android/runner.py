@@ -4,12 +4,14 @@ import json
 import os
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 
-def main(folder):
+def main(folder: Path) -> None:
     signature = json.loads((folder / "model.json").read_text())
     inputs, outputs = signature["signature"]["inputs"], signature["signature"]["outputs"]
     run = opened(folder / signature["file"]["name"], inputs, outputs)
@@ -25,7 +27,7 @@ def main(folder):
         taken.flush()
 
 
-def opened(file, inputs, outputs):
+def opened(file: Path, inputs: list[Any], outputs: list[Any]) -> Callable[[list[Any]], list[Any]]:
     if file.suffix == ".onnx":
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # is read when the module is imported
         import onnxruntime  # noqa: PLC0415 - one of the two
@@ -38,7 +40,7 @@ def opened(file, inputs, outputs):
     interpreter = Interpreter(str(file))
     interpreter.allocate_tensors()
 
-    def run(arrays):
+    def run(arrays: list[Any]) -> list[Any]:
         for spec, array in zip(interpreter.get_input_details(), arrays, strict=True):
             interpreter.set_tensor(spec["index"], array)
         interpreter.invoke()
