@@ -83,7 +83,8 @@ def kotlinc(sources: list[Path], to: Path, *classes: Path) -> str:
     """Compile with warnings as errors; returns what the compiler says against it."""
     paths = ":".join(str(path) for path in (COROUTINES, *classes))
     command = ["bash", str(KOTLIN / "bin/kotlinc"), "-Werror", "-cp", paths, "-d", str(to), *map(str, sources)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    roomy = os.environ | {"JAVA_OPTS": "-Xmx2g"}  # for many copies at once
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, env=roomy)
     return "" if done.returncode == 0 else done.stderr
 
 
