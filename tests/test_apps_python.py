@@ -561,7 +561,7 @@ def test_types_and_words_are_those_of_the_model(
     page = json.loads((gray / "model/model.json").read_text())
     page["signature"] |= {"confidence": []} | changes
     golden = json.loads((gray / "model/golden/golden.json").read_text())
-    content = Content("a title", "a-title", "0.1.0", page, golden, {}, {}, ("a fact",), True)
+    content = Content("a title", "a-title", "0.1.0", page, golden, {}, {}, ("a fact",), True, Path())
     found = app_of_python.files(content)
     assert f"Result = {result}" in found["edge_model/result.py"]
     assert shown in found["README.md"] and "not calibrated" in found["README.md"]

@@ -167,6 +167,7 @@ def held(format: str = "onnx", title: str = "clothes for onnx", **said: Any) -> 
         tensors={one["name"]: f"`{one['name']}`" for one in (*signature["inputs"], *signature["outputs"])},
         facts=("Accuracy: 91.2 % (90.1 % to 92.3 %) on the test split", "Size: 18.3 KiB, float32"),
         image=bool(signature["inputs"][0]["preprocess"]),
+        bundle=Path(),
     )
 
 
