@@ -4,6 +4,7 @@
 # make slow    real but slow checks;  make long  every network in every precision, and whole recoveries
 # make browser a real browser's part of the slow checks: needs Chromium, and npm for the runtimes
 # make android the Android application's part of the slow checks: needs a JDK, and npm for kotlinc and onnxruntime's classes
+# make cpp     the C++ application of the slow checks: needs cmake, a compiler, libpng, libjpeg, and npm for ONNX Runtime
 # make board   the emulated board of the slow checks: needs root, mmdebstrap and qemu-user-static
 # make bench   the committed benchmarks;  make teacher  train the shipped teacher again
 # PIP_ARGS     passed to pip, e.g. make demo PIP_ARGS="-i https://..." for an index of your choice
@@ -20,6 +21,10 @@ export EDGEKD_ANDROID
 TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
 
 .PHONY: demo test check lint types imports slow browser android long board bench teacher clean
+CPP := tests/e2e/test_app_cpp.py
+TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
+
+.PHONY: demo test check lint types imports slow browser cpp long board bench teacher clean
 
 demo: .venv/installed
 	$(BIN)/edgekd build --target tflite --max-latency 20ms
@@ -39,12 +44,16 @@ types: .venv/installed
 imports: .venv/installed
 	$(BIN)/lint-imports
 
-slow: .venv/installed browser
-	$(BIN)/python -m pytest -m slow -n auto $(BROWSER:%=--ignore=%)
+slow: .venv/installed browser cpp
+	$(BIN)/python -m pytest -m slow -n auto $(BROWSER:%=--ignore=%) $(CPP:%=--ignore=%)
 
 browser: .venv/installed
 	-$(BIN)/edgekd doctor --at browser --provision
 	$(BIN)/python -m pytest -m slow $(BROWSER)
+
+cpp: .venv/installed
+	-$(BIN)/python -m tests.cpp
+	$(BIN)/python -m pytest -m slow $(CPP)
 
 long: .venv/installed
 	$(BIN)/python -m pytest -m long

@@ -44,7 +44,14 @@ LEFT_OUT = ("edgekd", "_edgekd", "__editable__", "torch", "distutils-precedence"
 NUMBERS = count()
 
 
-def bundled(folder: Path, file: Path, signature: Signature, kind: tuple[str, str], samples: dict[str, Any]) -> Path:
+def bundled(
+    folder: Path,
+    file: Path,
+    signature: Signature,
+    kind: tuple[str, str],
+    samples: dict[str, Any],
+    confidence: tuple[Confidence, ...] = (CONFIDENCE,),
+) -> Path:
     """A bundle of a model file, as the stages write it; `kind` is its format and precision, samples are stored ones."""
     store = small.Store(folder / "store")
     entry = store.entry()
@@ -57,7 +64,7 @@ def bundled(folder: Path, file: Path, signature: Signature, kind: tuple[str, str
         file=stored,
         format=kind[0],
         precision=kind[1],
-        signature=signature.model_copy(update={"confidence": (CONFIDENCE,)}),
+        signature=signature.model_copy(update={"confidence": confidence}),
         golden=entry.file("golden.npz"),
         size=stored.size,
         graph="9" * 64,

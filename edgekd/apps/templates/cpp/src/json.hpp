@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,10 +25,15 @@ inline std::string text(const std::string& value) {
     return found + "\"";
 }
 
-/// A number; null where it is not finite.
+/// A number, in as few digits as tell it exactly; null where it is not finite.
 inline std::string number(double value) {
     char shown[40];
-    std::snprintf(shown, sizeof shown, "%.9g", value);
+    for (int digits = 6; digits <= 17; digits++) {
+        std::snprintf(shown, sizeof shown, "%.*g", digits, value);
+        if (std::strtod(shown, nullptr) == value) {
+            break;
+        }
+    }
     return std::isfinite(value) ? shown : "null";
 }
 
