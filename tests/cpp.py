@@ -1,4 +1,4 @@
-"""What tests of the C++ application compile with: ONNX Runtime's headers and library, by `python -m tests.cpp` from npm.
+"""What tests of the C++ application compile with: ONNX Runtime, by `python -m tests.cpp` from npm.
 
 One package of npm, made for a game engine, brings both. It is fetched once, and kept in EDGEKD_CPP or the user's cache.
 """

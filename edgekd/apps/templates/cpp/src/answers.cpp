@@ -31,11 +31,13 @@ Answer answered(const Head& head, const Confidence* told, const float* outputs) 
     std::vector<std::size_t> order(shares.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     if (std::none_of(shares.begin(), shares.end(), [](double share) { return std::isnan(share); })) {
-        std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return shares[a] > shares[b]; });
+        const auto before = [&](std::size_t a, std::size_t b) { return shares[a] > shares[b]; };
+        std::stable_sort(order.begin(), order.end(), before);
     }
     const std::size_t index = order.front();
     const bool accepted = !told || !told->threshold || shares[index] >= *told->threshold;
-    Answer found = {head.name, head.classes[index], static_cast<int>(index), shares[index], told != nullptr, accepted, {}};
+    const bool calibrated = told != nullptr;
+    Answer found = {head.name, head.classes[index], static_cast<int>(index), shares[index], calibrated, accepted, {}};
     order.resize(std::min(TOP, order.size()));
     for (const std::size_t one : order) {
         found.top.push_back({head.classes[one], shares[one]});

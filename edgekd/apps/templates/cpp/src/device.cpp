@@ -34,7 +34,8 @@ std::string processor() {
 
 // Emulators show a process itself as it should look, so its thread and the process that started it are looked at.
 std::string emulator() {
-    for (const std::string& path : {std::string("/proc/thread-self/exe"), "/proc/" + std::to_string(getppid()) + "/exe"}) {
+    const std::string parent = "/proc/" + std::to_string(getppid()) + "/exe";
+    for (const std::string& path : {std::string("/proc/thread-self/exe"), parent}) {
         char target[4096];
         const ssize_t size = readlink(path.c_str(), target, sizeof target);
         const std::string whole(target, size < 0 ? 0 : static_cast<std::size_t>(size));

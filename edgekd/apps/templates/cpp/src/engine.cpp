@@ -130,7 +130,8 @@ std::vector<Array> recorded(const std::string& folder, const Recorded& one) {
     const std::size_t size = count_of(one.shape) * width_of(one.dtype);
     const auto count = static_cast<std::size_t>(package().count);
     if (bytes.size() != count * size) {
-        throw ModelError(one.file + " has " + std::to_string(bytes.size()) + " bytes, not " + std::to_string(count * size));
+        throw ModelError(one.file + " has " + std::to_string(bytes.size()) + " bytes, not " +
+                         std::to_string(count * size));
     }
     std::vector<Array> found;
     for (std::size_t i = 0; i < count; i++) {
@@ -178,7 +179,8 @@ std::vector<float> floats(const Array& array) {
 std::vector<Array> encoded(const std::vector<Array>& inputs) {
     const std::vector<Spec>& specs = package().inputs;
     if (inputs.size() != specs.size()) {
-        throw ModelError("the model takes " + std::to_string(specs.size()) + " inputs, not " + std::to_string(inputs.size()));
+        throw ModelError("the model takes " + std::to_string(specs.size()) + " inputs, not " +
+                         std::to_string(inputs.size()));
     }
     std::vector<Array> found;
     for (std::size_t i = 0; i < specs.size(); i++) {
@@ -205,7 +207,8 @@ std::vector<Array> encoded(const std::vector<Array>& inputs) {
 Outputs decoded(const std::vector<Array>& outputs) {
     const std::vector<Spec>& specs = package().outputs;
     if (outputs.size() != specs.size()) {
-        throw ModelError("the model gave " + std::to_string(outputs.size()) + " outputs, not " + std::to_string(specs.size()));
+        throw ModelError("the model gave " + std::to_string(outputs.size()) + " outputs, not " +
+                         std::to_string(specs.size()));
     }
     Outputs found;
     for (std::size_t i = 0; i < specs.size(); i++) {
@@ -251,7 +254,8 @@ std::string amiss(double gap, double tolerance) {
     if (gap <= tolerance) {
         return "";
     }
-    const std::string told = std::isfinite(gap) ? "outputs differ by " + shown(gap) : "outputs are no finite numbers, or too few";
+    const std::string told =
+        std::isfinite(gap) ? "outputs differ by " + shown(gap) : "outputs are no finite numbers, or too few";
     return told + ", " + shown(tolerance) + " is allowed";
 }
 
@@ -285,7 +289,8 @@ Chosen choose(const Options& options) {
             if (told.why.empty()) {
                 told.seconds = median(*other.engine, inputs);
                 told.kept = *told.seconds < slowest;
-                told.why = told.kept ? "" : "it takes " + shown(*told.seconds * 1e3) + " ms a run, the CPU " + shown(slowest * 1e3) + " ms";
+                const std::string theirs = shown(*told.seconds * 1e3), ours = shown(slowest * 1e3);
+                told.why = told.kept ? "" : "it takes " + theirs + " ms a run, the CPU " + ours + " ms";
             }
             tried.push_back(told);
             if (told.kept) {

@@ -65,7 +65,8 @@ int self_test(const Arguments& asked) {
     if (found.median) {
         std::printf("%-13s %.3g ms a run (median), by %s\n", "latency", 1e3 * *found.median, found.used.c_str());
     } else if (!found.emulated.empty()) {
-        std::printf("%-13s programs run in %s here, whose seconds are no device's\n", "not timed", found.emulated.c_str());
+        const char* by = found.emulated.c_str();
+        std::printf("%-13s programs run in %s here, whose seconds are no device's\n", "not timed", by);
     }
     std::ofstream file(asked.out, std::ios::binary);
     file << found.json;

@@ -67,9 +67,11 @@ public:
             std::vector<std::int64_t> shape = {1};
             shape.insert(shape.end(), one.shape.begin(), one.shape.end());
             auto* data = const_cast<std::uint8_t*>(one.bytes.data());  // it is only read
-            fed.push_back(Ort::Value::CreateTensor(memory_, data, one.bytes.size(), shape.data(), shape.size(), types().at(one.dtype)));
+            fed.push_back(Ort::Value::CreateTensor(memory_, data, one.bytes.size(), shape.data(), shape.size(),
+                                                   types().at(one.dtype)));
         }
-        auto found = session_.Run(Ort::RunOptions(), inputs_.data(), fed.data(), fed.size(), outputs_.data(), outputs_.size());
+        auto found = session_.Run(Ort::RunOptions(), inputs_.data(), fed.data(), fed.size(), outputs_.data(),
+                                  outputs_.size());
         std::vector<Array> told;
         for (Ort::Value& value : found) {
             told.push_back(array(value));
@@ -81,7 +83,8 @@ private:
     static Array array(Ort::Value& value) {
         const auto facts = value.GetTensorTypeAndShapeInfo();
         const auto type = facts.GetElementType();
-        const auto named = std::find_if(types().begin(), types().end(), [&](const auto& one) { return one.second == type; });
+        const auto named =
+            std::find_if(types().begin(), types().end(), [&](const auto& one) { return one.second == type; });
         if (named == types().end()) {
             throw ModelError("the model gives numbers of a type that is not read");
         }
@@ -133,7 +136,8 @@ std::vector<Candidate> accelerators(const std::string& name) {
         }
     }
     if (name != "auto" && found.empty()) {
-        throw ModelError("this ONNX Runtime has no accelerator " + name + "; it has: " + (known.empty() ? "none" : known));
+        const std::string has = known.empty() ? "none" : known;
+        throw ModelError("this ONNX Runtime has no accelerator " + name + "; it has: " + has);
     }
     return found;
 }

@@ -55,7 +55,8 @@ Image gray(const Image& image) {
     Image found = blank(image.width, image.height, 1);
     for (std::size_t pixel = 0; pixel < area(image); pixel++) {
         const std::uint8_t* from = &image.data[3 * pixel];
-        found.data[pixel] = static_cast<std::uint8_t>((19595 * from[0] + 38470 * from[1] + 7471 * from[2] + 0x8000) >> 16);
+        const int luma = 19595 * from[0] + 38470 * from[1] + 7471 * from[2] + 0x8000;
+        found.data[pixel] = static_cast<std::uint8_t>(luma >> 16);
     }
     return found;
 }

@@ -129,7 +129,8 @@ private:
             const std::string digest = sha256(bytes);
             sha256_ = one.name == model_.model ? digest : sha256_;
             if (why.empty() && bytes.size() != one.size) {
-                why = one.name + " has " + std::to_string(bytes.size()) + " bytes, written were " + std::to_string(one.size);
+                why = one.name + " has " + std::to_string(bytes.size()) + " bytes, written were ";
+                why += std::to_string(one.size);
             } else if (why.empty() && digest != one.sha256) {
                 why = "the content of " + one.name + " is not what was written";
             }
@@ -155,7 +156,8 @@ private:
         }
         const double mean = sum / static_cast<double>(wanted.size());
         const bool close = largest == 0 || (!one.exact && largest <= LEVELS && mean <= MEAN);
-        const std::string told = "differs by up to " + std::to_string(largest) + " of 255 levels, " + shown(mean) + " on average";
+        const std::string told = "differs by up to " + std::to_string(largest) + " of 255 levels, " +
+                                 shown(mean) + " on average";
         return {close, largest == 0 ? "" : told};
     }
 
@@ -274,9 +276,11 @@ public:
             timed(engine, samples[i % samples.size()]);
         }
         Latency found = { {}, 1};
-        const auto begin = std::chrono::steady_clock::now();
-        const auto going = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
-        for (std::size_t runs = 0; runs < (number ? NUMBER : LOOK) || (number && going() < MINUTE); runs += found.means) {
+        using Clock = std::chrono::steady_clock;
+        const auto begin = Clock::now();
+        const auto going = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+        const std::size_t least = number ? NUMBER : LOOK;
+        for (std::size_t runs = 0; runs < least || (number && going() < MINUTE); runs += found.means) {
             double sum = 0;
             for (std::size_t i = 0; i < found.means; i++) {
                 sum += timed(engine, samples[(runs + i) % samples.size()]);
@@ -302,7 +306,8 @@ std::string told(const std::vector<Check>& checks) {
     std::vector<std::string> found;
     for (const Check& one : checks) {
         const std::string passed = one.passed ? json::flag(*one.passed) : "null";
-        found.push_back(json::object({ {"what", json::text(one.what)}, {"passed", passed}, {"why", json::text(one.why)}}));
+        found.push_back(json::object(
+            { {"what", json::text(one.what)}, {"passed", passed}, {"why", json::text(one.why)}}));
     }
     return json::list(found);
 }
@@ -369,10 +374,14 @@ Tested self_test(const Options& options, bool number) {
         {"kind", json::text("edgekd self-test")},
         {"app", json::text("cpp")},
         {"created", json::text(now())},
-        {"model", json::object({ {"name", json::text(model.model)}, {"sha256", json::text(test.sha256_of_model())}, {"slug", json::text(model.slug)}})},
+        {"model", json::object({ {"name", json::text(model.model)},
+                                {"sha256", json::text(test.sha256_of_model())},
+                                {"slug", json::text(model.slug)}})},
         {"device", told(here)},
         {"runtime", json::object({ {"name", json::text(model.format)}, {"version", json::text(runtime_version())}})},
-        {"accelerator", json::object({ {"used", json::text(found.used)}, {"threads", std::to_string(threads)}, {"tried", told(found.tried)}})},
+        {"accelerator", json::object({ {"used", json::text(found.used)},
+                                      {"threads", std::to_string(threads)},
+                                      {"tried", told(found.tried)}})},
         {"passed", json::flag(found.passed)},
         {"checks", told(found.checks)},
         {"difference", difference},
