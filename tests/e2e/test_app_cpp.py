@@ -310,7 +310,8 @@ def test_lying_accelerators_are_not_kept(built: dict[str, App], name: str, root:
     assert said["passed"] and said["accelerator"]["used"] == "cpu"
     told = {one["name"]: one for one in said["accelerator"]["tried"]}
     assert tuple(told) == liars and not any(one["kept"] for one in told.values())
-    words = {"huge": "differ by 1e+28", "nan": "no finite numbers", "stale": "differ by", "throws": "the driver is gone",
+    words = {"huge": "differ by 1e+28", "nan": "no finite numbers", "stale": "differ by",
+             "throws": "the driver is gone",
              "slow": "the CPU", "closed": "no such device", "nothing": "no engine"}  # fmt: skip
     for one, words_of in words.items():
         assert words_of in told[one]["why"], told[one]
