@@ -22,6 +22,7 @@ from edgekd.results import Column, Head, Signature, TensorSpec
 from edgekd.runtimes import preprocess
 from tests import cpp, small
 from tests.test_apps_python import COLOUR, CONFIDENCE, bundled, coloured
+from tests.test_docs import ROOT, blocks
 
 ABSENT = cpp.absent()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(ABSENT), reason=ABSENT or "-")]
@@ -121,14 +122,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, App]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, App]:
     """Applications of a gray and a colour network."""
     found = {}
     for name, signature, samples in (("gray", small.IMAGES, small.image_samples()), ("colour", COLOUR, coloured())):
         home = tmp_path_factory.mktemp(name)
         bundle = bundled(home, network(home / "n.onnx", signature, 3), signature, ("onnx", "float32"), samples)
-        found[name] = App(apps.write(bundle, "cpp", home / "app").folder, home / "build").configure(root).make()
+        found[name] = App(apps.write(bundle, "cpp", home / "app").folder, home / "build")
     return found
+
+
+@pytest.fixture(scope="module")
+def built(written: dict[str, App], root: Path) -> dict[str, App]:
+    """The same, compiled."""
+    return {name: app.configure(root).make() for name, app in written.items()}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -462,3 +469,22 @@ def test_it_drops_into_a_project(built: dict[str, App], root: Path, tmp_path: Pa
     done(["cmake", "--build", str(tmp_path / "build"), "-j", "2"])
     assert any(name in done([str(tmp_path / "build/app")]) for name in (*small.CLASSES, "I do not know"))
     assert not (tmp_path / "build" / slug / "edge_model").exists(), "its program is not built inside other projects"
+
+
+def test_the_commands_and_the_code_of_the_page_run(written: dict[str, App], root: Path, tmp_path: Path) -> None:
+    shutil.copytree(written["colour"].folder, tmp_path / "onnx-for-cpp")
+    page = [(kind, text) for kind, _, _, text in blocks(ROOT / "docs/cpp.md")]
+    (commands,) = [text for kind, text in page if kind == "sh" and "ctest" in text]
+    ran = commands.replace("/opt/onnxruntime", str(root))
+    done(["sh", "-e", "-c", f"cd {tmp_path}\n{ran}"])
+    assert SelfTest.model_validate_json((tmp_path / "onnx-for-cpp/selftest.json").read_bytes()).passed
+    (code,) = [text for kind, text in page if kind == "cpp"]
+    (lines,) = [text for kind, text in page if kind == "cmake"]
+    (tmp_path / "app.cpp").write_text(code)
+    top = "cmake_minimum_required(VERSION 3.16)\nproject(user CXX)\nadd_executable(app app.cpp)\n"
+    (tmp_path / "CMakeLists.txt").write_text(top + lines)
+    build = tmp_path / "build"
+    done(["cmake", "-S", str(tmp_path), "-B", str(build), f"-DONNXRUNTIME_ROOT={root}"])
+    done(["cmake", "--build", str(build), "-j", "2"])
+    said = done(["sh", "-e", "-c", f"cd {tmp_path}; build/app"])
+    assert any(name in said for name in (*small.CLASSES, "I do not know"))
