@@ -3,8 +3,8 @@
 # make check   everything that a change must pass: lint, format, types, import rules, tests
 # make slow    real but slow checks;  make long  every network in every precision, and whole recoveries
 # make browser a real browser's part of the slow checks: needs Chromium, and npm for the runtimes
-# make android the Android application's part of the slow checks: needs a JDK, and npm for kotlinc and onnxruntime's classes
-# make cpp     the C++ application of the slow checks: needs cmake, a compiler, libpng, libjpeg, and npm for ONNX Runtime
+# make android the Android application, compiled, its logic run: needs a JDK, and npm for kotlinc and onnxruntime's classes
+# make cpp     the C++ application, compiled and run: needs cmake, a compiler, libpng, libjpeg, and npm for ONNX Runtime
 # make board   the emulated board of the slow checks: needs root, mmdebstrap and qemu-user-static
 # make bench   the committed benchmarks;  make teacher  train the shipped teacher again
 # PIP_ARGS     passed to pip, e.g. make demo PIP_ARGS="-i https://..." for an index of your choice
@@ -16,15 +16,12 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 BIN := .venv/bin
 PIP_ARGS ?=
 BROWSER := tests/e2e/test_browser.py tests/e2e/test_app_web.py
+COMPILED := tests/e2e/test_app_android.py tests/e2e/test_app_cpp.py
 EDGEKD_ANDROID ?= $(HOME)/.cache/edgekd/android
 export EDGEKD_ANDROID
 TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
 
-.PHONY: demo test check lint types imports slow browser android long board bench teacher clean
-CPP := tests/e2e/test_app_cpp.py
-TEACHER_DATA ?= /usr/share/datasets/fashion-mnist
-
-.PHONY: demo test check lint types imports slow browser cpp long board bench teacher clean
+.PHONY: demo test check lint types imports slow browser android cpp long board bench teacher clean
 
 demo: .venv/installed
 	$(BIN)/edgekd build --target tflite --max-latency 20ms
@@ -44,8 +41,8 @@ types: .venv/installed
 imports: .venv/installed
 	$(BIN)/lint-imports
 
-slow: .venv/installed browser cpp
-	$(BIN)/python -m pytest -m slow -n auto $(BROWSER:%=--ignore=%) $(CPP:%=--ignore=%)
+slow: .venv/installed browser
+	$(BIN)/python -m pytest -m slow -n auto $(BROWSER:%=--ignore=%) $(COMPILED:%=--ignore=%)
 
 browser: .venv/installed
 	-$(BIN)/edgekd doctor --at browser --provision
@@ -53,7 +50,7 @@ browser: .venv/installed
 
 cpp: .venv/installed
 	-$(BIN)/python -m tests.cpp
-	$(BIN)/python -m pytest -m slow $(CPP)
+	$(BIN)/python -m pytest -m slow tests/e2e/test_app_cpp.py
 
 long: .venv/installed
 	$(BIN)/python -m pytest -m long

@@ -47,7 +47,10 @@ def test_the_code_of_the_pi_page_runs(app: Path) -> None:
     assert re.search(r"0\.\d+|I do not know", run([sys.executable, "-c", code], app))
 
 
-@pytest.mark.parametrize("page", ["apps.md", "web-page.md", "on-your-pi.md", "cpp.md", "phone.md"])
+PAGES = ("apps", "web-page", "on-your-pi", "android-app", "cpp", "microcontroller", "phone", "android")
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_by_task_fits_on_a_screen_or_two(page: str) -> None:
     assert len((ROOT / f"docs/{page}.md").read_text(encoding="utf-8").splitlines()) <= 60
 
