@@ -65,11 +65,11 @@ private class Told(private val inner: Engine, private val change: (FloatArray) -
 
 private fun lying(cpu: Candidate, recorded: Golden): List<Candidate> {
     var last: FloatArray? = null
-    val known = recorded.inputs.indices.associate { i -> (recorded.inputs[i][0] as FloatArray).toList() to recorded.outputs[i] }
+    val known = recorded.inputs.indices.associate { i -> (recorded.inputs[i][0] as FloatArray).contentHashCode() to recorded.outputs[i] }
     val quick = object : Engine {
         override val threads = 1
 
-        override fun run(inputs: List<Any>): List<Any> = known.getValue((inputs[0] as FloatArray).toList())
+        override fun run(inputs: List<Any>): List<Any> = known.getValue((inputs[0] as FloatArray).contentHashCode())
 
         override fun close() = Unit
     }
