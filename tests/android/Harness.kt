@@ -12,11 +12,11 @@ import kotlinx.coroutines.runBlocking
 
 // The application's code on a desktop's JVM. Stand-ins: javax.imageio for Android's decoder, a pipe to the real runtime.
 
-private class Desktop(private val folder: File, private val python: List<String>) : Platform {
+private class Desktop(private val folder: File, private val python: List<String>, private val pause: Long = 0) : Platform {
     override val runtime: Runtime = object : Runtime {
         override val name = "pipe"
         override val version = "1"
-        override val cpu = Candidate("cpu") { Pipe(it, folder, python) }
+        override val cpu = Candidate("cpu") { Told(Pipe(it, folder, python)) { found -> found.also { Thread.sleep(pause) } } }
         override val others = listOf<Candidate>()
     }
 
@@ -60,28 +60,20 @@ private class Pipe(opening: Opening, folder: File, python: List<String>) : Engin
 }
 
 private class Told(private val inner: Engine, private val change: (FloatArray) -> FloatArray) : Engine by inner {
-    override fun run(inputs: List<Any>): List<Any> = inner.run(inputs).map { change(it as FloatArray) }
+    override fun run(inputs: List<Any>): List<Any> = inner.run(inputs).map { if (it is FloatArray) change(it) else it }
 }
 
-private fun lying(cpu: Candidate, recorded: Golden): List<Candidate> {
+private fun lying(cpu: Candidate): List<Candidate> {
     var last: FloatArray? = null
-    val known = recorded.inputs.indices.associate { i -> (recorded.inputs[i][0] as FloatArray).contentHashCode() to recorded.outputs[i] }
-    val quick = object : Engine {
-        override val threads = 1
-
-        override fun run(inputs: List<Any>): List<Any> = known.getValue((inputs[0] as FloatArray).contentHashCode())
-
-        override fun close() = Unit
-    }
     val wrong = mapOf<String, (FloatArray) -> FloatArray>(
         "huge" to { FloatArray(it.size) { 1e28f } },
         "nan" to { FloatArray(it.size) { Float.NaN } },
         "stale" to { now -> (last ?: now).also { last = now } },
-        "slow" to { it.also { Thread.sleep(20) } },
+        "slow" to { it.also { Thread.sleep(50) } },
         "throwing" to { throw IllegalStateException("driver lost") },
     )
     return wrong.map { (name, change) -> Candidate(name) { Told(cpu.open(it), change) } } +
-        Candidate("missing") { throw UnsatisfiedLinkError("no driver in java.library.path") } + Candidate("true") { quick }
+        Candidate("missing") { throw UnsatisfiedLinkError("no driver in java.library.path") } + Candidate("true") { cpu.open(it) }
 }
 
 private fun pixels() {
@@ -100,8 +92,10 @@ private fun pixels() {
 
 fun main(args: Array<String>) {
     if (args[0] == "pixels") return pixels()
-    val platform = Desktop(File(args[1]), args.drop(2))
-    val page = { Page(platform.page("golden/golden.json")).golden(platform::read) }
-    val offered = if (args[0] == "lying") lying(platform.runtime.cpu, page()) else null
+    val folder = File(args[1])
+    val python = args.drop(2)
+    // beside a slow processor the true one is faster
+    val platform = Desktop(folder, python, if (args[0] == "lying") 10 else 0)
+    val offered = if (args[0] == "lying") lying(Desktop(folder, python).runtime.cpu) else null
     print(runBlocking { SelfTest.run(platform, candidates = offered) }.json)
 }
