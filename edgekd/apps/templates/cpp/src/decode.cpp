@@ -70,7 +70,11 @@ bool png_read(Decoding& decoding, png_structp png, png_infop info) {
     png_set_read_fn(png, &decoding, png_take);
     png_read_info(png, info);
     png_set_expand(png);
-    png_set_strip_16(png);
+    if (png_get_color_type(png, info) == PNG_COLOR_TYPE_GRAY) {
+        png_set_scale_16(png);  // rounded, as Pillow makes 16 bits of gray 8
+    } else {
+        png_set_strip_16(png);  // the upper byte, as it does with colours
+    }
     png_set_gray_to_rgb(png);
     png_set_add_alpha(png, 255, PNG_FILLER_AFTER);
     png_set_interlace_handling(png);
